@@ -1,0 +1,41 @@
+// Lane: one number for each of `samples` samples, side by side. Every loop of the core is written over it.
+//
+// Arrays in lanes are laid out [channel][row][column][sample]; a position is `samples` scalars away from the next.
+#pragma once
+
+#include "core/variant.hpp"
+
+namespace gradcon::GRADCON_CORE_NAMESPACE {
+
+template <class T, int Samples>
+struct Lane {
+  using Scalar = T;
+  static constexpr int samples = Samples;
+  using Vector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias]] = T;
+  using UnalignedVector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias, gnu::aligned(alignof(T))]] = T;
+
+  Vector value;
+
+  static GRADCON_INLINE Lane zero() { return {Vector{}}; }
+  static GRADCON_INLINE Lane broadcast(T scalar) { return {Vector{} + scalar}; }
+  static GRADCON_INLINE Lane load(const T* aligned) { return {*reinterpret_cast<const Vector*>(aligned)}; }
+  static GRADCON_INLINE Lane load_unaligned(const T* data) { return {*reinterpret_cast<const UnalignedVector*>(data)}; }
+  GRADCON_INLINE void store(T* aligned) const { *reinterpret_cast<Vector*>(aligned) = value; }
+  GRADCON_INLINE void add_product(const Lane& left, const Lane& right) { value += left.value * right.value; }
+};
+
+// A sum over many terms, kept in double whatever the lane holds: a float32 layer of 10^6 weights stays exact to 1e-7.
+template <class LaneType>
+struct Sum {
+  static constexpr int samples = LaneType::samples;
+
+  double value[samples] = {};
+
+  GRADCON_INLINE void add(const LaneType& term) {
+    alignas(sizeof(LaneType)) typename LaneType::Scalar terms[samples];
+    term.store(terms);
+    for (int sample = 0; sample < samples; ++sample) value[sample] += static_cast<double>(terms[sample]);
+  }
+};
+
+}  // namespace gradcon::GRADCON_CORE_NAMESPACE

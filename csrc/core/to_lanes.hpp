@@ -1,0 +1,101 @@
+// From a strided batch of samples to lanes.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "core/lane.hpp"
+
+namespace gradcon {
+
+// A batch (sample, channel, row, column) of any strides, counted in elements. Non-contiguous tensors need no copy.
+template <class T>
+struct BatchView {
+  const T* data = nullptr;
+  int64_t sample_stride = 0;
+  int64_t channel_stride = 0;
+  int64_t row_stride = 0;
+  int64_t column_stride = 0;
+};
+
+// The extents of one sample.
+struct Extents {
+  int64_t channels;
+  int64_t rows;
+  int64_t columns;
+};
+
+namespace GRADCON_CORE_NAMESPACE {
+
+template <class LaneType, int... Index>
+GRADCON_INLINE void interleave(const LaneType& left, const LaneType& right, LaneType& low, LaneType& high,
+                               std::integer_sequence<int, Index...>) {
+  constexpr int samples = LaneType::samples;
+  low.value = __builtin_shufflevector(left.value, right.value, (Index / 2 + (Index % 2) * samples)...);
+  high.value = __builtin_shufflevector(left.value, right.value, (samples / 2 + Index / 2 + (Index % 2) * samples)...);
+}
+
+// Transposes a square of lanes: log2(samples) perfect shuffles of its rows.
+template <class LaneType>
+GRADCON_INLINE void transpose(LaneType (&square)[LaneType::samples]) {
+  constexpr int samples = LaneType::samples;
+#pragma GCC unroll 4
+  for (int shuffle = 1; shuffle < samples; shuffle *= 2) {
+    LaneType shuffled[samples];
+#pragma GCC unroll 8
+    for (int i = 0; i < samples / 2; ++i) {
+      interleave(square[i], square[i + samples / 2], shuffled[2 * i], shuffled[2 * i + 1],
+                 std::make_integer_sequence<int, samples>{});
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < samples; ++i) square[i] = shuffled[i];
+  }
+}
+
+// `length` elements of every sample, `stride` apart. A unit stride goes through registers, a square at a time.
+template <class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void line_to_lanes(const T* const (&sample_data)[LaneType::samples], int64_t offset, int64_t length,
+                                  int64_t stride, T* lanes) {
+  constexpr int samples = LaneType::samples;
+  int64_t position = 0;
+  if (stride == 1) {
+    for (; position + samples <= length; position += samples) {
+      LaneType square[samples];
+#pragma GCC unroll 16
+      for (int i = 0; i < samples; ++i) square[i] = LaneType::load_unaligned(sample_data[i] + offset + position);
+      transpose(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < samples; ++i) square[i].store(lanes + (position + i) * samples);
+    }
+  }
+  for (; position < length; ++position) {
+    for (int i = 0; i < samples; ++i) lanes[position * samples + i] = sample_data[i][offset + position * stride];
+  }
+}
+
+// Writes samples [first, first + count) as lanes [channel][row][column][sample]. Lanes past `count` repeat the last
+// sample: they are computed like the others, so they must hold ordinary numbers, and nobody reads their results.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void to_lanes(const BatchView<T>& batch, Extents extents, int64_t first, int64_t count, T* lanes) {
+  constexpr int samples = LaneType::samples;
+  const T* sample_data[samples];
+  for (int sample = 0; sample < samples; ++sample) {
+    const int64_t index = first + (sample < count ? sample : count - 1);
+    sample_data[sample] = batch.data + index * batch.sample_stride;
+  }
+  // Contiguous rows, then contiguous channels, join into longer lines.
+  if (batch.column_stride == 1 && (extents.rows == 1 || batch.row_stride == extents.columns)) {
+    extents = {extents.channels, 1, extents.rows * extents.columns};
+    if (batch.channel_stride == extents.columns) extents = {1, 1, extents.channels * extents.columns};
+  }
+  for (int64_t channel = 0; channel < extents.channels; ++channel) {
+    for (int64_t row = 0; row < extents.rows; ++row) {
+      const int64_t offset = channel * batch.channel_stride + row * batch.row_stride;
+      line_to_lanes<LaneType>(sample_data, offset, extents.columns, batch.column_stride, lanes);
+      lanes += extents.columns * samples;
+    }
+  }
+}
+
+}  // namespace GRADCON_CORE_NAMESPACE
+}  // namespace gradcon

@@ -1,0 +1,19 @@
+// The namespace that the core lives in.
+//
+// The core is header-only and compiled once for every instruction set. Without a namespace of its own each inline
+// function would exist several times under one name, and the linker could keep the AVX-512 copy for a processor that
+// has none.
+#pragma once
+
+#ifndef GRADCON_CORE_NAMESPACE
+#define GRADCON_CORE_NAMESPACE portable
+#endif
+
+#ifdef __CUDACC__
+#define GRADCON_HOST_DEVICE __host__ __device__
+#else
+#define GRADCON_HOST_DEVICE
+#endif
+
+// The contractions keep a tile of accumulators in registers, which only works once everything around it is inlined.
+#define GRADCON_INLINE GRADCON_HOST_DEVICE inline __attribute__((always_inline))

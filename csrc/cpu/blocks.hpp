@@ -1,0 +1,50 @@
+// Blocks of samples over threads.
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+namespace gradcon::cpu {
+
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t size)
+      : data_(static_cast<T*>(::operator new(static_cast<size_t>(std::max<int64_t>(size, 1)) * sizeof(T), alignment))) {
+  }
+
+  T* data() const { return data_.get(); }
+
+ private:
+  static constexpr std::align_val_t alignment{64};
+  struct Free {
+    void operator()(T* data) const { ::operator delete(data, alignment); }
+  };
+  std::unique_ptr<T, Free> data_;
+};
+
+// Waking a second thread costs more than this many multiply-adds (about 0.1 ms) where another process holds its core.
+constexpr int64_t least_work_of_a_thread = 4'000'000;
+
+// Runs function(first sample, count, lanes) for every block of at most `samples`, each thread with its own scratch.
+// A sample's result does not depend on how the blocks fall to the threads.
+template <class T, class Function>
+void for_each_block(int64_t batch, int64_t samples, int64_t scratch_per_sample, int64_t work_per_sample,
+                    const Function& function) {
+  const int64_t blocks = (batch + samples - 1) / samples;
+  const int64_t work_of_a_block = std::max<int64_t>(work_per_sample * samples, 1);
+  const int64_t grain = (least_work_of_a_thread + work_of_a_block - 1) / work_of_a_block;
+  torch::stable::parallel_for(0, blocks, grain, [&](int64_t begin, int64_t end) {
+    const Scratch<T> lanes(samples * scratch_per_sample);
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t first = block * samples;
+      function(first, std::min(samples, batch - first), lanes.data());
+    }
+  });
+}
+
+}  // namespace gradcon::cpu

@@ -1,0 +1,18 @@
+#ifdef __x86_64__
+// The standard headers come first: their inline functions must not be compiled for instructions that others lack.
+#include <cstdint>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#define GRADCON_CORE_NAMESPACE avx2
+#define GRADCON_VECTOR_BYTES 32
+#define GRADCON_TILE_SHAPE TileShape<2, 6>  // 12 accumulators of 16 registers
+#define GRADCON_KERNELS avx2_kernels
+#include "cpu/kernels.inl"
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif

@@ -1,0 +1,20 @@
+// The catalogue: every op's schema. Kernels register themselves, cpu/ for the CPU and cuda/ for the GPU.
+#include <Python.h>
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(gradcon_ext, library) {
+  library.def(
+      "conv_grad_alignment(Tensor input, Tensor grad_output, Tensor reference, int[] stride, int[] padding, int[] "
+      "dilation, "
+      "int groups, bool transposed) -> (Tensor dot, Tensor sq_norm)");
+  library.def(
+      "linear_grad_alignment(Tensor input, Tensor grad_output, Tensor reference) -> (Tensor dot, Tensor sq_norm)");
+  library.def("running_mean_cosine_(Tensor(a!) mean, Tensor grad, int count) -> Tensor");
+}
+
+// Importing this empty module loads the library, and loading it registers the ops.
+extern "C" PyMODINIT_FUNC PyInit__C() {
+  static PyModuleDef definition = {
+      PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+  return PyModule_Create(&definition);
+}

@@ -1,0 +1,7 @@
+"""The compiled ops. Each has the same name in `csrc/ops.cpp`, `gradcon_ext.reference` and `tests/ops`."""
+
+from gradcon_ext.ops.conv_grad_alignment import conv_grad_alignment
+from gradcon_ext.ops.linear_grad_alignment import linear_grad_alignment
+from gradcon_ext.ops.running_mean_cosine import running_mean_cosine_
+
+__all__ = ["conv_grad_alignment", "linear_grad_alignment", "running_mean_cosine_"]

@@ -1,0 +1,112 @@
+"""Alignment of the per-sample weight gradients of a convolution or transposed convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gradcon_ext.ops._catalogue import compiled
+from gradcon_ext.ops._checks import check_alike, check_shape
+
+
+def conv_grad_alignment(
+    input: Tensor,
+    grad_output: Tensor,
+    reference: Tensor,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    transposed: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Align every sample's weight gradient of a convolution with a reference, without forming the gradients.
+
+    A tile of each gradient lives in registers, gives its product with the reference and its square, and is forgotten;
+    memory does not grow with N times the number of weights. Any strides of `input` and `grad_output` are read as they
+    are. `output_padding` of a transposed convolution is seen from the shapes. Not differentiable.
+
+    Args:
+        input: (N, C_in, L) or (N, C_in, H, W), what the layer was given; float32 or float64.
+        grad_output: (N, C_out, L') or (N, C_out, H', W'), the gradient of each sample's loss with respect to what the
+            layer returned.
+        reference: the shape of the weight, (C_out, C_in / groups, *kernel), or (C_in, C_out / groups, *kernel) when
+            transposed.
+        stride: as in `torch.nn.Conv2d`, for all axes or each.
+        padding: zero padding, for all axes or each.
+        dilation: spacing of the kernel's taps, for all axes or each.
+        groups: number of channel groups.
+        transposed: whether the layer is a transposed convolution.
+
+    Returns:
+        The dot product with `reference` and the squared norm of each sample's gradient, both (N,). The alignment
+        (cosine) is dot / (sqrt(sq_norm) * |reference|).
+
+    Raises:
+        TypeError: a dtype other than float32 or float64, or different ones.
+        ValueError: shapes or settings that do not belong together, or different devices.
+    """
+    check_alike(input=input, grad_output=grad_output, reference=reference)
+    axes = reference.dim() - 2
+    if axes not in (1, 2) or input.dim() != reference.dim() or grad_output.dim() != reference.dim():
+        raise ValueError(
+            "input, grad_output and reference must all be 3-dimensional (1-D convolution) or 4-dimensional (2-D), "
+            f"got shapes {tuple(input.shape)}, {tuple(grad_output.shape)} and {tuple(reference.shape)}"
+        )
+    strides = _per_axis("stride", stride, axes, least=1)
+    paddings = _per_axis("padding", padding, axes, least=0)
+    dilations = _per_axis("dilation", dilation, axes, least=1)
+    # Both maps walk the inner grid and stride over the outer one; the weight is (inner, outer / groups, *kernel).
+    inner, outer = (input, grad_output) if transposed else (grad_output, input)
+    if groups < 1 or inner.shape[1] % groups or outer.shape[1] % groups:
+        raise ValueError(f"groups={groups} must divide {inner.shape[1]} and {outer.shape[1]} channels")
+    check_shape("reference", reference, (inner.shape[1], outer.shape[1] // groups, *reference.shape[2:]))
+    if input.shape[0] != grad_output.shape[0]:
+        raise ValueError(f"input has {input.shape[0]} samples, but grad_output has {grad_output.shape[0]}")
+    for axis in range(axes):
+        reach = (
+            (inner.shape[2 + axis] - 1) * strides[axis]
+            + dilations[axis] * (reference.shape[2 + axis] - 1)
+            + 1
+        )
+        rest = outer.shape[2 + axis] + 2 * paddings[axis] - reach
+        # A stride can leave positions of the outer grid over (output_padding, when transposed), but not a whole step.
+        if not 0 <= rest < (max(strides[axis], dilations[axis]) if transposed else strides[axis]):
+            raise ValueError(
+                f"spatial sizes {tuple(input.shape[2:])} of input and {tuple(grad_output.shape[2:])} of grad_output do "
+                f"not fit kernel {tuple(reference.shape[2:])}, stride {strides}, padding {paddings}, "
+                f"dilation {dilations}, transposed={transposed}"
+            )
+    dot, sq_norm = compiled.conv_grad_alignment(
+        input.detach(),
+        grad_output.detach(),
+        reference.detach(),
+        strides,
+        paddings,
+        dilations,
+        groups,
+        transposed,
+    )
+    return dot, sq_norm
+
+
+def _per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> list[int]:
+    values = [value] * axes if isinstance(value, int) else list(value)
+    if len(values) != axes or any(not isinstance(v, int) or v < least for v in values):
+        raise ValueError(f"{name} must be one or {axes} integers of at least {least}, got {value}")
+    return values
+
+
+@torch.library.register_fake("gradcon_ext::conv_grad_alignment")
+def _(
+    input: Tensor,
+    grad_output: Tensor,
+    reference: Tensor,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+    transposed: bool,
+) -> tuple[Tensor, Tensor]:
+    return input.new_empty(input.shape[0]), input.new_empty(input.shape[0])

@@ -1,0 +1,101 @@
+"""The oracle: every op again in a few lines of plain PyTorch, one sample at a time.
+
+Slow and obviously right. The compiled ops are tested against these functions in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def conv_grad_alignment(
+    input: Tensor,
+    grad_output: Tensor,
+    reference: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    transposed: bool,
+) -> tuple[Tensor, Tensor]:
+    """Align the weight gradient of a convolution, one `autograd.grad` a sample.
+
+    Args:
+        input: (N, C_in, L) or (N, C_in, H, W).
+        grad_output: (N, C_out, L') or (N, C_out, H', W').
+        reference: the shape of the weight.
+        stride, padding, dilation: one number a spatial axis.
+        groups: as in `torch.nn.Conv2d`.
+        transposed: whether the layer is a transposed convolution.
+
+    Returns:
+        The dot product with `reference` and the squared norm of each sample's gradient, both (N,).
+    """
+    arguments = {
+        "stride": tuple(stride),
+        "padding": tuple(padding),
+        "dilation": tuple(dilation),
+        "groups": groups,
+    }
+    axes = len(arguments["stride"])
+
+    def forward(sample: Tensor, weight: Tensor) -> Tensor:
+        if not transposed:
+            convolution = (functional.conv1d, functional.conv2d)[axes - 1]
+            return convolution(sample, weight, None, **arguments)
+        convolution = (functional.conv_transpose1d, functional.conv_transpose2d)[axes - 1]
+        natural = convolution(sample, weight, None, **arguments).shape[2:]
+        output_padding = tuple(y - n for y, n in zip(grad_output.shape[2:], natural, strict=True))
+        return convolution(sample, weight, None, output_padding=output_padding, **arguments)
+
+    return _align_per_sample(forward, input, grad_output, reference)
+
+
+def linear_grad_alignment(input: Tensor, grad_output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Align the weight gradient of a linear layer, one `autograd.grad` a sample.
+
+    Args:
+        input: (N, *, I).
+        grad_output: (N, *, O).
+        reference: (O, I).
+
+    Returns:
+        The dot product with `reference` and the squared norm of each sample's gradient, both (N,).
+    """
+    return _align_per_sample(functional.linear, input, grad_output, reference)
+
+
+def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
+    """Cosine of `grad` to the mean of the `count` gradients before it; then take `grad` into that mean (Eq. 2).
+
+    Args:
+        mean: the running mean, updated in place.
+        grad: the next gradient, the same shape.
+        count: how many gradients `mean` holds.
+
+    Returns:
+        The cosine, () of the dtype of `mean`; 0 where there is no mean yet or either norm is zero.
+    """
+    wide_mean, wide_grad = mean.double().flatten(), grad.double().flatten()
+    norms = wide_mean.norm() * wide_grad.norm()
+    cosine = (wide_mean @ wide_grad / norms).nan_to_num(nan=0.0) if count > 0 else norms.new_zeros(())
+    mean += (grad - mean) / (count + 1)
+    return cosine.to(mean.dtype)
+
+
+def _align_per_sample(
+    forward: Callable[[Tensor, Tensor], Tensor], input: Tensor, grad_output: Tensor, reference: Tensor
+) -> tuple[Tensor, Tensor]:
+    dot, sq_norm = input.new_zeros(len(input)), input.new_zeros(len(input))
+    with torch.enable_grad():
+        for n in range(len(input)):
+            weight = torch.zeros_like(reference, requires_grad=True)
+            output = forward(input[n : n + 1].detach(), weight)
+            (gradient,) = torch.autograd.grad(output, weight, grad_output[n : n + 1])
+            dot[n] = (gradient * reference).sum()
+            sq_norm[n] = gradient.square().sum()
+    return dot, sq_norm

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from strategies import ConvCase, conv_cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcon_ext import reference
+from gradcon_ext.ops import conv_grad_alignment
+
+
+def paper_layer(samples: int = 20) -> ConvCase:
+    """The third decoder layer of the paper's autoencoder."""
+    return ConvCase(
+        samples, 1, 32, 32, (8, 8), (4, 4), (2, 2), (2, 2), (1, 1), (0, 0), transposed=True, seed=0
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=conv_cases(), non_contiguous=st.booleans())
+def test_agrees_with_per_sample_autograd(case: ConvCase, non_contiguous: bool) -> None:
+    tensors = case.tensors(torch.float64, non_contiguous)
+    dot, sq_norm = conv_grad_alignment(*tensors, *case.arguments)
+    expected_dot, expected_sq_norm = reference.conv_grad_alignment(*tensors, *case.arguments)
+    torch.testing.assert_close(dot, expected_dot, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(sq_norm, expected_sq_norm, rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=50, deadline=None)
+@given(case=conv_cases(), non_contiguous=st.booleans())
+def test_float32_agrees_with_float64(case: ConvCase, non_contiguous: bool) -> None:
+    tensors = case.tensors(torch.float32, non_contiguous)
+    dot, sq_norm = conv_grad_alignment(*tensors, *case.arguments)
+    wide = [tensor.double() for tensor in tensors]
+    expected_dot, expected_sq_norm = reference.conv_grad_alignment(*wide, *case.arguments)
+    # An error of the dot is small beside the norms of its factors, which may be far larger than the dot.
+    scale = expected_sq_norm.sqrt() * wide[2].norm()
+    assert dot.dtype == sq_norm.dtype == torch.float32
+    assert ((dot - expected_dot).abs() <= 1e-5 * scale).all()
+    torch.testing.assert_close(sq_norm.double(), expected_sq_norm, rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_bits_for_any_number_of_threads_and_neighbours(threads: int) -> None:
+    case = paper_layer(samples=200)
+    input, grad_output, weight = case.tensors(torch.float32)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        together = conv_grad_alignment(input, grad_output, weight, *case.arguments)
+    finally:
+        torch.set_num_threads(before)
+    alone = [
+        conv_grad_alignment(input[n : n + 1], grad_output[n : n + 1], weight, *case.arguments)
+        for n in (0, 7, 199)
+    ]
+    for n, (dot, sq_norm) in zip((0, 7, 199), alone, strict=True):
+        assert torch.equal(together[0][n : n + 1], dot)
+        assert torch.equal(together[1][n : n + 1], sq_norm)
+
+
+def test_opcheck() -> None:
+    case = paper_layer(samples=3)
+    tensors = case.tensors(torch.float64)
+    stride, padding, dilation, groups, transposed = case.arguments
+    torch.library.opcheck(
+        torch.ops.gradcon_ext.conv_grad_alignment.default,
+        (*tensors, list(stride), list(padding), list(dilation), groups, transposed),
+    )
+
+
+def test_one_number_stands_for_all_axes() -> None:
+    case = paper_layer(samples=2)
+    tensors = case.tensors(torch.float32)
+    short = conv_grad_alignment(*tensors, stride=2, padding=2, transposed=True)
+    assert all(map(torch.equal, short, conv_grad_alignment(*tensors, *case.arguments)))
+
+
+def test_a_zero_gradient_aligns_with_nothing() -> None:
+    input, grad_output, weight = paper_layer(samples=2).tensors(torch.float32)
+    dot, sq_norm = conv_grad_alignment(
+        input, torch.zeros_like(grad_output), weight, stride=2, padding=2, transposed=True
+    )
+    assert not dot.any()
+    assert not sq_norm.any()
+
+
+def test_a_nan_stays_with_its_sample() -> None:
+    input, grad_output, weight = paper_layer(samples=20).tensors(torch.float32)
+    input[3, 0, 2, 2] = torch.nan
+    dot, sq_norm = conv_grad_alignment(input, grad_output, weight, stride=2, padding=2, transposed=True)
+    assert dot.isnan().nonzero().tolist() == [[3]]
+    assert sq_norm.isnan().nonzero().tolist() == [[3]]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"input": torch.zeros(4, 2, 5, 5, dtype=torch.float64)},
+            TypeError,
+            "float64.*float32|float32.*float64",
+        ),
+        ({"input": torch.zeros(4, 2, 5, 5, dtype=torch.int64)}, TypeError, "int64"),
+        ({"input": [[1.0]]}, TypeError, "must be a tensor, got list"),
+        ({"input": torch.zeros(4, 2, 5)}, ValueError, r"\(4, 2, 5\)"),
+        ({"input": torch.zeros(4, 2, 5, 5, device="meta")}, ValueError, "meta"),
+        ({"input": torch.zeros(3, 2, 5, 5)}, ValueError, "3 samples"),
+        ({"input": torch.zeros(4, 3, 5, 5)}, ValueError, r"reference must have shape \(6, 3, 3, 3\)"),
+        ({"input": torch.zeros(4, 2, 6, 5)}, ValueError, r"spatial sizes \(6, 5\)"),
+        ({"stride": 0}, ValueError, "stride"),
+        ({"stride": (1, 1, 1)}, ValueError, "stride must be one or 2 integers"),
+        ({"padding": -1}, ValueError, "padding"),
+        ({"dilation": 0}, ValueError, "dilation"),
+        ({"groups": 0}, ValueError, "groups=0"),
+        ({"groups": 4}, ValueError, "groups=4 must divide"),
+    ],
+)
+def test_bad_arguments(change: dict[str, object], error: type[Exception], message: str) -> None:
+    arguments = {
+        "input": torch.zeros(4, 2, 5, 5),
+        "grad_output": torch.zeros(4, 6, 3, 3),
+        "reference": torch.zeros(6, 2, 3, 3),
+    }
+    conv_grad_alignment(**arguments)
+    with pytest.raises(error, match=message):
+        conv_grad_alignment(**(arguments | change))
