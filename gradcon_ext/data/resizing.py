@@ -1,0 +1,32 @@
+"""Resizing as the published experiments do it."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.images import Size, height_width
+
+
+def resize(images: ImageArray, size: Size) -> ImageArray:
+    """Resize uint8 images (N, C, H, W) to `size`, one number for a square or (H, W).
+
+    Each plane on its own through Pillow's BILINEAR filter, which is antialiased.
+
+    Raises:
+        TypeError: another dtype than uint8.
+        ValueError: another number of dimensions, or a size that is not positive.
+    """
+    height, width = height_width(size)
+    if images.dtype != np.uint8:
+        raise TypeError(f"images have dtype {images.dtype}; expected uint8")
+    if images.ndim != 4:
+        raise ValueError(f"images have shape {images.shape}; expected (N, C, H, W)")
+    if images.shape[2:] == (height, width):
+        return images
+    resized = np.empty((*images.shape[:2], height, width), np.uint8)
+    for index in np.ndindex(images.shape[:2]):
+        plane = Image.fromarray(images[index])
+        resized[index] = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
+    return resized

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradcon_ext.data import resize
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
+
+
+def test_planes_are_resized_as_pillow_resizes_colour_images():
+    resized = resize(IMAGES, 28)
+    assert resized.shape == (3, 3, 28, 28)
+    assert resized.dtype == np.uint8
+    for image, given in zip(IMAGES, resized, strict=True):
+        colour = Image.fromarray(image.transpose(1, 2, 0)).resize((28, 28), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(given, np.asarray(colour).transpose(2, 0, 1))
+
+
+def test_size_is_height_and_width():
+    assert resize(IMAGES, (10, 20)).shape == (3, 3, 10, 20)
+
+
+def test_shrinking_averages_the_pixels_between():
+    stripes = np.zeros((1, 1, 64, 64), np.uint8)
+    stripes[..., ::2] = 255
+    assert np.abs(resize(stripes, 8).astype(int) - 127).max() < 16
+
+
+def test_the_same_size_changes_nothing():
+    np.testing.assert_array_equal(resize(IMAGES, 32), IMAGES)
+
+
+def test_no_images_stay_none():
+    assert resize(IMAGES[:0], 28).shape == (0, 3, 28, 28)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(TypeError, match="float64; expected uint8"):
+        resize(IMAGES / 255, 28)
+    with pytest.raises(ValueError, match=r"expected \(N, C, H, W\)"):
+        resize(IMAGES[0], 28)
+    with pytest.raises(ValueError, match="size must be a positive number"):
+        resize(IMAGES, 0)
