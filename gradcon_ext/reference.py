@@ -11,6 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_Forward = Callable[..., Tensor]
+_CONVOLUTIONS: dict[int, _Forward] = {1: functional.conv1d, 2: functional.conv2d}
+_TRANSPOSED_CONVOLUTIONS: dict[int, _Forward] = {1: functional.conv_transpose1d, 2: functional.conv_transpose2d}
+
 
 def conv_grad_alignment(
     input: Tensor,
@@ -28,29 +32,24 @@ def conv_grad_alignment(
         input: (N, C_in, L) or (N, C_in, H, W).
         grad_output: (N, C_out, L') or (N, C_out, H', W').
         reference: the shape of the weight.
-        stride, padding, dilation: one number a spatial axis.
+        stride: one number a spatial axis.
+        padding: one number a spatial axis.
+        dilation: one number a spatial axis.
         groups: as in `torch.nn.Conv2d`.
         transposed: whether the layer is a transposed convolution.
 
     Returns:
         The dot product with `reference` and the squared norm of each sample's gradient, both (N,).
     """
-    arguments = {
-        "stride": tuple(stride),
-        "padding": tuple(padding),
-        "dilation": tuple(dilation),
-        "groups": groups,
-    }
-    axes = len(arguments["stride"])
+    axes = reference.dim() - 2
 
     def forward(sample: Tensor, weight: Tensor) -> Tensor:
         if not transposed:
-            convolution = (functional.conv1d, functional.conv2d)[axes - 1]
-            return convolution(sample, weight, None, **arguments)
-        convolution = (functional.conv_transpose1d, functional.conv_transpose2d)[axes - 1]
-        natural = convolution(sample, weight, None, **arguments).shape[2:]
-        output_padding = tuple(y - n for y, n in zip(grad_output.shape[2:], natural, strict=True))
-        return convolution(sample, weight, None, output_padding=output_padding, **arguments)
+            return _CONVOLUTIONS[axes](sample, weight, None, stride, padding, dilation, groups)
+        transposed_convolution = _TRANSPOSED_CONVOLUTIONS[axes]
+        natural = transposed_convolution(sample, weight, None, stride, padding, 0, groups, dilation).shape[2:]
+        output_padding = [y - n for y, n in zip(grad_output.shape[2:], natural, strict=True)]
+        return transposed_convolution(sample, weight, None, stride, padding, output_padding, groups, dilation)
 
     return _align_per_sample(forward, input, grad_output, reference)
 
@@ -84,11 +83,11 @@ def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
     norms = wide_mean.norm() * wide_grad.norm()
     cosine = (wide_mean @ wide_grad / norms).nan_to_num(nan=0.0) if count > 0 else norms.new_zeros(())
     mean += (grad - mean) / (count + 1)
-    return cosine.to(mean.dtype)
+    return torch.as_tensor(cosine).to(mean)
 
 
 def _align_per_sample(
-    forward: Callable[[Tensor, Tensor], Tensor], input: Tensor, grad_output: Tensor, reference: Tensor
+    forward: _Forward, input: Tensor, grad_output: Tensor, reference: Tensor
 ) -> tuple[Tensor, Tensor]:
     dot, sq_norm = input.new_zeros(len(input)), input.new_zeros(len(input))
     with torch.enable_grad():

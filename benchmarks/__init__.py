@@ -1,0 +1,1 @@
+"""Benchmarks: `pytest benchmarks`. One file a question."""

@@ -1,0 +1,25 @@
+"""Anomaly detection by the alignment of per-sample gradients (GradCon), in fused kernels.
+
+Train with `Trainer`, score with `Scorer`, or start from the command line with `gradcon demo`.
+"""
+
+from gradcon_ext import data, models, ops
+from gradcon_ext.build_info import build_info
+from gradcon_ext.constraint import GradientConstraint
+from gradcon_ext.detector import Detector
+from gradcon_ext.scorer import Scorer, Scores
+from gradcon_ext.trainer import Trainer
+from gradcon_ext.version import __version__
+
+__all__ = [
+    "Detector",
+    "GradientConstraint",
+    "Scorer",
+    "Scores",
+    "Trainer",
+    "__version__",
+    "build_info",
+    "data",
+    "models",
+    "ops",
+]

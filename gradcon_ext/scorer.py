@@ -1,0 +1,142 @@
+"""Anomaly scores of images, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gradcon_ext.alignment import sample_alignment
+from gradcon_ext.constrained import constrained_layers
+from gradcon_ext.detector import Detector
+from gradcon_ext.images import as_image_dataset, batches
+from gradcon_ext.losses import Loss, squared_error
+
+
+class Scores(NamedTuple):
+    """Scores of N samples on the CPU, float32.
+
+    Attributes:
+        reconstruction: reconstruction loss, (N,).
+        latent: latent loss, (N,); zeros where the model has none.
+        cosine: alignment of each constrained layer's gradient with its reference, (N, L).
+        anomaly: reconstruction + latent - alpha * mean over layers of the cosine, (N,). Higher is more anomalous.
+    """
+
+    reconstruction: Tensor
+    latent: Tensor
+    cosine: Tensor
+    anomaly: Tensor
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient loss alone, minus the mean cosine, (N,). Higher is more anomalous (paper, section 6)."""
+        return -self.cosine.mean(1)
+
+
+class Scorer:
+    """Scores images with a trained autoencoder and the references of its constrained layers.
+
+    Args:
+        model: an autoencoder; it is run in eval mode and left in the mode it was in. Its weights are read at each
+            call, and samples must not influence each other.
+        references: the running means of the training gradients, by the names of the constrained weights.
+        alpha: weight of the alignment in the anomaly score; 0.12 in the paper.
+        loss: takes the model's output and the images, returns the losses of the samples. `model.loss` by default, or
+            the squared error where the model has none.
+
+    Raises:
+        ValueError: no references, one that names no constrained weight or does not have its shape, a reference that
+            is not finite, or a negative alpha.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        references: Mapping[str, Tensor],
+        alpha: float = 0.12,
+        loss: Loss | None = None,
+    ) -> None:
+        if not 0 <= alpha < float("inf"):
+            raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
+        self.model = model
+        self.alpha = alpha
+        self.loss = loss or _loss_of(model)
+        self.references = dict(references)
+        self.constrained = constrained_layers(model, list(references))
+        for name, layer in self.constrained.items():
+            _check_reference(name, self.references[name], layer.get_parameter("weight"))
+
+    @classmethod
+    def load(cls, path: str | Path, *, model: nn.Module | None = None, device: str | torch.device = "cpu") -> Scorer:
+        """Read a trained detector's file; see `Detector.load` for the errors and for `model`."""
+        return cls.from_detector(Detector.load(path, model=model), device=device)
+
+    @classmethod
+    def from_detector(cls, detector: Detector, *, device: str | torch.device = "cpu") -> Scorer:
+        """Score with a detector that was just trained or loaded."""
+        return cls(detector.model.to(device), detector.references, detector.alpha)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the constrained weights, in the order of the columns of `Scores.cosine`."""
+        return tuple(self.references)
+
+    def score(self, images: Any, batch_size: int = 512) -> Scores:
+        """Score every image.
+
+        Args:
+            images: a tensor or numpy array (N, C, H, W) or (N, H, W), uint8 (0 to 255) or floating point (0 to 1), or
+                any dataset of images. A dataset is read one batch at a time, so memory does not grow with N beyond
+                the scores themselves.
+            batch_size: images in memory at a time.
+
+        Raises:
+            TypeError: a dtype or container of another kind.
+            ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
+        """
+        dataset = as_image_dataset(images)
+        parts = list(self.score_batches(batches(dataset, batch_size)))
+        return Scores(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+    def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
+        """Score batches (n, C, H, W) in [0, 1] as they come, for streams whose scores are not all kept."""
+        for images in image_batches:
+            yield self._score_batch(images)
+
+    def _score_batch(self, images: Tensor) -> Scores:
+        weight = next(self.model.parameters())
+        references = {name: reference.to(weight) for name, reference in self.references.items()}
+        with _eval_mode(self.model):
+            losses, cosine = sample_alignment(self.model, self.loss, images.to(weight), self.constrained, references)
+        anomaly = losses.total - self.alpha * cosine.mean(1)
+        return Scores(*(scores.float().cpu() for scores in (losses.reconstruction, losses.latent, cosine, anomaly)))
+
+
+def _loss_of(model: nn.Module) -> Loss:
+    loss: Loss = getattr(model, "loss", squared_error)
+    return loss
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _check_reference(name: str, reference: Tensor, weight: Tensor) -> None:
+    if reference.shape != weight.shape:
+        raise ValueError(
+            f"the reference of {name} has shape {tuple(reference.shape)}; its weight has {tuple(weight.shape)}"
+        )
+    if not reference.isfinite().all():
+        raise ValueError(f"the reference of {name} holds values that are NaN or infinite")

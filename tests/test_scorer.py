@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from gradcon_ext import Detector, Scorer, Scores
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+
+
+def scorer_of(model: nn.Module, alpha: float = 0.12) -> Scorer:
+    generator = torch.Generator().manual_seed(1)
+    references = {
+        f"decoder.{i}.weight": torch.randn(model.decoder[i].weight.shape, generator=generator) for i in (0, 2, 4, 6)
+    }
+    return Scorer(model, references, alpha)
+
+
+@pytest.fixture
+def model() -> ConvAutoencoder:
+    torch.manual_seed(0)
+    return ConvAutoencoder(width=4)
+
+
+@pytest.fixture
+def scorer(model: ConvAutoencoder) -> Scorer:
+    return scorer_of(model)
+
+
+def assert_same(scores: Scores, expected: Scores) -> None:
+    for column, expected_column in zip(scores, expected, strict=True):
+        torch.testing.assert_close(column, expected_column)
+
+
+def test_the_anomaly_score_is_the_objective(scorer: Scorer) -> None:
+    scores = scorer.score(torch.rand(7, 1, 28, 28))
+    assert scores.cosine.shape == (7, 4)
+    assert scores.cosine.abs().max() <= 1
+    assert not scores.latent.any()
+    torch.testing.assert_close(scores.anomaly, scores.reconstruction - 0.12 * scores.cosine.mean(1))
+    torch.testing.assert_close(scores.gradient, -scores.cosine.mean(1))
+
+
+def test_a_variational_autoencoder_has_a_latent_loss_and_repeats() -> None:
+    torch.manual_seed(0)
+    scorer = scorer_of(ConvVariationalAutoencoder(size=9, width=2))
+    images = torch.rand(5, 1, 9, 9)
+    scores = scorer.score(images)
+    assert (scores.latent > 0).all()
+    torch.testing.assert_close(scores.anomaly, scores.reconstruction + scores.latent - 0.12 * scores.cosine.mean(1))
+    assert all(map(torch.equal, scores, scorer.score(images)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 512])
+def test_the_batch_size_does_not_matter(scorer: Scorer, batch_size: int) -> None:
+    images = torch.rand(7, 1, 28, 28)
+    assert_same(scorer.score(images, batch_size), scorer.score(images))
+
+
+def test_every_form_of_the_same_images_scores_the_same(scorer: Scorer) -> None:
+    images = torch.randint(0, 256, (6, 1, 28, 28), dtype=torch.uint8)
+    expected = scorer.score(images.float() / 255)
+    for form in (
+        images,
+        images.numpy(),
+        images[:, 0].numpy(),
+        images.double().numpy() / 255,
+        TensorDataset(images.float() / 255, torch.arange(6)),
+    ):
+        assert_same(scorer.score(form), expected)
+
+
+def test_works_in_every_gradient_mode(scorer: Scorer) -> None:
+    images = torch.rand(3, 1, 28, 28)
+    expected = scorer.score(images)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert_same(scorer.score(images), expected)
+
+
+def test_weights_are_read_at_each_call_and_modes_restored(scorer: Scorer, model: ConvAutoencoder) -> None:
+    images = torch.rand(3, 1, 28, 28)
+    model.train()
+    model.encoder.eval()
+    before = scorer.score(images)
+    assert model.training
+    assert not model.encoder.training
+    assert model.decoder[0].training
+    with torch.no_grad():
+        model.decoder[6].bias += 1
+    assert not torch.allclose(scorer.score(images).reconstruction, before.reconstruction)
+
+
+class Counted(Dataset[Tensor]):
+    """Random images that are drawn when they are asked for, and counted."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.drawn = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Tensor:
+        self.drawn += 1
+        return torch.rand(1, 28, 28, generator=torch.Generator().manual_seed(index))
+
+
+def test_batches_are_read_one_at_a_time(scorer: Scorer) -> None:
+    images = Counted(10)
+    assert len(scorer.score(images, batch_size=4).anomaly) == 10
+
+    read = 0
+
+    def endless() -> Iterator[Tensor]:
+        nonlocal read
+        while True:
+            read += 1
+            yield torch.rand(2, 1, 28, 28)
+
+    scores = scorer.score_batches(endless())
+    assert len(next(scores).anomaly) == 2
+    assert len(next(scores).anomaly) == 2
+    assert read == 2
+
+
+def test_a_saved_detector_scores_the_same(model: ConvAutoencoder, scorer: Scorer, tmp_path) -> None:
+    path = tmp_path / "detector.safetensors"
+    Detector(model, scorer.references, count=5, alpha=0.2, preprocessing={}, training={}).save(path)
+    images = torch.rand(3, 1, 28, 28)
+    loaded = Scorer.load(path)
+    assert loaded.alpha == 0.2
+    assert loaded.layers == scorer.layers
+    assert_same(loaded.score(images), scorer_of(model, 0.2).score(images))
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (torch.rand(2, 3, 28, 28), ValueError, r"\(N, 1, 28, 28\)"),
+        (torch.rand(2, 1, 27, 28), ValueError, r"\(N, 1, 28, 28\)"),
+        (torch.rand(0, 1, 28, 28), ValueError, "no images"),
+        (torch.rand(28), ValueError, r"\(28,\)"),
+        (torch.zeros(2, 1, 28, 28, dtype=torch.int64), TypeError, "int64"),
+        (torch.full((2, 1, 28, 28), torch.nan), ValueError, "NaN"),
+        (torch.full((2, 1, 28, 28), torch.inf), ValueError, "infinite"),
+        (np.full((2, 1, 28, 28), 2.0), ValueError, "expected 0 to 1"),
+        ("images.png", TypeError, "str"),
+    ],
+)
+def test_bad_images(scorer: Scorer, images: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        scorer.score(images)
+
+
+def test_bad_settings(model: ConvAutoencoder, scorer: Scorer) -> None:
+    weight = model.decoder[0].weight.detach()
+    with pytest.raises(ValueError, match="alpha must be a finite number of at least 0, got -1"):
+        Scorer(model, {"decoder.0.weight": weight}, alpha=-1)
+    with pytest.raises(ValueError, match=r"decoder.0.weight has shape \(4,\); its weight has"):
+        Scorer(model, {"decoder.0.weight": torch.zeros(4)})
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        Scorer(model, {"decoder.0.weight": weight * torch.nan})
+    with pytest.raises(ValueError, match="decoder.9"):
+        Scorer(model, {"decoder.9.weight": weight})
+    with pytest.raises(ValueError, match="one or more weights"):
+        Scorer(model, {})
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        scorer.score(torch.rand(2, 1, 28, 28), batch_size=0)
