@@ -1,0 +1,46 @@
+"""The folder of a training run: its checkpoint and its history."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gradcon_ext.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from gradcon_ext.files import replace_file
+
+
+class RunFolder:
+    """Keeps `checkpoint.safetensors` and `history.jsonl` of a run up to date; keeps nothing without a path.
+
+    Args:
+        path: the folder; made if need be.
+        settings: what must be the same for a run to go on; what JSON can hold.
+    """
+
+    def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
+        self._path = path
+        self._settings = settings
+        if path is not None:
+            path.mkdir(parents=True, exist_ok=True)
+
+    def load(self, state: TrainingState) -> None:
+        """Bring a run that has not begun to the state in the checkpoint, if there is one.
+
+        Raises:
+            ValueError: the checkpoint is damaged, or of a run with other settings or another model.
+        """
+        if self._path is not None and (self._path / "checkpoint.safetensors").exists():
+            load_checkpoint(self._path / "checkpoint.safetensors", state, self._settings)
+
+    def save(self, state: TrainingState) -> None:
+        """Write checkpoint and history, each by rename."""
+        if self._path is not None:
+            save_checkpoint(self._path / "checkpoint.safetensors", state, self._settings)
+        self.save_history(state)
+
+    def save_history(self, state: TrainingState) -> None:
+        """Write the history, one JSON object a line, by rename."""
+        if self._path is not None:
+            with replace_file(self._path / "history.jsonl") as temporary:
+                temporary.write_text("".join(json.dumps(entry) + "\n" for entry in state.history))

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gradcon_ext.detector import Detector
+from gradcon_ext.losses import reconstruction_of, squared_error
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.tensorfile import read_tensors, write_tensors
+from gradcon_ext.version import __version__
+
+
+class Custom(nn.Module):
+    loss = staticmethod(squared_error)
+
+    def __init__(self, features=3):
+        super().__init__()
+        self.decoder = nn.Sequential(nn.Flatten(), nn.Linear(4, features), nn.BatchNorm1d(features))
+
+    def forward(self, images):
+        return self.decoder(images)
+
+
+def detector_of(model):
+    names = [name for name in model.state_dict() if name.startswith("decoder") and name.endswith("weight")][:2]
+    references = {name: torch.randn_like(model.get_parameter(name)) for name in names}
+    facts = {"preprocessing": {"channels": 1, "size": [8, 8]}, "training": {"lr": 0.001, "layers": names}}
+    return Detector(model.eval(), references, 17, 0.2, **facts)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "detector.safetensors"
+
+
+@pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
+def test_a_detector_comes_back_from_its_file(path, model_type):
+    detector = detector_of(model_type(2, (8, 11), width=3))
+    detector.save(path)
+    loaded = Detector.load(path)
+    assert type(loaded.model) is model_type
+    assert not loaded.model.training
+    for name, tensor in detector.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor)
+    assert list(loaded.references) == list(detector.references)
+    for name, reference in detector.references.items():
+        assert torch.equal(loaded.references[name], reference)
+    assert (loaded.count, loaded.alpha) == (17, 0.2)
+    assert (loaded.preprocessing, loaded.training) == (detector.preprocessing, detector.training)
+    images = torch.rand(3, 2, 8, 11)
+    assert torch.equal(reconstruction_of(loaded.model(images)), reconstruction_of(detector.model(images)))
+
+
+def test_the_file_says_what_wrote_it(path):
+    detector_of(ConvAutoencoder(size=8, width=2)).save(path)
+    _, facts = read_tensors(path, "detector", 1)
+    assert facts["versions"] == {"gradcon_ext": __version__, "torch": str(torch.__version__)}
+    assert facts["architecture"]["name"] == "ConvAutoencoder"
+
+
+def test_the_paper_weighs_the_alignment_by_0_12():
+    assert Detector(ConvAutoencoder(), {}, 0).alpha == 0.12
+
+
+def test_a_custom_model_takes_its_weights_from_the_file(path):
+    detector = detector_of(Custom())
+    detector.model(torch.rand(5, 4))
+    detector.save(path)
+    model = Custom()
+    loaded = Detector.load(path, model=model)
+    assert loaded.model is model
+    assert not model.training
+    for name, tensor in detector.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor)
+
+
+def test_a_custom_model_must_be_given(path):
+    detector_of(Custom()).save(path)
+    with pytest.raises(ValueError, match="detector.safetensors: expected an architecture named one of"):
+        Detector.load(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Custom(features=5), r"decoder.1.bias: expected torch.float32 \(5,\), got torch.float32 \(3,\)"),
+        (Custom().double(), "expected torch.float64.*got torch.float32"),
+        (nn.Linear(2, 2), "has no attribute `decoder`"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_an_error(path, model, message):
+    detector_of(Custom()).save(path)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        Detector.load(path, model=model)
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def drop(name):
+    return lambda tensors, facts: tensors.pop(name)
+
+
+def replace(name, tensor):
+    return lambda tensors, facts: tensors.update({name: tensor})
+
+
+def change(**changes):
+    return lambda tensors, facts: facts.update(changes)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (drop("model.decoder.0.weight"), r"model.decoder.0.weight: expected .*, got no such tensor"),
+        (drop("reference.decoder.2.weight"), r"reference.decoder.2.weight: expected .*, got no such tensor"),
+        (replace("model.decoder.0.bias", torch.zeros(5)), r"expected torch.float32 \(4,\), got torch.float32 \(5,\)"),
+        (replace("model.decoder.0.bias", torch.zeros(4).int()), "got torch.int32"),
+        (replace("reference.decoder.0.weight", torch.zeros(1)), r"reference.decoder.0.weight: .*got .* \(1,\)"),
+        (replace("reference.encoder.0.weight", torch.zeros(1)), "expected no such tensor"),
+        (replace("weight", torch.zeros(1)), "weight: expected no such tensor"),
+        (change(layers=["decoder.0.weight", "decoder.9.weight"]), "has no attribute `9`"),
+        (change(architecture={"name": "Perceptron"}), "got 'Perceptron'"),
+        (change(architecture={"name": "ConvAutoencoder", "size": 8, "width": 3}), "expected torch.float32"),
+        (change(version=2), "expected detector format version 1, got 2"),
+        (change(kind="checkpoint"), "expected a gradcon_ext detector, got a checkpoint"),
+    ],
+)
+def test_a_file_that_does_not_hold_a_detector_is_an_error(path, harm, message):
+    detector_of(ConvAutoencoder(size=8, width=2)).save(path)
+    tensors, facts = read_tensors(path, "detector", 1)
+    harm(tensors, facts)
+    write_tensors(path, facts.pop("kind"), facts.pop("version"), tensors, facts)
+    with pytest.raises(ValueError, match=message) as error:
+        Detector.load(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_damaged_file_is_an_error(path):
+    detector_of(ConvAutoencoder(size=8, width=2)).save(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="does not match its checksum"):
+        Detector.load(path)
+
+
+def test_a_missing_file_is_not_found(path):
+    with pytest.raises(FileNotFoundError):
+        Detector.load(path)

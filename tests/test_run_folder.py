@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import os
+
+import torch
+
+from gradcon_ext.checkpoint import TrainingState
+from gradcon_ext.constraint import GradientConstraint
+from gradcon_ext.run_folder import RunFolder
+
+
+def new_state():
+    model = torch.nn.Linear(2, 2)
+    constraint = GradientConstraint({"weight": model.weight})
+    return TrainingState(model, constraint, torch.optim.Adam(model.parameters()), seed=0)
+
+
+def test_a_run_is_kept_in_two_files(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "first", {})
+    state, other = new_state(), new_state()
+    state.epoch, state.history = 3, [{"epoch": 1, "best": True}, {"event": "restart"}]
+    folder.save(state)
+    assert sorted(os.listdir(tmp_path / "runs" / "first")) == ["checkpoint.safetensors", "history.jsonl"]
+    lines = (tmp_path / "runs" / "first" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == state.history
+    folder.load(other)
+    assert (other.epoch, other.history) == (state.epoch, state.history)
+    assert torch.equal(other.model.weight, state.model.weight)
+
+
+def test_the_history_may_go_ahead_of_the_checkpoint(tmp_path):
+    folder = RunFolder(tmp_path, {})
+    state = new_state()
+    state.history.append({"epoch": 1})
+    folder.save_history(state)
+    assert os.listdir(tmp_path) == ["history.jsonl"]
+
+
+def test_an_empty_folder_holds_no_run_to_load(tmp_path):
+    state = new_state()
+    RunFolder(tmp_path, {}).load(state)
+    assert state.epoch == 0
+
+
+def test_without_a_path_nothing_is_kept():
+    folder = RunFolder(None, {})
+    state = new_state()
+    folder.save(state)
+    folder.save_history(state)
+    folder.load(state)
+    assert state.epoch == 0

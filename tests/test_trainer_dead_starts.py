@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+from training_runs import (
+    TRAIN,
+    VAL,
+    dead_model,
+    history_of,
+    new_model,
+    new_trainer,
+)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+def test_a_dead_start_is_noticed_and_started_over(epochs, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        detector = new_trainer(dead_model(), epochs=epochs, out=tmp_path).fit(TRAIN, VAL)
+    assert "dead start with seed 0" in caplog.text
+    assert "restarting with seed 1" in caplog.text
+    judged = min(epochs, 3)
+    history = history_of(tmp_path)
+    assert [entry["epoch"] for entry in history] == [*range(1, judged + 1), judged, *range(1, epochs + 1)]
+    event = history[judged]
+    assert (event["event"], event["attempt"], event["seed"], event["next_seed"]) == ("restart", 1, 0, 1)
+    assert "no gradient reaches" in event["reason"]
+    assert [entry["attempt"] for entry in history if "event" not in entry] == [1] * judged + [2] * epochs
+    assert detector.training["attempt"] == 2
+    assert detector.training["attempt_seed"] == 1
+    assert detector.model(VAL).std(0).max() > 0
+
+
+def test_a_dead_encoder_is_noticed_although_the_decoder_learns_the_mean_image(caplog):
+    model = new_model()
+    nn.init.constant_(model.encoder[6].bias, -1e6)
+    new_trainer(model, epochs=3).fit(TRAIN, VAL)
+    assert "of the parameters, encoder.0.weight the first" in caplog.text
+
+
+class AlwaysDead(nn.ConvTranspose2d):
+    def reset_parameters(self):
+        super().reset_parameters()
+        nn.init.constant_(self.bias, -1e6)
+
+
+def test_a_model_that_is_always_dead_is_given_up(tmp_path):
+    model = new_model()
+    model.decoder[2].__class__ = AlwaysDead
+    model.decoder[2].reset_parameters()
+    with pytest.raises(RuntimeError, match="dead start with seed 4.*gave up after 5 attempts"):
+        new_trainer(model, epochs=4, out=tmp_path).fit(TRAIN, VAL)
+    history = history_of(tmp_path)
+    assert [entry["next_seed"] for entry in history if "event" in entry] == [1, 2, 3, 4]
+    epochs = [entry["attempt"] for entry in history if "event" not in entry]
+    assert epochs == [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3 + [5] * 4  # the last attempt is given all its epochs
+
+
+def test_a_blank_start_is_noticed(caplog):
+    model = new_model()
+    nn.init.constant_(model.decoder[6].bias, -12.0)  # black, though gradients flow
+    new_trainer(model, lr=0.02, epochs=3, alpha=0.0).fit(TRAIN, VAL)
+    assert "that of a black image" in caplog.text
+
+
+def test_images_that_are_hard_to_reconstruct_are_not_a_dead_start(tmp_path, caplog):
+    generator = torch.Generator().manual_seed(0)
+    train, val = torch.rand(200, 1, 8, 8, generator=generator), torch.rand(40, 1, 8, 8, generator=generator)
+    new_trainer(epochs=6, lr=5e-3, out=tmp_path).fit(train, val)
+    history = history_of(tmp_path)
+    assert history[-1]["validation_reconstruction"] > 0.95 * history[-1]["validation_mean_image"]
+    assert caplog.text == ""
+    assert len(history) == 6

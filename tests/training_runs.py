@@ -1,0 +1,72 @@
+"""Small training runs, which several tests share."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from torch import nn
+
+from gradcon_ext.models import ConvAutoencoder
+from gradcon_ext.trainer import Trainer
+
+
+def stripes(count, size=8, seed=0):
+    """Images of stripes in random places: easy to learn, and no two alike."""
+    generator = torch.Generator().manual_seed(seed)
+    phase = torch.rand(count, 1, 1, 1, generator=generator) * 6.28
+    return (0.5 + 0.4 * torch.sin(torch.arange(size) * 0.8 + phase)).expand(count, 1, size, size).contiguous()
+
+
+TRAIN, VAL = stripes(40), stripes(12, seed=1)
+
+
+def new_model(model_type=ConvAutoencoder, seed=0, width=4):
+    torch.manual_seed(seed)
+    return model_type(1, 8, width)
+
+
+def new_trainer(model=None, **arguments):
+    return Trainer(model or new_model(), **{"batch_size": 8, "epochs": 4, "progress": False, **arguments})
+
+
+def history_of(folder):
+    """The entries of history.jsonl, without the seconds, which are never the same twice."""
+    entries = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in entries]
+
+
+def assert_same_detector(first, second):
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], tensor), name
+    for name, reference in first.references.items():
+        assert torch.equal(second.references[name], reference), name
+    assert second.count == first.count
+    assert {**second.training, "seconds": 0} == {**first.training, "seconds": 0}
+
+
+def record_batches(model):
+    batches = []
+    model.register_forward_pre_hook(lambda model, arguments: batches.append(arguments[0]) if model.training else None)
+    return batches
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """Stands for the kill of a process."""
+
+
+def interrupt(model, call, exception):
+    """Raise in one of the model's forward passes, in the middle of an epoch or a validation."""
+    calls = iter(range(call))
+
+    def count(*_):
+        if next(calls, None) is None:
+            raise exception
+
+    return model.register_forward_pre_hook(count)
+
+
+def dead_model(model_type=ConvAutoencoder):
+    model = new_model(model_type)
+    nn.init.constant_(model.decoder[2].bias, -1e6)
+    return model
