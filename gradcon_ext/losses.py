@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Below this probability the logarithm of a pixel counts as constant: small enough for the gradient to reach a very
 # wrong pixel, large enough for the second derivative, 1/p^2, to be finite.
@@ -66,6 +66,12 @@ def evidence_bound(output: VariationalOutput, images: Tensor) -> SampleLosses:
     divergence = 0.5 * (output.mean.square() + output.log_variance.exp() - output.log_variance - 1)
     pixels = images.shape[1:].numel()
     return SampleLosses(cross_entropy.flatten(1).mean(1), divergence.flatten(1).sum(1) / pixels)
+
+
+def loss_of(model: nn.Module) -> Loss:
+    """Return the loss that the model comes with, or else the squared error."""
+    loss: Loss = getattr(model, "loss", squared_error)
+    return loss
 
 
 def reconstruction_of(output: Any) -> Tensor:

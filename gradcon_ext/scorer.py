@@ -14,7 +14,7 @@ from gradcon_ext.alignment import sample_alignment
 from gradcon_ext.constrained import constrained_layers
 from gradcon_ext.detector import Detector
 from gradcon_ext.images import as_image_dataset, batches
-from gradcon_ext.losses import Loss, squared_error
+from gradcon_ext.losses import Loss, loss_of
 
 
 class Scores(NamedTuple):
@@ -65,7 +65,7 @@ class Scorer:
             raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
         self.model = model
         self.alpha = alpha
-        self.loss = loss or _loss_of(model)
+        self.loss = loss or loss_of(model)
         self.references = dict(references)
         self.constrained = constrained_layers(model, list(references))
         for name, layer in self.constrained.items():
@@ -115,11 +115,6 @@ class Scorer:
             losses, cosine = sample_alignment(self.model, self.loss, images.to(weight), self.constrained, references)
         anomaly = losses.total - self.alpha * cosine.mean(1)
         return Scores(*(scores.float().cpu() for scores in (losses.reconstruction, losses.latent, cosine, anomaly)))
-
-
-def _loss_of(model: nn.Module) -> Loss:
-    loss: Loss = getattr(model, "loss", squared_error)
-    return loss
 
 
 @contextmanager

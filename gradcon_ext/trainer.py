@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ from gradcon_ext.dead_start import ATTEMPTS, PATIENCE, redraw, symptom
 from gradcon_ext.detector import Detector
 from gradcon_ext.epoch import TrainingFigures, ValidationFigures, train_epoch, validate
 from gradcon_ext.images import ImageDataset, Images, as_image_dataset, batches
-from gradcon_ext.losses import Loss, squared_error
+from gradcon_ext.losses import Loss, loss_of
 from gradcon_ext.run_folder import RunFolder
 from gradcon_ext.seeding import seeded
 
@@ -89,7 +89,7 @@ class Trainer:
         self.seed = seed
         self.device = _available(device)
         self.average = average
-        self.loss = _loss_of(model, loss)
+        self.loss = loss or loss_of(model)
         self.layers = list(constrained_layers(model, layers))
         self.out = None if out is None else Path(out)
         self.progress = progress
@@ -264,10 +264,6 @@ class Trainer:
         channels, height, width = shape
         preprocessing = {"channels": channels, "size": [height, width]}
         return Detector(self.model.eval(), best.references, best.count, preprocessing=preprocessing, training=training)
-
-
-def _loss_of(model: nn.Module, loss: Loss | None) -> Loss:
-    return cast(Loss, getattr(model, "loss", squared_error)) if loss is None else loss
 
 
 def _available(device: str | torch.device) -> torch.device:

@@ -39,9 +39,7 @@ class ConvCase:
             if not non_contiguous:
                 return torch.randn(shape, generator=generator, dtype=dtype)
             # Channels last, every second column, samples in reverse order.
-            wide = torch.randn(
-                shape[0], *shape[2:-1], 2 * shape[-1], shape[1], generator=generator, dtype=dtype
-            )
+            wide = torch.randn(shape[0], *shape[2:-1], 2 * shape[-1], shape[1], generator=generator, dtype=dtype)
             return wide.movedim(-1, 1)[..., ::2].flip(0)
 
         input = draw(self.samples, self.groups * self.in_per_group, *self.size)
@@ -82,8 +80,7 @@ def conv_cases(draw: st.DrawFn) -> ConvCase:
     kernel, stride, dilation = per_axis(1, 4), per_axis(1, 3), per_axis(1, 3)
     padding = tuple(draw(st.integers(0, d * (k - 1) + 1)) for k, d in zip(kernel, dilation, strict=True))
     output_padding = tuple(
-        draw(st.integers(0, max(s, d) - 1)) if transposed else 0
-        for s, d in zip(stride, dilation, strict=True)
+        draw(st.integers(0, max(s, d) - 1)) if transposed else 0 for s, d in zip(stride, dilation, strict=True)
     )
     # The smallest grid that leaves at least one output position.
     if transposed:

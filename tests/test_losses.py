@@ -10,9 +10,11 @@ from gradcon_ext.losses import (
     VariationalOutput,
     constant_image_loss,
     evidence_bound,
+    loss_of,
     reconstruction_of,
     squared_error,
 )
+from gradcon_ext.models import ConvVariationalAutoencoder
 
 
 def variational_output(images, latent=7):
@@ -103,3 +105,8 @@ def test_constant_image_loss_needs_an_output_it_can_change():
     images = torch.rand(2, 1, 3, 3)
     with pytest.raises(TypeError, match="got SimpleNamespace"):
         constant_image_loss(squared_error, SimpleNamespace(reconstruction=images), images, images.mean(0))
+
+
+def test_a_model_without_a_loss_gets_the_squared_error():
+    assert loss_of(torch.nn.Identity()) is squared_error
+    assert loss_of(ConvVariationalAutoencoder(size=4, width=1)) is evidence_bound

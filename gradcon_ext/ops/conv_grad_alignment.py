@@ -65,11 +65,7 @@ def conv_grad_alignment(
     if input.shape[0] != grad_output.shape[0]:
         raise ValueError(f"input has {input.shape[0]} samples, but grad_output has {grad_output.shape[0]}")
     for axis in range(axes):
-        reach = (
-            (inner.shape[2 + axis] - 1) * strides[axis]
-            + dilations[axis] * (reference.shape[2 + axis] - 1)
-            + 1
-        )
+        reach = (inner.shape[2 + axis] - 1) * strides[axis] + dilations[axis] * (reference.shape[2 + axis] - 1) + 1
         rest = outer.shape[2 + axis] + 2 * paddings[axis] - reach
         # A stride can leave positions of the outer grid over (output_padding, when transposed), but not a whole step.
         if not 0 <= rest < (max(strides[axis], dilations[axis]) if transposed else strides[axis]):

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from strategies import ConvCase, conv_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import ConvCase, conv_cases
 
 from gradcon_ext import reference
 from gradcon_ext.ops import conv_grad_alignment
@@ -12,9 +12,7 @@ from gradcon_ext.ops import conv_grad_alignment
 
 def paper_layer(samples: int = 20) -> ConvCase:
     """The third decoder layer of the paper's autoencoder."""
-    return ConvCase(
-        samples, 1, 32, 32, (8, 8), (4, 4), (2, 2), (2, 2), (1, 1), (0, 0), transposed=True, seed=0
-    )
+    return ConvCase(samples, 1, 32, 32, (8, 8), (4, 4), (2, 2), (2, 2), (1, 1), (0, 0), transposed=True, seed=0)
 
 
 @settings(max_examples=150, deadline=None)
@@ -52,8 +50,7 @@ def test_same_bits_for_any_number_of_threads_and_neighbours(threads: int) -> Non
     finally:
         torch.set_num_threads(before)
     alone = [
-        conv_grad_alignment(input[n : n + 1], grad_output[n : n + 1], weight, *case.arguments)
-        for n in (0, 7, 199)
+        conv_grad_alignment(input[n : n + 1], grad_output[n : n + 1], weight, *case.arguments) for n in (0, 7, 199)
     ]
     for n, (dot, sq_norm) in zip((0, 7, 199), alone, strict=True):
         assert torch.equal(together[0][n : n + 1], dot)
