@@ -7,12 +7,14 @@ from gradcon_ext import data, models, ops
 from gradcon_ext.build_info import build_info
 from gradcon_ext.constraint import GradientConstraint
 from gradcon_ext.detector import Detector
+from gradcon_ext.evaluation import Evaluation, evaluate
 from gradcon_ext.scorer import Scorer, Scores
 from gradcon_ext.trainer import Trainer
 from gradcon_ext.version import __version__
 
 __all__ = [
     "Detector",
+    "Evaluation",
     "GradientConstraint",
     "Scorer",
     "Scores",
@@ -20,6 +22,7 @@ __all__ = [
     "__version__",
     "build_info",
     "data",
+    "evaluate",
     "models",
     "ops",
 ]

@@ -45,6 +45,11 @@ def test_the_same_content_gives_the_same_bytes(path, tmp_path):
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
 
+def test_whoever_may_read_new_files_may_read_this_one(path, tmp_path):
+    (tmp_path / "new").touch()
+    assert path.stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
 def test_tensors_are_written_whatever_their_layout_and_sharing(tmp_path):
     weight = nn.Parameter(torch.randn(3, 4))
     tensors = {"tied": weight, "to": weight, "transposed": weight.t(), "part": weight[:, 1:3]}

@@ -1,0 +1,7 @@
+"""`python -m gradcon_ext` is `gradcon`."""
+
+import sys
+
+from gradcon_ext.cli import main
+
+sys.exit(main())

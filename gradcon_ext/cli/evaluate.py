@@ -1,0 +1,115 @@
+"""`gradcon evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import ConcatDataset
+
+from gradcon_ext.cli import arguments
+from gradcon_ext.cli.named_split import named_split
+from gradcon_ext.cli.rows import score_rows, write_rows_file
+from gradcon_ext.cli.run_files import EVALUATION, HISTOGRAM, SCORES, detector_file, load_detector
+from gradcon_ext.data import read_image_folder
+from gradcon_ext.detector import Detector
+from gradcon_ext.evaluation import evaluate_scores
+from gradcon_ext.files import replace_file
+from gradcon_ext.histogram import save_histogram
+from gradcon_ext.images import Images
+from gradcon_ext.scorer import Scorer
+
+_DETAILS = f"""\
+Prints the area under the ROC curve (AUROC) of each loss and of their
+combination, the anomaly score. 1 is perfect, 0.5 is chance.
+
+A detector of a data set's class is tested on all test images of that class and
+on as many of the other classes, drawn with the run's seed. A detector of your
+own images needs two folders.
+
+OUT receives {EVALUATION}, {SCORES} (one row an image) and {HISTOGRAM}.
+"""
+
+_EXAMPLES = """\
+  gradcon evaluate runs/mnist-8 --data-root data
+  gradcon evaluate runs/photos --inliers good --outliers faulty
+"""
+
+
+def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
+    """Add the command."""
+    summary = "measure how well a detector tells outliers from inliers"
+    parser = arguments.add_command(commands, "evaluate", summary, _DETAILS, _EXAMPLES)
+    parser.add_argument("run_path", metavar="RUN", type=Path, help="a run's folder, or a detector's file")
+    arguments.add_data_root(parser)
+    parser.add_argument("--inliers", metavar="FOLDER", type=Path, help="normal images that were not trained on")
+    parser.add_argument("--outliers", metavar="FOLDER", type=Path, help="anomalous images")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the results (default: that of the detector)")
+    arguments.add_batch_size(parser, 512)
+    arguments.add_device(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Score the test images, print the figures, and write them down."""
+    if (args.inliers is None) != (args.outliers is None):
+        raise argparse.ArgumentError(None, "--inliers and --outliers go together")
+    detector = load_detector(args.run_path)
+    test = _two_folders(args, detector) if args.inliers else _named_test(args, detector)
+    scorer = Scorer.from_detector(detector, device=args.device)
+    scores = scorer.score(test.images, args.batch_size)
+    evaluation = evaluate_scores(scores, test.is_outlier)
+    print(evaluation.table())
+
+    out = args.out or detector_file(args.run_path).parent
+    out.mkdir(parents=True, exist_ok=True)
+    with replace_file(out / EVALUATION) as temporary:
+        results = {**evaluation.as_json(), "alpha": scorer.alpha, "test": test.facts}
+        temporary.write_text(json.dumps(results, indent=2) + "\n")
+    labels = {**test.labels, "is_outlier": test.is_outlier.astype(int).tolist()}
+    write_rows_file(out / SCORES, score_rows(labels, scores, scorer.layers), "csv")
+    save_histogram(out / HISTOGRAM, scores, test.is_outlier, evaluation, test.title)
+    print(f"Wrote {EVALUATION}, {SCORES} and {HISTOGRAM} to {out}.")
+
+
+@dataclass(frozen=True)
+class _TestImages:
+    """Images with what is known of them: the columns of `labels` have one entry an image."""
+
+    images: Images
+    is_outlier: npt.NDArray[np.bool_]
+    labels: dict[str, Sequence[Any]]
+    title: str
+    facts: dict[str, Any]
+
+
+def _named_test(args: argparse.Namespace, detector: Detector) -> _TestImages:
+    facts = detector.training.get("data", {})
+    if facts.keys() != {"dataset", "inlier", "seed"}:
+        raise ValueError(f"{args.run_path} was not trained on a named data set: give --inliers and --outliers")
+    split = named_split(**facts, size=detector.preprocessing["size"], data_root=args.data_root)
+    return _TestImages(
+        images=split.test,
+        is_outlier=split.test_is_outlier,
+        labels={"index": split.test_indices.tolist(), "class": split.test_classes},
+        title=f"{facts['dataset']}: class {facts['inlier']} against the others",
+        facts=facts,
+    )
+
+
+def _two_folders(args: argparse.Namespace, detector: Detector) -> _TestImages:
+    shape = detector.preprocessing["channels"], detector.preprocessing["size"]
+    inliers, outliers = (read_image_folder(folder, *shape) for folder in (args.inliers, args.outliers))
+    return _TestImages(
+        images=ConcatDataset([inliers, outliers]),
+        is_outlier=np.repeat([False, True], [len(inliers), len(outliers)]),
+        labels={"path": [str(path) for path in inliers.paths + outliers.paths]},
+        title=f"{args.inliers} against {args.outliers}",
+        facts={"inliers": str(args.inliers), "outliers": str(args.outliers)},
+    )

@@ -1,0 +1,64 @@
+"""`gradcon info`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gradcon_ext.build_info import build_info
+from gradcon_ext.cli import arguments
+from gradcon_ext.cli.run_files import detector_file
+from gradcon_ext.detector import Detector
+
+_DETAILS = """\
+Of the installation: versions, the instruction set in use, CUDA architectures.
+Of a detector: model, preprocessing, and the facts of its training.
+"""
+
+_EXAMPLES = """\
+  gradcon info
+  gradcon info runs/mnist-8
+"""
+
+
+def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
+    """Add the command."""
+    summary = "say what this installation, or a detector, is made of"
+    parser = arguments.add_command(commands, "info", summary, _DETAILS, _EXAMPLES)
+    parser.add_argument(
+        "detector", metavar="DETECTOR", type=Path, nargs="?", help="a run's folder, or a detector's file"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the facts, one a line."""
+    facts = asdict(build_info()) if args.detector is None else _facts(detector_file(args.detector))
+    for name, value in _flat(facts):
+        print(f"{name}: {value}")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    detector = Detector.load(path)
+    return {
+        "file": path,
+        "model": getattr(detector.model, "architecture", type(detector.model).__name__),
+        "constrained layers": list(detector.references),
+        "gradients averaged": detector.count,
+        "alpha": detector.alpha,
+        "preprocessing": detector.preprocessing,
+        "training": {name: fact for name, fact in detector.training.items() if name not in ("model", "layers")},
+    }
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            yield prefix + name, ", ".join(map(str, value)) or "none"
+        else:
+            yield prefix + name, f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,85 @@
+"""`gradcon score`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gradcon_ext.cli import arguments
+from gradcon_ext.cli.images_to_score import ImagesToScore, images_to_score
+from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
+from gradcon_ext.cli.run_files import load_detector
+from gradcon_ext.images import batches
+from gradcon_ext.scorer import Scorer
+
+_DETAILS = """\
+Images are brought to the channels and size that the detector was trained on.
+Of any number of images, one batch at a time is in memory.
+
+One row an image:
+  path            or, for an array, index
+  anomaly         reconstruction + latent + alpha * gradient, with the alpha
+                  of the detector, 0.12; higher is more anomalous
+  reconstruction  reconstruction loss
+  latent          latent loss; 0 where the model has none
+  gradient        gradient loss: minus the mean of the cosines
+  cosine.LAYER    alignment of the layer's gradient with that of training
+"""
+
+_EXAMPLES = """\
+  gradcon score runs/photos new-photos --out scores.csv
+  gradcon score runs/photos new-photos | sort -t, -k2 -g -r | head
+  gradcon score detector.safetensors frames.npy --out scores.jsonl
+"""
+
+
+def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser = arguments.add_command(commands, "score", "score images with a trained detector", _DETAILS, _EXAMPLES)
+    parser.add_argument("detector", metavar="DETECTOR", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument(
+        "images",
+        metavar="IMAGES",
+        type=Path,
+        nargs="+",
+        help="image files and folders of them, searched in depth; or one .npy file (N, H, W) or (N, C, H, W), of "
+        "uint8, or of floating point from 0 to 1 in the detector's size",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, default=Path("-"), help='"-" for standard output (default: %(default)s)'
+    )
+    parser.add_argument(
+        "--format", choices=("csv", "jsonl"), help="default: jsonl if FILE ends in .jsonl, csv otherwise"
+    )
+    arguments.add_batch_size(parser, 512)
+    arguments.add_device(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Score images and write the rows."""
+    detector = load_detector(args.detector)
+    images = images_to_score(args.images, detector.preprocessing)
+    scorer = Scorer.from_detector(detector, device=args.device)
+    to_stdout = args.out == Path("-")
+    format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")
+    rows = _rows(scorer, images, args.batch_size, progress=not to_stdout and sys.stderr.isatty())
+    if to_stdout:
+        write_rows(sys.stdout, rows, format)
+    else:
+        write_rows_file(args.out, rows, format)
+
+
+def _rows(scorer: Scorer, images: ImagesToScore, batch_size: int, progress: bool) -> Iterator[Row]:
+    done = 0
+    with tqdm(total=len(images.labels), unit=" images", unit_scale=True, disable=not progress) as bar:
+        for scores in scorer.score_batches(batches(images.dataset, batch_size)):
+            count = len(scores.anomaly)
+            labels = {images.column: images.labels[done : done + count]}
+            yield from score_rows(labels, scores, scorer.layers)
+            done += count
+            bar.update(count)

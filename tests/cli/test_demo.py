@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import shlex
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_demonstration(gradcon, tmp_path):
+    result = gradcon("demo", "--epochs", "1")
+    assert (result.code, result.err) == (0, "")
+    assert {file.name for file in (tmp_path / "runs" / "demo").iterdir()} == {
+        "checkpoint.safetensors",
+        "detector.safetensors",
+        "evaluation.json",
+        "histogram.png",
+        "history.jsonl",
+        "scores.csv",
+    }
+    for loss in ("reconstruction", "gradient", "combined"):
+        assert f"\n{loss} " in result.out
+    assert "gradcon train --images FOLDER" in result.out
+
+
+def test_the_commands_that_are_shown_are_those_that_ran(gradcon, tmp_path):
+    shown = [line[2:] for line in gradcon("demo", "--epochs", "1").out.splitlines() if line.startswith("$ ")]
+    results = [(tmp_path / "runs" / "demo" / name).read_bytes() for name in ("scores.csv", "histogram.png")]
+    for command in shown:
+        assert gradcon(*shlex.split(command)[1:]).code == 0
+    assert [(tmp_path / "runs" / "demo" / name).read_bytes() for name in ("scores.csv", "histogram.png")] == results
+
+
+def test_it_replaces_its_own_run_but_no_other(gradcon, digits_run):
+    assert gradcon("demo", "--epochs", "1").code == 0
+    assert gradcon("demo", "--epochs", "1", "--seed", "1").code == 0
+    result = gradcon("demo", "--epochs", "1", "--out", digits_run)
+    assert result.code == 1
+    assert f"{digits_run} holds a run that is finished" in result.err
+
+
+def test_it_leaves_the_threads_as_they_were(gradcon):
+    torch.set_num_threads(2)
+    gradcon("demo", "--epochs", "1", "--inlier", "ten")
+    assert torch.get_num_threads() == 2

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradcon_ext.data import one_class_split, read_digits
+from gradcon_ext.detector import Detector
+from gradcon_ext.evaluation import evaluate
+from gradcon_ext.scorer import Scorer
+
+RESULTS = {"evaluation.json", "scores.csv", "histogram.png"}
+
+
+def rows(folder):
+    with (folder / "scores.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_split_of_the_run_is_evaluated(gradcon, digits_run):
+    result = gradcon("evaluate", digits_run)
+    data = read_digits()
+    split = one_class_split(data, "2", seed=0)
+    scorer = Scorer.load(digits_run / "detector.safetensors")
+    expected = evaluate(scorer, split.test, split.test_is_outlier)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(expected.table())
+    assert result.out.splitlines()[-1] == f"Wrote evaluation.json, scores.csv and histogram.png to {digits_run}."
+    assert json.loads((digits_run / "evaluation.json").read_text()) == {
+        **expected.as_json(),
+        "alpha": 0.12,
+        "test": {"dataset": "digits", "inlier": "2", "seed": 0},
+    }
+    written = rows(digits_run)
+    assert [int(row["index"]) for row in written] == split.test_indices.tolist()
+    assert [int(row["class"]) for row in written] == data.test.labels[split.test_indices].tolist()
+    assert [row["is_outlier"] == "1" for row in written] == split.test_is_outlier.tolist()
+    assert [float(row["anomaly"]) for row in written] == pytest.approx(scorer.score(split.test).anomaly.tolist())
+    with Image.open(digits_run / "histogram.png") as image:
+        image.verify()
+
+
+def test_another_folder_for_the_results(gradcon, digits_run, tmp_path):
+    assert gradcon("evaluate", digits_run / "detector.safetensors", "--out", tmp_path / "a" / "b").code == 0
+    assert {file.name for file in (tmp_path / "a" / "b").iterdir()} == RESULTS
+    assert not RESULTS & {file.name for file in digits_run.iterdir()}
+
+
+def test_two_folders(gradcon, digits_run, write_photos, tmp_path):
+    inliers, outliers = write_photos(tmp_path / "good", 3), write_photos(tmp_path / "bad", 2, seed=1)
+    result = gradcon("evaluate", digits_run, "--inliers", inliers, "--outliers", outliers, "--batch-size", 2)
+    assert (result.code, result.err) == (0, "")
+    assert "3 inliers, 2 outliers" in result.out
+    written = rows(digits_run)
+    files = [inliers / "00.png", inliers / "01.png", inliers / "02.png", outliers / "00.png", outliers / "01.png"]
+    assert [row["path"] for row in written] == [str(path) for path in files]
+    assert [row["is_outlier"] for row in written] == ["0", "0", "0", "1", "1"]
+    evaluation = json.loads((digits_run / "evaluation.json").read_text())
+    assert evaluation["test"] == {"inliers": str(inliers), "outliers": str(outliers)}
+    anomaly = np.array([float(row["anomaly"]) for row in written])
+    assert evaluation["auroc"]["combined"] == pytest.approx(np.mean(anomaly[3:, None] > anomaly[:3]))
+
+
+def test_a_detector_of_a_folder_needs_two_folders(gradcon, digits_run):
+    file = digits_run / "detector.safetensors"
+    detector = Detector.load(file)
+    detector.training["data"] = {"images": "photos", "validation": None, "seed": 0}
+    detector.save(file)
+    result = gradcon("evaluate", digits_run)
+    assert result.code == 1
+    assert result.error == f"{digits_run} was not trained on a named data set: give --inliers and --outliers"
+
+
+def test_one_folder_is_bad_usage(gradcon, digits_run):
+    result = gradcon("evaluate", digits_run, "--inliers", "good")
+    assert result.code == 2
+    assert result.err.splitlines()[-1] == "gradcon: error: --inliers and --outliers go together"
+
+
+def test_what_is_not_there(gradcon, digits_run, tmp_path):
+    assert "there is no detector.safetensors" in gradcon("evaluate", tmp_path).error
+    folders = ("--inliers", tmp_path / "good", "--outliers", tmp_path / "bad")
+    result = gradcon("evaluate", digits_run, *folders)
+    assert (result.code, result.error) == (1, f"{tmp_path / 'good'}: no such folder of images")
+    assert not RESULTS & {file.name for file in digits_run.iterdir()}
+
+
+def test_real_images(gradcon, data_root, tmp_path):
+    words = ["--dataset", "mnist", "--inlier", "1", "--epochs", "1", "--width", "8", "--data-root", data_root]
+    assert gradcon("train", *words, "--out", tmp_path, "--quiet").code == 0
+    result = gradcon("evaluate", tmp_path, "--data-root", data_root)
+    assert "1135 inliers, 1135 outliers" in result.out
+    # Ones have the least ink, and any reconstruction of them the least error.
+    assert json.loads((tmp_path / "evaluation.json").read_text())["auroc"]["reconstruction"] > 0.8
+    without = gradcon("evaluate", tmp_path)
+    assert (without.code, without.error.partition(":")[0]) == (1, "mnist is read from files")

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from gradcon_ext.version import __version__
+
+
+def test_the_installation(gradcon):
+    result = gradcon("info")
+    assert result.code == 0
+    assert result.out.startswith(f"version: {__version__}\n")
+    assert "\ncpu_capability: " in result.out
+
+
+def test_a_detector(gradcon, digits_run):
+    for path in (digits_run, digits_run / "detector.safetensors"):
+        lines = gradcon("info", path).out.splitlines()
+        assert f"file: {digits_run / 'detector.safetensors'}" in lines
+        assert "model.name: ConvAutoencoder" in lines
+        assert "preprocessing.size: 8, 8" in lines
+        assert "training.epochs: 2" in lines
+        assert "training.data.dataset: digits" in lines
+
+
+def test_a_file_that_is_no_detector(gradcon, tmp_path):
+    (tmp_path / "detector.safetensors").write_bytes(b"something else")
+    result = gradcon("info", tmp_path)
+    assert result.code == 1
+    assert "is damaged, or not a safetensors file" in result.error
+
+
+def test_nothing_there(gradcon, tmp_path):
+    result = gradcon("info", tmp_path / "nowhere")
+    assert result.code == 1
+    assert f"there is no {tmp_path / 'nowhere'}; expected a folder that `gradcon train` made" in result.error
+    assert f"there is no detector.safetensors in {tmp_path}" in gradcon("info", tmp_path).error
+
+
+def test_a_run_that_is_not_finished(gradcon, digits_run):
+    (digits_run / "detector.safetensors").unlink()
+    assert "its run is not finished" in gradcon("info", digits_run).error

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradcon_ext.data import read_digits, read_image_folder
+from gradcon_ext.detector import Detector
+from gradcon_ext.scorer import Scorer
+
+
+def table(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def column(rows, name):
+    return np.array([float(row[name]) for row in rows])
+
+
+def test_a_folder_to_standard_output(gradcon, digits_run, write_photos, tmp_path):
+    folder = write_photos(tmp_path / "photos")
+    result = gradcon("score", digits_run, folder)
+    assert (result.code, result.err) == (0, "")
+    rows = table(result.out)
+    scorer = Scorer.load(digits_run / "detector.safetensors")
+    scores = scorer.score(read_image_folder(folder, 1, 8))
+    assert [row["path"] for row in rows] == [str(folder / f"{number:02}.png") for number in range(12)]
+    assert list(rows[0]) == [
+        "path",
+        "anomaly",
+        "reconstruction",
+        "latent",
+        "gradient",
+        *(f"cosine.{name}" for name in scorer.layers),
+    ]
+    for name in ("anomaly", "reconstruction", "latent", "gradient"):
+        assert np.array_equal(column(rows, name).astype(np.float32), getattr(scores, name).numpy())
+    for index, name in enumerate(scorer.layers):
+        assert np.array_equal(column(rows, f"cosine.{name}").astype(np.float32), scores.cosine[:, index].numpy())
+
+
+def test_files_and_folders_in_the_order_given(gradcon, digits_run, write_photos, tmp_path):
+    some, others = write_photos(tmp_path / "some", 2), write_photos(tmp_path / "others", 3)
+    (others / "notes.txt").write_text("no image")
+    picture = (some / "01.png").rename(tmp_path / "picture of no kind")
+    rows = table(gradcon("score", digits_run, picture, others, some / "00.png").out)
+    expected = [picture, *(others / f"0{number}.png" for number in range(3)), some / "00.png"]
+    assert [row["path"] for row in rows] == [str(path) for path in expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "is_json"),
+    [
+        ("scores.csv", (), False),
+        ("scores.jsonl", (), True),
+        ("scores.txt", (), False),
+        ("scores.txt", ("--format", "jsonl"), True),
+        ("scores.jsonl", ("--format", "csv"), False),
+    ],
+)
+def test_a_file(gradcon, digits_run, write_photos, tmp_path, name, options, is_json):
+    folder = write_photos(tmp_path / "photos", 3)
+    assert gradcon("score", digits_run, folder, "--out", tmp_path / name, *options) == (0, "", "")
+    text = (tmp_path / name).read_text()
+    rows = [json.loads(line) for line in text.splitlines()] if is_json else table(text)
+    printed = table(gradcon("score", digits_run, folder).out)
+    assert [{name: str(value) for name, value in row.items()} for row in rows] == printed
+
+
+def test_the_batch_size_does_not_matter(gradcon, digits_run, write_photos, tmp_path):
+    folder = write_photos(tmp_path / "photos")
+    whole, parts = (table(gradcon("score", digits_run, folder, "--batch-size", size).out) for size in (512, 5))
+    assert [row["path"] for row in whole] == [row["path"] for row in parts]
+    assert column(parts, "anomaly") == pytest.approx(column(whole, "anomaly"), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", ["(N, H, W)", "(N, C, H, W)"])
+@pytest.mark.parametrize("floating", [False, True])
+def test_an_array(gradcon, digits_run, tmp_path, shape, floating):
+    images = read_digits().test.images[:7]
+    scores = Scorer.load(digits_run / "detector.safetensors").score(images)
+    array = images[:, 0] if shape == "(N, H, W)" else images
+    np.save(tmp_path / "images.npy", array / 255 if floating else array)
+    rows = table(gradcon("score", digits_run, tmp_path / "images.npy").out)
+    assert [row["index"] for row in rows] == list("0123456")
+    assert column(rows, "anomaly") == pytest.approx(scores.anomaly.numpy(), rel=1e-5)
+
+
+def test_bytes_are_resized_as_image_files_are(gradcon, digits_run, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 12, 20), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", pixels)
+    (tmp_path / "images").mkdir()
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
+    array, files = (table(gradcon("score", digits_run, tmp_path / name).out) for name in ("images.npy", "images"))
+    assert np.array_equal(column(array, "anomaly"), column(files, "anomaly"))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 3, 8, 8), np.uint8), "images have shape (C, H, W) = (3, 8, 8); expected (1, 8, 8)"),
+        (np.zeros((8, 8), np.uint8), "images have shape (8, 8); expected (N, C, H, W) or (N, H, W)"),
+        (np.zeros((2, 9, 9)), "images have shape (C, H, W) = (1, 9, 9); expected (1, 8, 8)"),
+        (np.zeros((2, 8, 8), np.int32), "dtype int32; expected uint8 (0 to 255) or floating point (0 to 1)"),
+        (np.zeros((0, 8, 8), np.uint8), "there are no images"),
+        (np.full((2, 8, 8), np.nan), "image 0 has NaN or infinite pixels"),
+        (np.full((2, 8, 8), 255.0), "image 0 has floating-point pixels from 255 to 255"),
+        (np.array([{}]), "cannot be read as an .npy array"),
+    ],
+    ids=["channels", "dimensions", "size", "dtype", "empty", "nan", "range", "pickle"],
+)
+def test_an_array_that_does_not_fit(gradcon, digits_run, tmp_path, array, message):
+    path = tmp_path / "images.npy"
+    np.save(path, array)
+    result = gradcon("score", digits_run, path, "--out", tmp_path / "scores.csv")
+    assert result.code == 1
+    assert result.error.startswith(f"{path}: ")
+    assert message in result.error
+    assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", b"\x93NUMPY\x01\x00v\x00{'descr'"])
+def test_a_damaged_array(gradcon, digits_run, tmp_path, content):
+    (tmp_path / "images.npy").write_bytes(content)
+    result = gradcon("score", digits_run, tmp_path / "images.npy")
+    assert result.code == 1
+    assert "cannot be read as an .npy array" in result.error
+
+
+def test_a_damaged_image_leaves_the_old_scores(gradcon, digits_run, write_photos, tmp_path):
+    folder, out = write_photos(tmp_path / "photos"), tmp_path / "scores.csv"
+    (folder / "07.png").write_bytes(b"not a picture")
+    out.write_text("the old ones")
+    result = gradcon("score", digits_run, folder, "--out", out, "--batch-size", "2")
+    assert result.code == 1
+    assert result.error.startswith(f"{folder / '07.png'}: cannot be read as an image")
+    assert out.read_text() == "the old ones"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["photos", "run", "scores.csv"]
+
+
+def test_what_is_not_there(gradcon, digits_run, write_photos, tmp_path):
+    folder, nowhere = write_photos(tmp_path / "photos"), tmp_path / "nowhere"
+    (tmp_path / "empty").mkdir()
+    for words, message in (
+        ((nowhere, folder), f"there is no {nowhere}; expected a folder that `gradcon train` made"),
+        ((digits_run, nowhere), f"there is no {nowhere}; expected an image, a folder of images or an .npy file"),
+        ((digits_run, tmp_path / "nowhere.npy"), f"there is no {tmp_path / 'nowhere.npy'}"),
+        ((digits_run, tmp_path / "empty"), "no images in this folder"),
+        ((digits_run, folder, "--out", nowhere / "scores.csv"), f"the folder {nowhere} does not exist"),
+        ((digits_run, folder, tmp_path / "a.npy"), "an .npy file is scored alone; got it among 2 files and folders"),
+    ):
+        result = gradcon("score", *words)
+        assert result.code == 1
+        assert message in result.error
+
+
+def test_a_detector_that_does_not_say_what_it_takes(gradcon, digits_run, write_photos, tmp_path):
+    file = digits_run / "detector.safetensors"
+    detector = Detector.load(file)
+    detector.preprocessing = {}
+    detector.save(file)
+    result = gradcon("score", file, write_photos(tmp_path / "photos"))
+    assert result.code == 1
+    assert result.error == f"{file} does not say which channels and size it takes; use it from Python"

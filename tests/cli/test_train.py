@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+import torch
+
+from gradcon_ext.data import one_class_split, read_digits
+from gradcon_ext.detector import Detector
+from gradcon_ext.trainer import Trainer
+
+
+def weights(folder):
+    detector = Detector.load(folder / "detector.safetensors")
+    return {**detector.model.state_dict(), **{f"reference {name}": mean for name, mean in detector.references.items()}}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_detector_of_a_data_set(train_digits, tmp_path):
+    result = train_digits(tmp_path / "runs" / "new")
+    assert (result.code, result.err) == (0, "")
+    folder = tmp_path / "runs" / "new"
+    assert {file.name for file in folder.iterdir()} == {
+        "detector.safetensors",
+        "history.jsonl",
+        "checkpoint.safetensors",
+    }
+    assert f"The detector is {folder / 'detector.safetensors'}." in result.out
+    assert f"Next: gradcon evaluate {folder}\n" in result.out
+    history = (folder / "history.jsonl").read_text()
+    detector = Detector.load(folder / "detector.safetensors")
+    assert detector.preprocessing == {"channels": 1, "size": [8, 8]}
+    assert detector.training["data"] == {"dataset": "digits", "inlier": "2", "seed": 0}
+    assert (detector.training["epochs"], detector.training["batch_size"]) == (2, 64)
+    assert [json.loads(line)["epoch"] for line in history.splitlines()] == [1, 2]
+
+
+def test_the_next_command_finds_the_data(train_digits, tmp_path, monkeypatch):
+    root = ("--data-root", tmp_path)
+    assert (
+        f"Next: gradcon evaluate {tmp_path / 'a'} --data-root {tmp_path}\n" in train_digits(tmp_path / "a", *root).out
+    )
+    monkeypatch.setenv("GRADCON_DATA", str(tmp_path))
+    assert f"Next: gradcon evaluate {tmp_path / 'b'}\n" in train_digits(tmp_path / "b", *root).out
+    assert f"Next: gradcon evaluate {tmp_path / 'c'}\n" in train_digits(tmp_path / "c").out
+
+
+def test_the_split_and_every_option_reach_the_trainer(train_digits, tmp_path, monkeypatch):
+    seen = {}
+
+    def fit(self, train, validation, resume):
+        seen.update(vars(self), train=train, validation=validation, resume=resume)
+        raise RuntimeError("seen enough")
+
+    monkeypatch.setattr(Trainer, "fit", fit)
+    options = "--seed 3 --alpha 0.5 --lr 0.01 --batch-size 7 --average primal --model vae --width 5 --epochs 9 --resume"
+    assert train_digits(tmp_path, *shlex.split(options)).code == 1
+    split = one_class_split(read_digits(), "2", seed=3)
+    assert (seen["train"] == split.train).all()
+    assert (seen["validation"] == split.validation).all()
+    expected = {"seed": 3, "alpha": 0.5, "lr": 0.01, "batch_size": 7, "average": "primal", "epochs": 9, "resume": True}
+    assert {name: seen[name] for name in expected} == expected
+    assert seen["model"].architecture == {
+        "name": "ConvVariationalAutoencoder",
+        "channels": 1,
+        "size": [8, 8],
+        "width": 5,
+    }
+    torch.manual_seed(3)
+    first_drawn = type(seen["model"])(1, 8, 5)
+    assert same(seen["model"].state_dict(), first_drawn.state_dict())
+
+
+def test_the_same_command_gives_the_same_detector(train_digits, tmp_path, digits_run):
+    train_digits(tmp_path / "again")
+    assert same(weights(tmp_path / "again"), weights(digits_run))
+    train_digits(tmp_path / "other", "--seed", "1")
+    assert not same(weights(tmp_path / "other"), weights(digits_run))
+
+
+def test_quiet_says_nothing(train_digits, tmp_path):
+    assert train_digits(tmp_path / "run", "--quiet") == (0, "", "")
+
+
+def test_a_finished_run_is_not_replaced(train_digits, digits_run):
+    before = weights(digits_run)
+    result = train_digits(digits_run, "--seed", "1")
+    assert result.code == 1
+    assert result.error == (
+        f"{digits_run} holds a run that is finished: give --resume to go on with it, --overwrite to start anew, "
+        "or another --out"
+    )
+    assert same(weights(digits_run), before)
+
+
+def test_an_unfinished_run_is_not_replaced(train_digits, digits_run):
+    (digits_run / "detector.safetensors").unlink()
+    assert "holds a run that is unfinished" in train_digits(digits_run).error
+
+
+def test_overwriting(train_digits, digits_run, monkeypatch):
+    (digits_run / "evaluation.json").write_text("of the run before")
+    before = weights(digits_run)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", interrupted)
+        train_digits(digits_run, "--seed", "1", "--overwrite")
+    # What is left must not be taken for results of the new run.
+    assert {file.name for file in digits_run.iterdir()} == {"history.jsonl", "checkpoint.safetensors"}
+    assert train_digits(digits_run, "--seed", "1", "--overwrite").code == 0
+    assert not same(weights(digits_run), before)
+
+
+def test_a_bad_option_does_not_cost_the_run(train_digits, digits_run):
+    before = weights(digits_run)
+    assert train_digits(digits_run, "--overwrite", "--inlier", "ten").code == 1
+    assert same(weights(digits_run), before)
+
+
+def test_going_on_gives_what_one_go_gives(train_digits, digits_run, tmp_path):
+    (digits_run / "evaluation.json").write_text("of two epochs")
+    assert train_digits(digits_run, "--epochs", "4", "--resume").code == 0
+    assert train_digits(tmp_path / "one-go", "--epochs", "4").code == 0
+    assert same(weights(digits_run), weights(tmp_path / "one-go"))
+    assert not (digits_run / "evaluation.json").exists()
+
+
+def test_a_run_does_not_go_on_with_other_images(train_digits, digits_run):
+    before = weights(digits_run)
+    result = train_digits(digits_run, "--inlier", "4", "--resume")
+    assert result.code == 1
+    assert "is of a run with data = {'dataset': 'digits', 'inlier': '2', 'seed': 0}" in result.error
+    assert same(weights(digits_run), before)
+
+
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c(train_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "fit", interrupted)
+    result = train_digits(tmp_path / "run")
+    assert (result.code, result.out) == (130, "")
+    assert result.err.splitlines() == [
+        "With --resume, and without --overwrite, it goes on after the last finished epoch.",
+        "gradcon: interrupted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--images", "photos"], "not allowed with argument"),
+        (["--seed", "-1"], "expected a whole number of at least 0, got '-1'"),
+        (["--epochs", "0"], "expected a whole number of at least 1, got '0'"),
+        (["--batch-size", "2.5"], "expected a whole number of at least 1, got '2.5'"),
+        (["--lr", "0"], "expected a number above 0, got 0"),
+        (["--lr", "fast"], "expected a number of at least 0, got 'fast'"),
+        (["--alpha", "nan"], "expected a number of at least 0, got 'nan'"),
+        (["--alpha", "inf"], "expected a number of at least 0, got 'inf'"),
+        (["--model", "gan"], "invalid choice: 'gan'"),
+        (["--average", "median"], "invalid choice: 'median'"),
+        (["--device", "abacus"], "device 'abacus' is not available"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not available"),
+        (["--channels", "1"], "--channels does not go with --dataset"),
+        (["--validation", "photos"], "--validation does not go with --dataset"),
+        (["--resume", "--overwrite"], "not allowed with argument"),
+    ],
+)
+def test_bad_usage(train_digits, tmp_path, options, message):
+    result = train_digits(tmp_path / "run", *options)
+    assert result.code == 2
+    assert result.err.startswith("usage: gradcon train")
+    assert "error: " in result.err.splitlines()[-1]
+    assert message in result.err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dataset", "digits"], "--dataset needs --inlier, the normal class"),
+        (["--images", "photos", "--inlier", "1"], "--inlier does not go with --images"),
+        ([], "one of the arguments --dataset --images is required"),
+    ],
+)
+def test_images_must_be_named(gradcon, tmp_path, words, message):
+    result = gradcon("train", "--out", tmp_path, *words)
+    assert result.code == 2
+    assert result.err.splitlines()[-1].endswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dataset", "digits", "--inlier", "10"], "there is no class '10'; expected one of 0 0, 1 1"),
+        (["--dataset", "mnist", "--inlier", "8"], "mnist is read from files: give the folder they are in"),
+        (["--dataset", "mnist", "--inlier", "8", "--data-root", "nowhere"], "the data root nowhere is not a folder"),
+        (["--images", "nowhere"], "nowhere: no such folder of images"),
+    ],
+)
+def test_what_is_not_there(gradcon, tmp_path, words, message):
+    result = gradcon("train", *words, "--out", tmp_path / "run")
+    assert result.code == 1
+    assert message in result.error
+    assert not (tmp_path / "run").exists()
+
+
+TRAIN_FOLDER = ("train", "--epochs", "1", "--width", "2", "--size", "8", "--batch-size", "4")
+
+
+def test_a_detector_of_a_folder(gradcon, tmp_path, write_photos):
+    folder = write_photos(tmp_path / "photos")
+    result = gradcon(*TRAIN_FOLDER, "--images", folder, "--out", tmp_path / "run")
+    assert result.code == 0
+    assert f"Next: gradcon score {tmp_path / 'run'} IMAGES" in result.out
+    detector = Detector.load(tmp_path / "run" / "detector.safetensors")
+    assert detector.preprocessing == {"channels": 3, "size": [8, 8]}
+    assert detector.training["data"] == {"images": str(folder), "validation": None, "seed": 0}
+    assert (detector.training["train_images"], detector.training["validation_images"]) == (11, 1)
+
+
+def test_another_folder_for_validation(gradcon, tmp_path, write_photos):
+    train, validation = write_photos(tmp_path / "train"), write_photos(tmp_path / "validation", 3, seed=1)
+    words = ("--images", train, "--validation", validation, "--channels", "1", "--out", tmp_path / "run")
+    assert gradcon(*TRAIN_FOLDER, *words).code == 0
+    detector = Detector.load(tmp_path / "run" / "detector.safetensors")
+    assert detector.preprocessing["channels"] == 1
+    assert detector.training["data"]["validation"] == str(validation)
+    assert (detector.training["train_images"], detector.training["validation_images"]) == (12, 3)
+
+
+def test_a_damaged_image_is_named_before_training(gradcon, tmp_path, write_photos):
+    folder = write_photos(tmp_path / "photos")
+    (folder / "07.png").write_bytes(b"not a picture")
+    result = gradcon(*TRAIN_FOLDER, "--images", folder, "--out", tmp_path / "run")
+    assert result.code == 1
+    assert result.error.startswith(f"{folder / '07.png'}: cannot be read as an image")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_image_is_too_few(gradcon, tmp_path, write_photos):
+    folder = write_photos(tmp_path / "photos", count=1)
+    result = gradcon(*TRAIN_FOLDER, "--images", folder, "--out", tmp_path / "run")
+    assert (result.code, result.error) == (
+        1,
+        f"{folder}: holds a single image; expected at least 2, one of them for validation",
+    )
