@@ -1,0 +1,172 @@
+"""The PEP 517 build backend: that of setuptools, which here also sees the torch that is already installed.
+
+pip builds in an isolated environment, which only holds the build requirements. Naming torch among them would
+compile against a second torch that pip fetches, and that need not be the one the package will run with.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shlex
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from setuptools import build_meta
+
+Settings = dict[str, Any] | None
+
+prepare_metadata_for_build_wheel = build_meta.prepare_metadata_for_build_wheel
+prepare_metadata_for_build_editable = build_meta.prepare_metadata_for_build_editable
+get_requires_for_build_sdist = build_meta.get_requires_for_build_sdist
+build_sdist = build_meta.build_sdist
+
+
+def see_installed_packages() -> None:
+    """Put the environment that is installed into behind the isolated one on sys.path and PATH.
+
+    Inside pip's isolation sys.prefix is still that of the environment. Every hook runs in a process of its own
+    that imports this module.
+    """
+    folders = site.getsitepackages()
+    if sys.prefix == sys.base_prefix:
+        folders.append(site.getusersitepackages())
+    sys.path.extend(folder for folder in folders if folder not in sys.path)
+    os.environ["PATH"] += os.pathsep + sysconfig.get_path("scripts")
+
+
+see_installed_packages()
+
+
+class BuildStopped(SystemExit):
+    """Ends a build with the problem and the one command that mends it."""
+
+    def __init__(self, problem: str, command: str) -> None:
+        super().__init__(f"\n{problem}\nTo mend it, run:\n\n    {command}\n")
+
+
+def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
+    """Torch, where the environment has none."""
+    return [] if installed_torch() else [f"torch{torch_range()}"]
+
+
+get_requires_for_build_editable = get_requires_for_build_wheel
+
+
+def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
+    """Compile the package into a wheel."""
+    for leftover in Path("build").glob("lib*"):
+        shutil.rmtree(leftover)  # setuptools would pack modules that have left the source since.
+    with remedies():
+        return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def build_editable(
+    wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None
+) -> str:
+    """Compile the package in place."""
+    with remedies():
+        return build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
+
+
+@contextmanager
+def remedies() -> Iterator[None]:
+    """Check what a build needs, and end one that fails with the command that mends it."""
+    if installed_torch() is None:
+        raise BuildStopped("gradcon_ext compiles against torch, and none is installed.", torch_command())
+    if shutil.which("ninja") is None or find_spec("pybind11") is None:
+        raise BuildStopped("gradcon_ext is built with ninja and pybind11.", "pip install ninja pybind11")
+    check_compiler()
+    try:
+        yield
+    except BuildStopped:
+        raise
+    except (Exception, SystemExit):
+        traceback.print_exc()
+        raise BuildStopped(
+            "The build failed, and the first error above says why. Where memory ran out, compile one file at "
+            "a time; where a .cu file failed, GRADCON_CUDA=0 leaves CUDA out.",
+            "MAX_JOBS=1 pip install .",
+        ) from None
+
+
+def torch_range() -> str:
+    """The range of torch versions that pyproject.toml requires, such as ">=2.10,<2.14"."""
+    text = Path("pyproject.toml").read_text(encoding="utf-8")
+    match = re.search(r'^ *"torch(>=\d+\.\d+,<\d+\.\d+)"', text, re.MULTILINE)
+    if match is None:
+        raise SystemExit('pyproject.toml must require torch in the form "torch>=A.B,<C.D"')
+    return match[1]
+
+
+def release(version: str) -> tuple[int, int]:
+    """(2, 13) of "2.13.0+cpu", and of "<2.13"."""
+    major, minor = re.findall(r"\d+", version)[:2]
+    return int(major), int(minor)
+
+
+def installed_torch() -> str | None:
+    """The version of torch to compile against, if there is one.
+
+    Raises:
+        BuildStopped: It is outside the range, so pip would replace it after this build.
+    """
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    low, high = (release(bound) for bound in torch_range().split(","))
+    if not low <= release(version) < high:
+        problem = f"torch {version} is installed, and gradcon_ext runs with torch{torch_range()}."
+        raise BuildStopped(problem, torch_command())
+    return version
+
+
+def torch_command() -> str:
+    """What installs a torch that the package runs with."""
+    return f"pip install 'torch{torch_range()}'"
+
+
+def check_compiler() -> None:
+    """Compile three lines that need what the sources need: C++20 and the headers of Python.
+
+    Raises:
+        BuildStopped: They do not compile.
+    """
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
+    program = "#include <Python.h>\n#include <bit>\nint main() { return std::popcount(0u); }\n"
+    flags = ["-std=c++20", "-fsyntax-only", f"-I{sysconfig.get_path('include')}", "-x", "c++", "-"]
+    try:
+        subprocess.run([*compiler, *flags], input=program, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        problem = f"there is no {compiler[0]}"
+    except subprocess.CalledProcessError as error:
+        problem = error.stderr.strip()
+    else:
+        return
+    raise BuildStopped(
+        f"gradcon_ext needs a compiler for C++20 and the headers of Python: {problem}", compiler_command()
+    )
+
+
+def compiler_command() -> str:
+    """What installs a C++ compiler and Python's headers here."""
+    commands = {
+        "apt-get": f"sudo apt-get install g++ python3.{sys.version_info.minor}-dev",
+        "dnf": "sudo dnf install gcc-c++ python3-devel",
+        "zypper": "sudo zypper install gcc-c++ python3-devel",
+        "pacman": "sudo pacman -S gcc",
+        "xcode-select": "xcode-select --install",
+    }
+    conda = "conda install -c conda-forge cxx-compiler"
+    return next((command for manager, command in commands.items() if shutil.which(manager)), conda)

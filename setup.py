@@ -1,0 +1,130 @@
+"""What is compiled, and how. Everything else about the package stands in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gradcon_build import BuildStopped, release, torch_range  # The backend; backend-path in pyproject.toml.
+from setuptools import Extension, setup
+
+# Instruction sets are chosen inside the sources and at run time: nothing here depends on the machine at hand.
+CXX_FLAGS = ["-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra"]
+# The stable ABI declares what it offers for CUDA only under USE_CUDA.
+NVCC_FLAGS = ["-O3", "-DUSE_CUDA", "-Xcompiler=-fvisibility=hidden"]
+CUDA_ARCHITECTURES = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]  # and PTX of the last
+# Absolute, because ninja compiles from a folder of its own.
+CSRC = str(Path("csrc").resolve())
+
+
+def sources(pattern: str) -> list[str]:
+    """The files of csrc/ that match, relative to this folder."""
+    return sorted(path.as_posix() for path in Path("csrc").glob(pattern))
+
+
+def flags(system_includes: list[str]) -> dict[str, list[str]]:
+    """Compiler flags. Headers that are not ours come as system headers, which no warning is raised for."""
+    strict = ["-Werror"] if os.environ.get("GRADCON_WERROR") == "1" else []
+    folders = [*system_includes, sysconfig.get_path("include")]
+    system = [flag for folder in folders for flag in ("-isystem", folder)]
+    # No folder goes to nvcc: torch takes any flag with "arch" in it, as in /research/, for a choice of architectures.
+    return {"cxx": [*CXX_FLAGS, *strict, *system], "nvcc": NVCC_FLAGS}
+
+
+def with_cuda() -> bool:
+    """Whether the .cu files are compiled: GRADCON_CUDA says, or else torch and the toolkit at hand."""
+    import torch
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    asked = os.environ.get("GRADCON_CUDA") or "auto"
+    if asked not in ("0", "1", "auto"):
+        raise BuildStopped(f"GRADCON_CUDA must be 0 or 1, got {asked!r}.", "unset GRADCON_CUDA")
+    if asked == "0" or not sources("cuda/*.cu"):
+        return False
+    if torch.version.cuda is None:
+        lack = f"torch {torch.__version__} was built without CUDA"
+    elif CUDA_HOME is None:
+        lack = "no CUDA toolkit was found (CUDA_HOME says where one is)"
+    else:
+        return True
+    if asked == "1":
+        raise BuildStopped(f"GRADCON_CUDA=1, but {lack}.", "GRADCON_CUDA=0 pip install .")
+    print(f"gradcon_ext is built for the CPU only: {lack}.")
+    return False
+
+
+def cuda_architectures() -> str:
+    """What nvcc compiles for, such as "8.0;9.0+PTX"; put into TORCH_CUDA_ARCH_LIST, from where torch takes it."""
+    asked = os.environ.get("TORCH_CUDA_ARCH_LIST") or default_architectures()
+    os.environ["TORCH_CUDA_ARCH_LIST"] = ";".join(asked.replace(";", " ").split())
+    return os.environ["TORCH_CUDA_ARCH_LIST"]
+
+
+def default_architectures() -> str:
+    """CUDA_ARCHITECTURES as far as the nvcc at hand knows them."""
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    nvcc = Path(str(CUDA_HOME), "bin", "nvcc")
+    known = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True).stdout.split()
+    wanted = [name for name in CUDA_ARCHITECTURES if f"compute_{name.replace('.', '')}" in known]
+    return ";".join(wanted) + "+PTX"
+
+
+def ops(cuda: bool) -> Extension:
+    """gradcon_ext._C: the ops, on the stable ABI of the oldest torch in the range."""
+    from torch.utils.cpp_extension import CppExtension, CUDAExtension, include_paths
+
+    major, minor = release(torch_range())
+    options: dict[str, Any] = {
+        "include_dirs": [CSRC],
+        "define_macros": [("TORCH_TARGET_VERSION", f"0x{major:02x}{minor:02x}000000000000")],
+        "extra_compile_args": flags(include_paths("cuda" if cuda else "cpu")),
+        # Python without its global lock has no limited API.
+        "py_limited_api": not sysconfig.get_config_var("Py_GIL_DISABLED"),
+    }
+    cpu_sources = ["csrc/ops.cpp", *sources("cpu/*.cpp")]
+    if cuda:
+        return CUDAExtension("gradcon_ext._C", [*cpu_sources, *sources("cuda/*.cu")], **options)
+    return CppExtension("gradcon_ext._C", cpu_sources, **options)
+
+
+def runtime(architectures: str) -> Extension:
+    """gradcon_ext._runtime: the facts of this build, without torch."""
+    import pybind11
+    import torch
+
+    facts = {
+        "GRADCON_VERSION": runpy.run_path("gradcon_ext/version.py")["__version__"],
+        "GRADCON_TORCH_VERSION": torch.__version__,
+        "GRADCON_TORCH_RANGE": torch_range(),
+        "GRADCON_CUDA_ARCHITECTURES": architectures,
+    }
+    return Extension(
+        "gradcon_ext._runtime",
+        ["csrc/runtime.cpp", "csrc/cpu/capability.cpp"],
+        include_dirs=[CSRC],
+        define_macros=[(name, f'"{value}"') for name, value in facts.items()],
+        extra_compile_args=flags([pybind11.get_include()]),
+        language="c++",
+    )
+
+
+def compiled() -> dict[str, Any]:
+    """The compiled part of setup()'s arguments."""
+    if find_spec("torch") is None or find_spec("pybind11") is None:
+        return {}  # Metadata and source distributions need neither; the backend refuses to build without.
+    from torch.utils.cpp_extension import BuildExtension
+
+    architectures = cuda_architectures() if with_cuda() else ""
+    return {
+        "ext_modules": [ops(cuda=bool(architectures)), runtime(architectures)],
+        "cmdclass": {"build_ext": BuildExtension},
+    }
+
+
+setup(**compiled())
