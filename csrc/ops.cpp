@@ -13,7 +13,7 @@ STABLE_TORCH_LIBRARY(gradcon_ext, library) {
 }
 
 // Importing this empty module loads the library, and loading it registers the ops.
-extern "C" PyMODINIT_FUNC PyInit__C() {
+PyMODINIT_FUNC PyInit__C() {
   static PyModuleDef definition = {
       PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
   return PyModule_Create(&definition);

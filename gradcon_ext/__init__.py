@@ -3,6 +3,9 @@
 Train with `Trainer`, score with `Scorer`, or start from the command line with `gradcon demo`.
 """
 
+# First, so that an installation that cannot work is told of before anything else goes wrong.
+from gradcon_ext import _compiled as _compiled  # isort: split
+
 from gradcon_ext import data, models, ops
 from gradcon_ext.build_info import build_info
 from gradcon_ext.constraint import GradientConstraint

@@ -47,8 +47,12 @@ def conv_grad_alignment(
         if not transposed:
             return _CONVOLUTIONS[axes](sample, weight, None, stride, padding, dilation, groups)
         transposed_convolution = _TRANSPOSED_CONVOLUTIONS[axes]
-        natural = transposed_convolution(sample, weight, None, stride, padding, 0, groups, dilation).shape[2:]
-        output_padding = [y - n for y, n in zip(grad_output.shape[2:], natural, strict=True)]
+        output_padding = [
+            output - ((size - 1) * s - 2 * p + d * (k - 1) + 1)
+            for size, output, k, s, p, d in zip(
+                input.shape[2:], grad_output.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True
+            )
+        ]
         return transposed_convolution(sample, weight, None, stride, padding, output_padding, groups, dilation)
 
     return _align_per_sample(forward, input, grad_output, reference)

@@ -39,6 +39,13 @@ def test_float32_agrees_with_float64(case: ConvCase, non_contiguous: bool) -> No
     torch.testing.assert_close(sq_norm.double(), expected_sq_norm, rtol=1e-5, atol=1e-30)
 
 
+def test_a_transposed_convolution_of_output_padding_alone() -> None:
+    case = ConvCase(2, 1, 1, 1, (2,), (1,), (1,), (1,), (2,), (1,), transposed=True, seed=0)
+    tensors = case.tensors(torch.float64)
+    dot, _ = conv_grad_alignment(*tensors, *case.arguments)
+    torch.testing.assert_close(dot, reference.conv_grad_alignment(*tensors, *case.arguments)[0])
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_same_bits_for_any_number_of_threads_and_neighbours(threads: int) -> None:
     case = paper_layer(samples=200)
