@@ -4,11 +4,10 @@
 
 STABLE_TORCH_LIBRARY(gradcon_ext, library) {
   library.def(
-      "conv_grad_alignment(Tensor input, Tensor grad_output, Tensor reference, int[] stride, int[] padding, int[] "
-      "dilation, "
-      "int groups, bool transposed) -> (Tensor dot, Tensor sq_norm)");
+      "conv_grad_alignment(Tensor input, Tensor grad_output, Tensor references, int[] stride, int[] padding, "
+      "int[] dilation, int groups, bool transposed) -> (Tensor dot, Tensor sq_norm)");
   library.def(
-      "linear_grad_alignment(Tensor input, Tensor grad_output, Tensor reference) -> (Tensor dot, Tensor sq_norm)");
+      "linear_grad_alignment(Tensor input, Tensor grad_output, Tensor references) -> (Tensor dot, Tensor sq_norm)");
   library.def("running_mean_cosine_(Tensor(a!) mean, Tensor grad, int count) -> Tensor");
 }
 

@@ -2,6 +2,7 @@
 // have already told a user what is wrong in their terms.
 #pragma once
 
+#include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
@@ -9,8 +10,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/batch_view.hpp"
 #include "core/geometry.hpp"
-#include "core/to_lanes.hpp"
 
 namespace gradcon {
 
@@ -18,10 +19,30 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using Integers = std::vector<int64_t>;
 
+// What is computed in: float64 for itself, float32 for everything narrower.
+inline ScalarType computed_type(const Tensor& tensor) {
+  return tensor.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
 inline void check_alike(const Tensor& tensor, const Tensor& like, const char* name) {
   STD_TORCH_CHECK(tensor.scalar_type() == like.scalar_type() && tensor.device() == like.device(), name,
                   " must have the dtype and device of the first tensor");
 }
+
+inline void check_references(const Tensor& references, const Tensor& input) {
+  STD_TORCH_CHECK(references.scalar_type() == computed_type(input) && references.device() == input.device(),
+                  "references must be float64 for float64 input and else float32, and on the same device");
+}
+
+// An alignment's outputs: dot (samples, references) and sq_norm (samples).
+struct AlignmentTensors {
+  Tensor dot;
+  Tensor sq_norm;
+
+  AlignmentTensors(const Tensor& input, const Tensor& references)
+      : dot(torch::stable::new_empty(input, {input.size(0), references.size(0)}, computed_type(input))),
+        sq_norm(torch::stable::new_empty(input, {input.size(0)}, computed_type(input))) {}
+};
 
 inline Axis make_axis(int64_t inner, int64_t outer, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
   STD_TORCH_CHECK(kernel > 0 && stride > 0 && dilation > 0 && padding >= 0,
@@ -29,13 +50,13 @@ inline Axis make_axis(int64_t inner, int64_t outer, int64_t kernel, int64_t stri
   return {inner, outer, kernel, stride, padding, dilation};
 }
 
-// (N, C, L) and (N, C, H, W) alike; a missing height is a height of one.
-inline Geometry make_geometry(const Tensor& input, const Tensor& grad_output, const Tensor& reference,
+// (N, C, L) and (N, C, H, W) alike; a missing height is a height of one. `references` is (K, *weight).
+inline Geometry make_geometry(const Tensor& input, const Tensor& grad_output, const Tensor& references,
                               const Integers& stride, const Integers& padding, const Integers& dilation, int64_t groups,
                               bool transposed) {
-  const auto axes = static_cast<size_t>(reference.dim() - 2);
-  STD_TORCH_CHECK(axes == 1 || axes == 2, "reference must be 3- or 4-dimensional");
-  STD_TORCH_CHECK(input.dim() == reference.dim() && grad_output.dim() == reference.dim(), "dimensions differ");
+  STD_TORCH_CHECK(references.dim() == 4 || references.dim() == 5, "references must be 4- or 5-dimensional");
+  const auto axes = static_cast<size_t>(references.dim() - 3);
+  STD_TORCH_CHECK(input.dim() == references.dim() - 1 && grad_output.dim() == input.dim(), "dimensions differ");
   STD_TORCH_CHECK(stride.size() == axes && padding.size() == axes && dilation.size() == axes, "one number an axis");
   STD_TORCH_CHECK(input.size(0) == grad_output.size(0), "numbers of samples differ");
   const Tensor& inner = transposed ? input : grad_output;
@@ -46,11 +67,11 @@ inline Geometry make_geometry(const Tensor& input, const Tensor& grad_output, co
   geometry.groups = groups;
   geometry.inner_channels = inner.size(1);
   geometry.outer_channels = outer.size(1);
-  STD_TORCH_CHECK(reference.size(0) == inner.size(1) && reference.size(1) == geometry.outer_channels_per_group(),
-                  "reference does not fit the channels");
+  STD_TORCH_CHECK(references.size(1) == inner.size(1) && references.size(2) == geometry.outer_channels_per_group(),
+                  "references do not fit the channels");
   const auto axis = [&](size_t index) {
     const auto dim = static_cast<int64_t>(index) + 2;
-    return make_axis(inner.size(dim), outer.size(dim), reference.size(dim), stride[index], padding[index],
+    return make_axis(inner.size(dim), outer.size(dim), references.size(dim + 1), stride[index], padding[index],
                      dilation[index]);
   };
   geometry.width = axis(axes - 1);
@@ -59,10 +80,38 @@ inline Geometry make_geometry(const Tensor& input, const Tensor& grad_output, co
 }
 
 template <class T>
-BatchView<T> view_of(const Tensor& batch) {
+BatchView<T> view_of_images(const Tensor& batch) {
   const bool has_rows = batch.dim() == 4;
-  const T* data = batch.const_data_ptr<T>();
+  const T* data = static_cast<const T*>(batch.data_ptr());
   return {data, batch.stride(0), batch.stride(1), has_rows ? batch.stride(2) : 0, batch.stride(has_rows ? 3 : 2)};
+}
+
+// (N, positions, channels) as a batch of one-row images (N, channels, 1, positions).
+template <class T>
+BatchView<T> view_of_positions(const Tensor& batch) {
+  return {static_cast<const T*>(batch.data_ptr()), batch.stride(0), batch.stride(2), 0, batch.stride(1)};
+}
+
+// input (N, positions, I), grad_output (N, positions, O), references (K, O, I): a 1x1 convolution of one-row images.
+inline Geometry make_linear_geometry(const Tensor& input, const Tensor& grad_output, const Tensor& references) {
+  STD_TORCH_CHECK(input.dim() == 3 && grad_output.dim() == 3 && references.dim() == 3,
+                  "expected (N, T, I), (N, T, O) and (K, O, I)");
+  STD_TORCH_CHECK(input.size(0) == grad_output.size(0) && input.size(1) == grad_output.size(1),
+                  "samples or positions differ");
+  STD_TORCH_CHECK(references.size(1) == grad_output.size(2) && references.size(2) == input.size(2),
+                  "references do not fit");
+  Geometry geometry;
+  geometry.inner_channels = grad_output.size(2);
+  geometry.outer_channels = input.size(2);
+  geometry.width.inner = geometry.width.outer = input.size(1);
+  return geometry;
+}
+
+inline void check_running_mean(const Tensor& mean, const Tensor& grad, int64_t count) {
+  check_alike(grad, mean, "grad");
+  STD_TORCH_CHECK(mean.is_contiguous(), "mean must be contiguous");
+  STD_TORCH_CHECK(mean.sizes().equals(grad.sizes()), "mean and grad must have the same shape");
+  STD_TORCH_CHECK(count >= 0, "count must not be negative");
 }
 
 // Calls `function` with a zero of the tensor's C++ type.

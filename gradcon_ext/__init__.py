@@ -7,6 +7,7 @@ Train with `Trainer`, score with `Scorer`, or start from the command line with `
 from gradcon_ext import _compiled as _compiled  # isort: split
 
 from gradcon_ext import data, models, ops
+from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
 from gradcon_ext.build_info import build_info
 from gradcon_ext.constraint import GradientConstraint
 from gradcon_ext.detector import Detector
@@ -16,6 +17,7 @@ from gradcon_ext.trainer import Trainer
 from gradcon_ext.version import __version__
 
 __all__ = [
+    "Alignment",
     "Detector",
     "Evaluation",
     "GradientConstraint",
@@ -23,9 +25,11 @@ __all__ = [
     "Scores",
     "Trainer",
     "__version__",
+    "average_alignment",
     "build_info",
     "data",
     "evaluate",
     "models",
     "ops",
+    "per_sample_alignment",
 ]

@@ -31,7 +31,7 @@ def conv_grad_alignment(
     Args:
         input: (N, C_in, L) or (N, C_in, H, W).
         grad_output: (N, C_out, L') or (N, C_out, H', W').
-        reference: the shape of the weight.
+        reference: the shape of the weight, or (K, *weight) for several references.
         stride: one number a spatial axis.
         padding: one number a spatial axis.
         dilation: one number a spatial axis.
@@ -39,9 +39,9 @@ def conv_grad_alignment(
         transposed: whether the layer is a transposed convolution.
 
     Returns:
-        The dot product with `reference` and the squared norm of each sample's gradient, both (N,).
+        The dot product with `reference`, (N,) or (N, K), and the squared norm of each sample's gradient, (N,).
     """
-    axes = reference.dim() - 2
+    axes = input.dim() - 2
 
     def forward(sample: Tensor, weight: Tensor) -> Tensor:
         if not transposed:
@@ -55,7 +55,7 @@ def conv_grad_alignment(
         ]
         return transposed_convolution(sample, weight, None, stride, padding, output_padding, groups, dilation)
 
-    return _align_per_sample(forward, input, grad_output, reference)
+    return _align_per_sample(forward, input, grad_output, reference, input.dim())
 
 
 def linear_grad_alignment(input: Tensor, grad_output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,12 +64,12 @@ def linear_grad_alignment(input: Tensor, grad_output: Tensor, reference: Tensor)
     Args:
         input: (N, *, I).
         grad_output: (N, *, O).
-        reference: (O, I).
+        reference: (O, I), or (K, O, I) for several references.
 
     Returns:
-        The dot product with `reference` and the squared norm of each sample's gradient, both (N,).
+        The dot product with `reference`, (N,) or (N, K), and the squared norm of each sample's gradient, (N,).
     """
-    return _align_per_sample(functional.linear, input, grad_output, reference)
+    return _align_per_sample(functional.linear, input, grad_output, reference, 2)
 
 
 def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
@@ -91,14 +91,15 @@ def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
 
 
 def _align_per_sample(
-    forward: _Forward, input: Tensor, grad_output: Tensor, reference: Tensor
+    forward: _Forward, input: Tensor, grad_output: Tensor, reference: Tensor, weight_dim: int
 ) -> tuple[Tensor, Tensor]:
-    dot, sq_norm = input.new_zeros(len(input)), input.new_zeros(len(input))
+    several = reference[None] if reference.dim() == weight_dim else reference
+    dot, sq_norm = input.new_zeros(len(input), len(several)), input.new_zeros(len(input))
     with torch.enable_grad():
         for n in range(len(input)):
-            weight = torch.zeros_like(reference, requires_grad=True)
+            weight = several.new_zeros(several.shape[1:], requires_grad=True)
             output = forward(input[n : n + 1].detach(), weight)
             (gradient,) = torch.autograd.grad(output, weight, grad_output[n : n + 1])
-            dot[n] = (gradient * reference).sum()
+            dot[n] = torch.stack([(gradient * one).sum() for one in several])
             sq_norm[n] = gradient.square().sum()
-    return dot, sq_norm
+    return dot if reference.dim() > weight_dim else dot[:, 0], sq_norm

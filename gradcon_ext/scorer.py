@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.alignment import sample_alignment
-from gradcon_ext.constrained import constrained_layers
+from gradcon_ext.alignment import align_with_aux, parameter_of
 from gradcon_ext.detector import Detector
 from gradcon_ext.images import as_image_dataset, batches
-from gradcon_ext.losses import Loss, loss_of
+from gradcon_ext.losses import Loss, SampleLosses, loss_of
 
 
 class Scores(NamedTuple):
@@ -67,9 +66,10 @@ class Scorer:
         self.alpha = alpha
         self.loss = loss or loss_of(model)
         self.references = dict(references)
-        self.constrained = constrained_layers(model, list(references))
-        for name, layer in self.constrained.items():
-            _check_reference(name, self.references[name], layer.get_parameter("weight"))
+        if not self.references:
+            raise ValueError("expected the references of one or more weights, got none")
+        for name, reference in self.references.items():
+            _check_reference(name, reference, parameter_of(model, name))
 
     @classmethod
     def load(cls, path: str | Path, *, model: nn.Module | None = None, device: str | torch.device = "cpu") -> Scorer:
@@ -110,11 +110,19 @@ class Scorer:
 
     def _score_batch(self, images: Tensor) -> Scores:
         weight = next(self.model.parameters())
-        references = {name: reference.to(weight) for name, reference in self.references.items()}
+
+        def loss(output: Any, images: Tensor) -> tuple[Tensor, SampleLosses]:
+            losses = self.loss(output, images)
+            return losses.total, losses
+
         with _eval_mode(self.model):
-            losses, cosine = sample_alignment(self.model, self.loss, images.to(weight), self.constrained, references)
+            alignment = align_with_aux(self.model, loss, images.to(weight), self.references)
+        losses: SampleLosses = alignment.aux
+        cosine = torch.stack([alignment.cosine[name] for name in self.references], 1)
         anomaly = losses.total - self.alpha * cosine.mean(1)
-        return Scores(*(scores.float().cpu() for scores in (losses.reconstruction, losses.latent, cosine, anomaly)))
+        return Scores(
+            *(scores.detach().float().cpu() for scores in (losses.reconstruction, losses.latent, cosine, anomaly))
+        )
 
 
 @contextmanager

@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+from gradcon_ext import build_info
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +20,21 @@ def data_root() -> Path:
     if os.environ.get("GRADCON_REQUIRE_DATA") == "1":
         pytest.fail("GRADCON_REQUIRE_DATA=1, but GRADCON_DATA names no folder")
     pytest.skip("needs real data: GRADCON_DATA names its folder")
+
+
+@pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device in turn; on a GPU the tests are those of the CPU."""
+    if request.param == "cuda":
+        lack = _lack_of_cuda()
+        if lack and os.environ.get("GRADCON_REQUIRE_CUDA") == "1":
+            pytest.fail(f"GRADCON_REQUIRE_CUDA=1, but {lack}")
+        if lack:
+            pytest.skip(f"needs CUDA: {lack}")
+    return str(request.param)
+
+
+def _lack_of_cuda() -> str | None:
+    if not torch.cuda.is_available():
+        return "torch sees no GPU"
+    return None if build_info().cuda_architectures else "gradcon_ext was built without CUDA"

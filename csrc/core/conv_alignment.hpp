@@ -1,7 +1,7 @@
-// Alignment of per-sample convolution weight gradients with a reference, without storing a gradient.
+// Alignment of per-sample convolution weight gradients with references, without storing a gradient.
 //
 // For every sample the weight gradient is the contraction of the inner with the outer array over positions. A tile of
-// it (InnerTile x OuterTile channels at one kernel tap) is formed in registers, multiplied with the reference and with
+// it (InnerTile x OuterTile channels at one kernel tap) is formed in registers, multiplied with each reference and with
 // itself, and forgotten. Reduction order, the same in every run and for every number of threads: positions in row-major
 // order in the lane's own precision, then tiles in double (inner channel tiles, outer channel tiles, taps).
 #pragma once
@@ -9,22 +9,31 @@
 #include <cstdint>
 
 #include "core/geometry.hpp"
-#include "core/lane.hpp"
+#include "core/sum.hpp"
+#include "core/tiles.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
+// Several references of the shape of the weight, one behind the other.
+template <class T>
+struct References {
+  const T* data;
+  int64_t count;
+};
+
+// One dot product for each reference, and the squared norm. `dots` starts at zero.
 template <class LaneType>
 struct Alignment {
-  Sum<LaneType> dot;
+  Sum<LaneType>* dots;
   Sum<LaneType> sq_norm;
 };
 
-// The two arrays in lanes and the reference, all moved to the first channels of one tile.
+// The two arrays in lanes and the references, all moved to the first channels of one tile.
 template <class T>
 struct TileOperands {
   const T* inner;
   const T* outer;
-  const T* reference;
+  References<T> references;
 };
 
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
@@ -40,13 +49,10 @@ GRADCON_INLINE void form_tile(const Geometry& geometry, const TileOperands<T>& t
     const T* outer = tile.outer + (outer_row * geometry.width.outer + columns.outer_begin) * samples;
     for (int64_t column = columns.begin; column < columns.end; ++column) {
       LaneType inner_lanes[InnerTile];
-#pragma GCC unroll 16
-      for (int i = 0; i < InnerTile; ++i) inner_lanes[i] = LaneType::load(inner + i * inner_channel);
-#pragma GCC unroll 16
-      for (int o = 0; o < OuterTile; ++o) {
+      GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) inner_lanes[i] = LaneType::load(inner + i * inner_channel);
+      GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
         const LaneType outer_lane = LaneType::load(outer + o * outer_channel);
-#pragma GCC unroll 16
-        for (int i = 0; i < InnerTile; ++i) gradient[i][o].add_product(inner_lanes[i], outer_lane);
+        GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) gradient[i][o].add_product(inner_lanes[i], outer_lane);
       }
       inner += samples;
       outer += outer_step;
@@ -54,10 +60,43 @@ GRADCON_INLINE void form_tile(const Geometry& geometry, const TileOperands<T>& t
   }
 }
 
+// How far the weights of a tile lie apart in a reference: from one inner channel to the next, and one outer channel.
+struct WeightStrides {
+  int64_t inner;
+  int64_t outer;
+
+  explicit GRADCON_INLINE WeightStrides(const Geometry& geometry)
+      : inner(geometry.outer_channels_per_group() * geometry.taps()), outer(geometry.taps()) {}
+};
+
+template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], const T* reference,
+                                    const WeightStrides& strides, Counted counted = {}) {
+  LaneType dot = LaneType::zero();
+  GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
+    GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
+      if (i < counted.inner || o < counted.outer) continue;
+      dot.add_product(gradient[i][o], LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
+    }
+  }
+  return dot;
+}
+
+template <class LaneType, int InnerTile, int OuterTile>
+GRADCON_INLINE LaneType sq_norm_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], Counted counted = {}) {
+  LaneType sq_norm = LaneType::zero();
+  GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
+    GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
+      if (i < counted.inner || o < counted.outer) continue;
+      sq_norm.add_product(gradient[i][o], gradient[i][o]);
+    }
+  }
+  return sq_norm;
+}
+
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 inline void align_tile(const Geometry& geometry, const TileOperands<T>& tile, Alignment<LaneType>& alignment) {
-  const int64_t taps = geometry.taps();
-  const int64_t inner_weights = geometry.outer_channels_per_group() * taps;
+  const WeightStrides strides(geometry);
   for (int64_t tap_row = 0; tap_row < geometry.height.kernel; ++tap_row) {
     const Span rows = span_of_tap(geometry.height, tap_row);
     for (int64_t tap_column = 0; tap_column < geometry.width.kernel; ++tap_column) {
@@ -65,19 +104,11 @@ inline void align_tile(const Geometry& geometry, const TileOperands<T>& tile, Al
       if (rows.empty() || columns.empty()) continue;
       LaneType gradient[InnerTile][OuterTile] = {};
       form_tile<LaneType, InnerTile, OuterTile>(geometry, tile, rows, columns, gradient);
-      const T* reference = tile.reference + tap_row * geometry.width.kernel + tap_column;
-      LaneType dot = LaneType::zero();
-      LaneType sq_norm = LaneType::zero();
-#pragma GCC unroll 16
-      for (int i = 0; i < InnerTile; ++i) {
-#pragma GCC unroll 16
-        for (int o = 0; o < OuterTile; ++o) {
-          dot.add_product(gradient[i][o], LaneType::broadcast(reference[i * inner_weights + o * taps]));
-          sq_norm.add_product(gradient[i][o], gradient[i][o]);
-        }
+      const T* reference = tile.references.data + tap_row * geometry.width.kernel + tap_column;
+      for (int64_t k = 0; k < tile.references.count; ++k, reference += geometry.weights()) {
+        alignment.dots[k].add(dot_of_tile(gradient, reference, strides));
       }
-      alignment.dot.add(dot);
-      alignment.sq_norm.add(sq_norm);
+      alignment.sq_norm.add(sq_norm_of_tile(gradient));
     }
   }
 }
@@ -106,20 +137,9 @@ inline void align_tile_of(int64_t inner_extent, int64_t outer_extent, const Geom
   align_tile<LaneType, InnerTile, OuterTile>(geometry, tile, alignment);
 }
 
-// `total` channels in the fewest tiles of at most `most`, as even as they can be: 32 in sixes is 6 6 5 5 5 5, not 6 6 6
-// 6 6 2.
-struct EvenTiles {
-  int64_t total;
-  int64_t tiles;
-
-  GRADCON_INLINE EvenTiles(int64_t channels, int64_t most) : total(channels), tiles((channels + most - 1) / most) {}
-  GRADCON_INLINE int64_t begin(int64_t tile) const { return tile * total / tiles; }
-  GRADCON_INLINE int64_t extent(int64_t tile) const { return begin(tile + 1) - begin(tile); }
-};
-
-// `inner` and `outer` in lanes; `reference` (inner channels, outer channels / groups, taps), contiguous.
+// `inner` and `outer` in lanes; each reference (inner channels, outer channels / groups, taps), contiguous.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
-inline void conv_alignment(const Geometry& geometry, const T* inner, const T* outer, const T* reference,
+inline void conv_alignment(const Geometry& geometry, const T* inner, const T* outer, const References<T>& references,
                            Alignment<LaneType>& alignment) {
   constexpr int samples = LaneType::samples;
   const EvenTiles inner_tiles(geometry.inner_channels_per_group(), Shape::inner);
@@ -135,7 +155,7 @@ inline void conv_alignment(const Geometry& geometry, const T* inner, const T* ou
         const TileOperands<T> tile = {
             inner + inner_channel * geometry.inner_positions() * samples,
             outer + (group_outer + outer_channel) * geometry.outer_positions() * samples,
-            reference + weight * geometry.taps(),
+            {references.data + weight * geometry.taps(), references.count},
         };
         align_tile_of<LaneType, Shape::inner, Shape::outer>(inner_tiles.extent(inner_tile),
                                                             outer_tiles.extent(outer_tile), geometry, tile, alignment);

@@ -1,4 +1,5 @@
-// Lane: one number for each of `samples` samples, side by side. Every loop of the core is written over it.
+// The lane of a CPU: one number for each of `samples` samples, side by side in a vector. Every loop of the core is
+// written over a lane type; that of a GPU is in cuda/thread_lane.cuh.
 //
 // Arrays in lanes are laid out [channel][row][column][sample]; a position is `samples` scalars away from the next.
 #pragma once
@@ -22,20 +23,6 @@ struct Lane {
   static GRADCON_INLINE Lane load_unaligned(const T* data) { return {*reinterpret_cast<const UnalignedVector*>(data)}; }
   GRADCON_INLINE void store(T* aligned) const { *reinterpret_cast<Vector*>(aligned) = value; }
   GRADCON_INLINE void add_product(const Lane& left, const Lane& right) { value += left.value * right.value; }
-};
-
-// A sum over many terms, kept in double whatever the lane holds: a float32 layer of 10^6 weights stays exact to 1e-7.
-template <class LaneType>
-struct Sum {
-  static constexpr int samples = LaneType::samples;
-
-  double value[samples] = {};
-
-  GRADCON_INLINE void add(const LaneType& term) {
-    alignas(sizeof(LaneType)) typename LaneType::Scalar terms[samples];
-    term.store(terms);
-    for (int sample = 0; sample < samples; ++sample) value[sample] += static_cast<double>(terms[sample]);
-  }
 };
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE

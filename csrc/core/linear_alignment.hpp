@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "core/conv_alignment.hpp"
-#include "core/lane.hpp"
+#include "core/sum.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
@@ -30,29 +30,33 @@ inline void add_rows(const T* input, const T* grad_output, const T* reference, i
   LaneType projected[Rows] = {};
   for (int64_t i = 0; i < inputs; ++i) {
     const LaneType x = LaneType::load(input + i * samples);
-#pragma GCC unroll 16
-    for (int row = 0; row < Rows; ++row) {
+    GRADCON_UNROLL for (int row = 0; row < Rows; ++row) {
       projected[row].add_product(LaneType::broadcast(reference[row * inputs + i]), x);
     }
   }
   LaneType total = LaneType::zero();
-#pragma GCC unroll 16
-  for (int row = 0; row < Rows; ++row) total.add_product(projected[row], LaneType::load(grad_output + row * samples));
+  GRADCON_UNROLL for (int row = 0; row < Rows; ++row)
+      total.add_product(projected[row], LaneType::load(grad_output + row * samples));
   dot.add(total);
 }
 
-// `input` (inputs) and `grad_output` (outputs) in lanes, `reference` (outputs, inputs) contiguous.
+// `input` (inputs) and `grad_output` (outputs) in lanes, each reference (outputs, inputs) contiguous.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void linear_alignment(int64_t inputs, int64_t outputs, const T* input, const T* grad_output, const T* reference,
-                             Alignment<LaneType>& alignment) {
+inline void linear_alignment(int64_t inputs, int64_t outputs, const T* input, const T* grad_output,
+                             const References<T>& references, Alignment<LaneType>& alignment) {
   constexpr int samples = LaneType::samples;
   constexpr int rows = 8;
-  int64_t output = 0;
-  for (; output + rows <= outputs; output += rows) {
-    add_rows<LaneType, rows>(input, grad_output + output * samples, reference + output * inputs, inputs, alignment.dot);
-  }
-  for (; output < outputs; ++output) {
-    add_rows<LaneType, 1>(input, grad_output + output * samples, reference + output * inputs, inputs, alignment.dot);
+  for (int64_t k = 0; k < references.count; ++k) {
+    const T* reference = references.data + k * inputs * outputs;
+    int64_t output = 0;
+    for (; output + rows <= outputs; output += rows) {
+      add_rows<LaneType, rows>(input, grad_output + output * samples, reference + output * inputs, inputs,
+                               alignment.dots[k]);
+    }
+    for (; output < outputs; ++output) {
+      add_rows<LaneType, 1>(input, grad_output + output * samples, reference + output * inputs, inputs,
+                            alignment.dots[k]);
+    }
   }
   const Sum<LaneType> input_sq_norm = sq_norm_of<LaneType>(input, inputs);
   const Sum<LaneType> output_sq_norm = sq_norm_of<LaneType>(grad_output, outputs);

@@ -4,26 +4,10 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/batch_view.hpp"
 #include "core/lane.hpp"
 
 namespace gradcon {
-
-// A batch (sample, channel, row, column) of any strides, counted in elements. Non-contiguous tensors need no copy.
-template <class T>
-struct BatchView {
-  const T* data = nullptr;
-  int64_t sample_stride = 0;
-  int64_t channel_stride = 0;
-  int64_t row_stride = 0;
-  int64_t column_stride = 0;
-};
-
-// The extents of one sample.
-struct Extents {
-  int64_t channels;
-  int64_t rows;
-  int64_t columns;
-};
 
 namespace GRADCON_CORE_NAMESPACE {
 
@@ -39,16 +23,13 @@ GRADCON_INLINE void interleave(const LaneType& left, const LaneType& right, Lane
 template <class LaneType>
 GRADCON_INLINE void transpose(LaneType (&square)[LaneType::samples]) {
   constexpr int samples = LaneType::samples;
-#pragma GCC unroll 4
-  for (int shuffle = 1; shuffle < samples; shuffle *= 2) {
+  GRADCON_UNROLL for (int shuffle = 1; shuffle < samples; shuffle *= 2) {
     LaneType shuffled[samples];
-#pragma GCC unroll 8
-    for (int i = 0; i < samples / 2; ++i) {
+    GRADCON_UNROLL for (int i = 0; i < samples / 2; ++i) {
       interleave(square[i], square[i + samples / 2], shuffled[2 * i], shuffled[2 * i + 1],
                  std::make_integer_sequence<int, samples>{});
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < samples; ++i) square[i] = shuffled[i];
+    GRADCON_UNROLL for (int i = 0; i < samples; ++i) square[i] = shuffled[i];
   }
 }
 
@@ -61,11 +42,10 @@ GRADCON_INLINE void line_to_lanes(const T* const (&sample_data)[LaneType::sample
   if (stride == 1) {
     for (; position + samples <= length; position += samples) {
       LaneType square[samples];
-#pragma GCC unroll 16
-      for (int i = 0; i < samples; ++i) square[i] = LaneType::load_unaligned(sample_data[i] + offset + position);
+      GRADCON_UNROLL for (int i = 0; i < samples; ++i) square[i] =
+          LaneType::load_unaligned(sample_data[i] + offset + position);
       transpose(square);
-#pragma GCC unroll 16
-      for (int i = 0; i < samples; ++i) square[i].store(lanes + (position + i) * samples);
+      GRADCON_UNROLL for (int i = 0; i < samples; ++i) square[i].store(lanes + (position + i) * samples);
     }
   }
   for (; position < length; ++position) {

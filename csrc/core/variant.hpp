@@ -17,3 +17,10 @@
 
 // The contractions keep a tile of accumulators in registers, which only works once everything around it is inlined.
 #define GRADCON_INLINE GRADCON_HOST_DEVICE inline __attribute__((always_inline))
+
+// In front of a loop over a register tile: indices must be constants for the tile to stay in registers.
+#if defined(__CUDACC__) || defined(__clang__)
+#define GRADCON_UNROLL _Pragma("unroll")
+#else
+#define GRADCON_UNROLL _Pragma("GCC unroll 16")
+#endif

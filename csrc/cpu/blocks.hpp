@@ -8,6 +8,8 @@
 #include <memory>
 #include <new>
 
+#include "cpu/kernels.hpp"
+
 namespace gradcon::cpu {
 
 template <class T>
@@ -30,19 +32,28 @@ class Scratch {
 // Waking a second thread costs more than this many multiply-adds (about 0.1 ms) where another process holds its core.
 constexpr int64_t least_work_of_a_thread = 4'000'000;
 
-// Runs function(first sample, count, lanes) for every block of at most `samples`, each thread with its own scratch.
+// How many samples there are, how many make a block, and what one sample needs.
+struct Blocks {
+  int64_t batch;
+  int64_t samples;
+  int64_t scalars_per_sample;
+  int64_t references;
+  int64_t work_per_sample;
+};
+
+// Runs function(first sample, count, workspace) for every block, each thread with a workspace of its own.
 // A sample's result does not depend on how the blocks fall to the threads.
 template <class T, class Function>
-void for_each_block(int64_t batch, int64_t samples, int64_t scratch_per_sample, int64_t work_per_sample,
-                    const Function& function) {
-  const int64_t blocks = (batch + samples - 1) / samples;
-  const int64_t work_of_a_block = std::max<int64_t>(work_per_sample * samples, 1);
+void for_each_block(const Blocks& blocks, const Function& function) {
+  const int64_t count = (blocks.batch + blocks.samples - 1) / blocks.samples;
+  const int64_t work_of_a_block = std::max<int64_t>(blocks.work_per_sample * blocks.samples, 1);
   const int64_t grain = (least_work_of_a_thread + work_of_a_block - 1) / work_of_a_block;
-  torch::stable::parallel_for(0, blocks, grain, [&](int64_t begin, int64_t end) {
-    const Scratch<T> lanes(samples * scratch_per_sample);
+  torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+    const Scratch<T> lanes(blocks.samples * blocks.scalars_per_sample);
+    const Scratch<double> dots(blocks.samples * blocks.references);
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t first = block * samples;
-      function(first, std::min(samples, batch - first), lanes.data());
+      const int64_t first = block * blocks.samples;
+      function(first, std::min(blocks.samples, blocks.batch - first), Workspace<T>{lanes.data(), dots.data()});
     }
   });
 }

@@ -3,21 +3,27 @@
 
 #include <cstdint>
 
+#include "core/batch_view.hpp"
 #include "core/geometry.hpp"
 #include "core/running_mean.hpp"
-#include "core/to_lanes.hpp"
 
 namespace gradcon::cpu {
 
-// What a convolution's alignment reads; writes one dot and one squared norm a sample.
+// Several references, one behind the other, and where their alignments go.
+template <class T>
+struct AlignmentTask {
+  const T* references = nullptr;  // (count, *weight)
+  int64_t count = 0;
+  T* dot = nullptr;      // (samples, count)
+  T* sq_norm = nullptr;  // (samples)
+};
+
 template <class T>
 struct ConvProblem {
   Geometry geometry;
   BatchView<T> inner;
   BatchView<T> outer;
-  const T* reference = nullptr;
-  T* dot = nullptr;
-  T* sq_norm = nullptr;
+  AlignmentTask<T> task;
 };
 
 template <class T>
@@ -26,19 +32,25 @@ struct LinearProblem {
   int64_t outputs = 0;
   BatchView<T> input;
   BatchView<T> grad_output;
-  const T* reference = nullptr;
-  T* dot = nullptr;
-  T* sq_norm = nullptr;
+  AlignmentTask<T> task;
+};
+
+// A thread's memory for one block of samples, 64-byte aligned.
+template <class T>
+struct Workspace {
+  T* lanes;      // samples * (inner_size + outer_size), or samples * (inputs + outputs)
+  double* dots;  // samples * references
 };
 
 template <class T>
 struct TypedKernels {
   // Samples side by side: a block is this many, the last one may be shorter.
   int samples;
-  // Samples [first, first + count). `lanes` is scratch of samples * (inner_size + outer_size) scalars, 64-byte aligned.
-  void (*conv_alignment)(const ConvProblem<T>& problem, int64_t first, int64_t count, T* lanes);
-  // The same for one position a sample; scratch of samples * (inputs + outputs) scalars.
-  void (*linear_alignment)(const LinearProblem<T>& problem, int64_t first, int64_t count, T* lanes);
+  // Samples [first, first + count).
+  void (*conv_alignment)(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace);
+  // The same for one position a sample.
+  void (*linear_alignment)(const LinearProblem<T>& problem, int64_t first, int64_t count,
+                           const Workspace<T>& workspace);
   CosineSums (*running_mean)(T* mean, const T* grad, int64_t size, int64_t count);
 };
 

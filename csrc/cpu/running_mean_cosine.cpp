@@ -35,10 +35,7 @@ CosineSums update(T* mean, const T* grad, int64_t size, int64_t count) {
 }
 
 Tensor running_mean_cosine_(Tensor mean, const Tensor& grad, int64_t count) {
-  check_alike(grad, mean, "grad");
-  STD_TORCH_CHECK(mean.is_contiguous(), "mean must be contiguous");
-  STD_TORCH_CHECK(mean.sizes().equals(grad.sizes()), "mean and grad must have the same shape");
-  STD_TORCH_CHECK(count >= 0, "count must not be negative");
+  check_running_mean(mean, grad, count);
   const Tensor gradient = torch::stable::contiguous(grad);
   Tensor cosine = torch::stable::new_empty(mean, {});
   dispatch_floating(mean, [&](auto zero) {

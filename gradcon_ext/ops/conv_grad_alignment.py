@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.ops._catalogue import compiled
-from gradcon_ext.ops._checks import check_alike, check_shape
+from gradcon_ext.ops._checks import as_references, check_alike, check_shape, computed_in, of_one_type
 
 
 def conv_grad_alignment(
@@ -28,11 +28,13 @@ def conv_grad_alignment(
     are. `output_padding` of a transposed convolution is seen from the shapes. Not differentiable.
 
     Args:
-        input: (N, C_in, L) or (N, C_in, H, W), what the layer was given; float32 or float64.
+        input: (N, C_in, L) or (N, C_in, H, W), what the layer was given; float16, bfloat16, float32 or
+            float64.
         grad_output: (N, C_out, L') or (N, C_out, H', W'), the gradient of each sample's loss with respect to what the
             layer returned.
         reference: the shape of the weight, (C_out, C_in / groups, *kernel), or (C_in, C_out / groups, *kernel) when
-            transposed.
+            transposed; or (K, *weight) for several references, whose dot products are taken from one formation of
+            each gradient tile.
         stride: as in `torch.nn.Conv2d`, for all axes or each.
         padding: zero padding, for all axes or each.
         dilation: spacing of the kernel's taps, for all axes or each.
@@ -40,20 +42,22 @@ def conv_grad_alignment(
         transposed: whether the layer is a transposed convolution.
 
     Returns:
-        The dot product with `reference` and the squared norm of each sample's gradient, both (N,). The alignment
-        (cosine) is dot / (sqrt(sq_norm) * |reference|).
+        The dot product with `reference`, (N,) or (N, K), and the squared norm of each sample's gradient, (N,); both
+        in float32, or float64 where the arguments are. The alignment (cosine) is dot / (sqrt(sq_norm) * |reference|).
 
     Raises:
-        TypeError: a dtype other than float32 or float64, or different ones.
+        TypeError: a dtype that is not one of the above, or float64 mixed with others.
         ValueError: shapes or settings that do not belong together, or different devices.
     """
     check_alike(input=input, grad_output=grad_output, reference=reference)
-    axes = reference.dim() - 2
-    if axes not in (1, 2) or input.dim() != reference.dim() or grad_output.dim() != reference.dim():
+    axes = input.dim() - 2
+    if axes not in (1, 2) or grad_output.dim() != input.dim() or reference.dim() not in (input.dim(), input.dim() + 1):
         raise ValueError(
-            "input, grad_output and reference must all be 3-dimensional (1-D convolution) or 4-dimensional (2-D), "
+            "input, grad_output and reference must all be 3-dimensional (1-D convolution) or 4-dimensional (2-D), and "
+            "several references one more, "
             f"got shapes {tuple(input.shape)}, {tuple(grad_output.shape)} and {tuple(reference.shape)}"
         )
+    kernel = tuple(reference.shape[-axes:])
     strides = _per_axis("stride", stride, axes, least=1)
     paddings = _per_axis("padding", padding, axes, least=0)
     dilations = _per_axis("dilation", dilation, axes, least=1)
@@ -61,30 +65,24 @@ def conv_grad_alignment(
     inner, outer = (input, grad_output) if transposed else (grad_output, input)
     if groups < 1 or inner.shape[1] % groups or outer.shape[1] % groups:
         raise ValueError(f"groups={groups} must divide {inner.shape[1]} and {outer.shape[1]} channels")
-    check_shape("reference", reference, (inner.shape[1], outer.shape[1] // groups, *reference.shape[2:]))
+    weight = (inner.shape[1], outer.shape[1] // groups, *kernel)
+    check_shape("reference", reference, (*reference.shape[: reference.dim() - input.dim()], *weight))
     if input.shape[0] != grad_output.shape[0]:
         raise ValueError(f"input has {input.shape[0]} samples, but grad_output has {grad_output.shape[0]}")
     for axis in range(axes):
-        reach = (inner.shape[2 + axis] - 1) * strides[axis] + dilations[axis] * (reference.shape[2 + axis] - 1) + 1
+        reach = (inner.shape[2 + axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
         rest = outer.shape[2 + axis] + 2 * paddings[axis] - reach
         # A stride can leave positions of the outer grid over (output_padding, when transposed), but not a whole step.
         if not 0 <= rest < (max(strides[axis], dilations[axis]) if transposed else strides[axis]):
             raise ValueError(
                 f"spatial sizes {tuple(input.shape[2:])} of input and {tuple(grad_output.shape[2:])} of grad_output do "
-                f"not fit kernel {tuple(reference.shape[2:])}, stride {strides}, padding {paddings}, "
+                f"not fit kernel {kernel}, stride {strides}, padding {paddings}, "
                 f"dilation {dilations}, transposed={transposed}"
             )
-    dot, sq_norm = compiled.conv_grad_alignment(
-        input.detach(),
-        grad_output.detach(),
-        reference.detach(),
-        strides,
-        paddings,
-        dilations,
-        groups,
-        transposed,
-    )
-    return dot, sq_norm
+    x, y = of_one_type(input, grad_output)
+    several = as_references(reference, dim=input.dim())
+    dot, sq_norm = compiled.conv_grad_alignment(x, y, several, strides, paddings, dilations, groups, transposed)
+    return dot[:, 0] if reference.dim() == input.dim() else dot, sq_norm
 
 
 def _per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> list[int]:
@@ -98,11 +96,12 @@ def _per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> l
 def _(
     input: Tensor,
     grad_output: Tensor,
-    reference: Tensor,
+    references: Tensor,
     stride: list[int],
     padding: list[int],
     dilation: list[int],
     groups: int,
     transposed: bool,
 ) -> tuple[Tensor, Tensor]:
-    return input.new_empty(input.shape[0]), input.new_empty(input.shape[0])
+    samples, dtype = input.shape[0], computed_in(input.dtype)
+    return input.new_empty(samples, references.shape[0], dtype=dtype), input.new_empty(samples, dtype=dtype)

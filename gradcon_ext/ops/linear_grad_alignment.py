@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.ops._catalogue import compiled
-from gradcon_ext.ops._checks import check_alike, check_shape
+from gradcon_ext.ops._checks import as_references, check_alike, check_shape, computed_in, of_one_type
 
 
 def linear_grad_alignment(input: Tensor, grad_output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -17,37 +17,38 @@ def linear_grad_alignment(input: Tensor, grad_output: Tensor, reference: Tensor)
     then |g| = |grad_output| |input|. Not differentiable.
 
     Args:
-        input: (N, *, I), what the layer was given; float32 or float64.
+        input: (N, *, I), what the layer was given; float16, bfloat16, float32 or float64.
         grad_output: (N, *, O), the gradient of each sample's loss with respect to what the layer returned.
-        reference: (O, I), the shape of the weight.
+        reference: (O, I), the shape of the weight, or (K, O, I) for several references.
 
     Returns:
-        The dot product with `reference` and the squared norm of each sample's gradient, both (N,). The alignment
-        (cosine) is dot / (sqrt(sq_norm) * |reference|).
+        The dot product with `reference`, (N,) or (N, K), and the squared norm of each sample's gradient, (N,); both
+        in float32, or float64 where the arguments are. The alignment (cosine) is dot / (sqrt(sq_norm) * |reference|).
 
     Raises:
-        TypeError: a dtype other than float32 or float64, or different ones.
+        TypeError: a dtype that is not one of the above, or float64 mixed with others.
         ValueError: shapes that do not belong together, or different devices.
     """
     check_alike(input=input, grad_output=grad_output, reference=reference)
-    if input.dim() < 2 or reference.dim() != 2:
+    if input.dim() < 2 or reference.dim() not in (2, 3):
         raise ValueError(
-            f"input must be (N, *, I) and reference (O, I), got {tuple(input.shape)} and {tuple(reference.shape)}"
+            "input must be (N, *, I) and reference (O, I) or (K, O, I), "
+            f"got {tuple(input.shape)} and {tuple(reference.shape)}"
         )
-    check_shape("grad_output", grad_output, (*input.shape[:-1], reference.shape[0]))
-    check_shape("reference", reference, (grad_output.shape[-1], input.shape[-1]))
-    dot, sq_norm = compiled.linear_grad_alignment(
-        _with_one_position_axis(input), _with_one_position_axis(grad_output), reference.detach()
-    )
-    return dot, sq_norm
+    several = as_references(reference, dim=2)
+    check_shape("grad_output", grad_output, (*input.shape[:-1], reference.shape[-2]))
+    check_shape("reference", reference, (*reference.shape[:-2], grad_output.shape[-1], input.shape[-1]))
+    x, y = of_one_type(input, grad_output)
+    dot, sq_norm = compiled.linear_grad_alignment(_with_one_position_axis(x), _with_one_position_axis(y), several)
+    return dot[:, 0] if reference.dim() == 2 else dot, sq_norm
 
 
 def _with_one_position_axis(batch: Tensor) -> Tensor:
     """(N, *, C) as (N, T, C)."""
-    positions = batch.shape[1:-1].numel()
-    return batch.detach().reshape(batch.shape[0], positions, batch.shape[-1])
+    return batch.reshape(batch.shape[0], batch.shape[1:-1].numel(), batch.shape[-1])
 
 
 @torch.library.register_fake("gradcon_ext::linear_grad_alignment")
-def _(input: Tensor, grad_output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    return input.new_empty(input.shape[0]), input.new_empty(input.shape[0])
+def _(input: Tensor, grad_output: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+    samples, dtype = input.shape[0], computed_in(input.dtype)
+    return input.new_empty(samples, references.shape[0], dtype=dtype), input.new_empty(samples, dtype=dtype)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.ops._catalogue import compiled
-from gradcon_ext.ops._checks import check_alike, check_shape
+from gradcon_ext.ops._checks import check_alike, check_shape, computed_in
 
 
 def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
@@ -18,23 +18,25 @@ def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
     Args:
         mean: the running mean, any shape, contiguous, float32 or float64; updated in place to
             `mean + (grad - mean) / (count + 1)`.
-        grad: the next gradient, of the same shape, dtype and device.
+        grad: the next gradient, of the same shape and device; float16 and bfloat16 are taken into a float32 mean.
         count: how many gradients `mean` holds.
 
     Returns:
         The cosine, shape (), of the dtype of `mean`; 0 where `count` is 0 or either norm is zero.
 
     Raises:
-        TypeError: a dtype other than float32 or float64, or two different ones.
+        TypeError: a mean in half precision, or two dtypes other than the above.
         ValueError: different shapes or devices, a mean that is not contiguous, or a negative count.
     """
     check_alike(mean=mean, grad=grad)
+    if computed_in(mean.dtype) != mean.dtype:
+        raise TypeError(f"mean must be float32 or float64, got {mean.dtype}: half precision cannot hold a running mean")
     check_shape("grad", grad, tuple(mean.shape))
     if not mean.is_contiguous():
         raise ValueError(f"mean must be contiguous to be updated in place, got strides {mean.stride()}")
     if count < 0:
         raise ValueError(f"count must not be negative, got {count}")
-    cosine: Tensor = compiled.running_mean_cosine_(mean.detach(), grad.detach(), count)
+    cosine: Tensor = compiled.running_mean_cosine_(mean.detach(), grad.detach().to(mean.dtype), count)
     return cosine
 
 

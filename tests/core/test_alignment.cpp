@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "core/conv_alignment.hpp"
+#include "core/lane.hpp"
 #include "core/linear_alignment.hpp"
 #include "core/running_mean.hpp"
+#include "core/tiles.hpp"
 #include "core/to_lanes.hpp"
 
 namespace core = gradcon::portable;
@@ -78,7 +80,7 @@ template <class T>
 void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
   const std::vector<T> inner = random_values<T>(samples * g.inner_size());
   const std::vector<T> outer = random_values<T>(samples * g.outer_size());
-  const std::vector<T> reference = random_values<T>(g.weights());
+  const std::vector<T> references = random_values<T>(2 * g.weights());
   const BatchView<T> inner_view = {inner.data(), g.inner_size(), g.inner_positions(), g.width.inner, 1};
   const BatchView<T> outer_view = {outer.data(), g.outer_size(), g.outer_positions(), g.width.outer, 1};
   const AlignedLanes<T> inner_lanes(4 * g.inner_size());
@@ -89,15 +91,18 @@ void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
                                  inner_lanes.data);
     core::to_lanes<FourLanes<T>>(outer_view, {g.outer_channels, g.height.outer, g.width.outer}, first, count,
                                  outer_lanes.data);
-    core::Alignment<FourLanes<T>> alignment;
-    core::conv_alignment<FourLanes<T>, core::TileShape<3, 2>>(g, inner_lanes.data, outer_lanes.data, reference.data(),
-                                                              alignment);
+    core::Sum<FourLanes<T>> dots[2];
+    core::Alignment<FourLanes<T>> alignment = {dots, {}};
+    core::conv_alignment<FourLanes<T>, core::TileShape<3, 2>>(g, inner_lanes.data, outer_lanes.data,
+                                                              {references.data(), 2}, alignment);
     for (int64_t sample = 0; sample < count; ++sample) {
-      double dot, sq_norm;
-      naive(g, inner.data() + (first + sample) * g.inner_size(), outer.data() + (first + sample) * g.outer_size(),
-            reference.data(), dot, sq_norm);
-      expect_close(alignment.dot.value[sample], dot, tolerance, "dot");
-      expect_close(alignment.sq_norm.value[sample], sq_norm, tolerance, "sq_norm");
+      for (int k = 0; k < 2; ++k) {
+        double dot, sq_norm;
+        naive(g, inner.data() + (first + sample) * g.inner_size(), outer.data() + (first + sample) * g.outer_size(),
+              references.data() + k * g.weights(), dot, sq_norm);
+        expect_close(dots[k].value[sample], dot, tolerance, "dot");
+        expect_close(alignment.sq_norm.value[sample], sq_norm, tolerance, "sq_norm");
+      }
     }
   }
 }
@@ -134,8 +139,10 @@ void check_linear() {
     const AlignedLanes<double> y_lanes(4 * outputs);
     core::to_lanes<FourLanes<double>>({x.data(), inputs, 1, 0, 1}, {inputs, 1, 1}, 0, 1, x_lanes.data);
     core::to_lanes<FourLanes<double>>({y.data(), outputs, 1, 0, 1}, {outputs, 1, 1}, 0, 1, y_lanes.data);
-    core::Alignment<FourLanes<double>> alignment;
-    core::linear_alignment<FourLanes<double>>(inputs, outputs, x_lanes.data, y_lanes.data, reference.data(), alignment);
+    core::Sum<FourLanes<double>> dots[1];
+    core::Alignment<FourLanes<double>> alignment = {dots, {}};
+    core::linear_alignment<FourLanes<double>>(inputs, outputs, x_lanes.data, y_lanes.data, {reference.data(), 1},
+                                              alignment);
     double dot = 0;
     double sq_norm = 0;
     for (int64_t o = 0; o < outputs; ++o) {
@@ -146,10 +153,46 @@ void check_linear() {
       }
     }
     for (int sample = 0; sample < 4; ++sample) {
-      expect_close(alignment.dot.value[sample], dot, 1e-12, "linear dot");
+      expect_close(dots[0].value[sample], dot, 1e-12, "linear dot");
       expect_close(alignment.sq_norm.value[sample], sq_norm, 1e-12, "linear sq_norm");
     }
   }
+}
+
+// Every channel is counted by exactly one tile, and no tile reaches outside.
+template <int Size>
+void check_overlapping_tiles() {
+  for (int64_t channels = Size; channels < 40; ++channels) {
+    const core::OverlappingTiles<Size> tiles = {channels};
+    std::vector<int> counted(static_cast<size_t>(channels));
+    for (int64_t tile = 0; tile < tiles.count(); ++tile) {
+      for (int channel = tiles.counted(tile); channel < Size; ++channel) {
+        ++counted.at(static_cast<size_t>(tiles.begin(tile) + channel));
+      }
+    }
+    for (const int times : counted) expect_close(times, 1, 0, "times a channel is counted");
+  }
+}
+
+// Leading channels that another tile has counted are left out of both sums.
+void check_counted() {
+  const Geometry g = {3, 2, 1, {}, {}};
+  const std::vector<double> reference = random_values<double>(6);
+  FourLanes<double> gradient[3][2];
+  double dot = 0;
+  double sq_norm = 0;
+  for (int i = 0; i < 3; ++i) {
+    for (int o = 0; o < 2; ++o) {
+      const double value = 1 + i + 10 * o;
+      gradient[i][o] = FourLanes<double>::broadcast(value);
+      if (i < 2 || o < 1) continue;
+      dot += value * reference[static_cast<size_t>(2 * i + o)];
+      sq_norm += value * value;
+    }
+  }
+  const core::WeightStrides strides(g);
+  expect_close(core::dot_of_tile(gradient, reference.data(), strides, {2, 1}).value[0], dot, 1e-12, "counted dot");
+  expect_close(core::sq_norm_of_tile(gradient, {2, 1}).value[0], sq_norm, 1e-12, "counted sq_norm");
 }
 
 void check_running_mean() {
@@ -173,5 +216,9 @@ int main() {
   check_convolutions();
   check_linear();
   check_running_mean();
+  check_overlapping_tiles<1>();
+  check_overlapping_tiles<3>();
+  check_overlapping_tiles<8>();
+  check_counted();
   std::puts("the core agrees with plain loops");
 }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,10 @@ from gradcon_ext import reference
 from gradcon_ext.ops import conv_grad_alignment
 
 
+def on(device: str, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    return [tensor.to(device) for tensor in tensors]
+
+
 def paper_layer(samples: int = 20) -> ConvCase:
     """The third decoder layer of the paper's autoencoder."""
     return ConvCase(samples, 1, 32, 32, (8, 8), (4, 4), (2, 2), (2, 2), (1, 1), (0, 0), transposed=True, seed=0)
@@ -17,19 +23,50 @@ def paper_layer(samples: int = 20) -> ConvCase:
 
 @settings(max_examples=150, deadline=None)
 @given(case=conv_cases(), non_contiguous=st.booleans())
-def test_agrees_with_per_sample_autograd(case: ConvCase, non_contiguous: bool) -> None:
+def test_agrees_with_per_sample_autograd(device: str, case: ConvCase, non_contiguous: bool) -> None:
     tensors = case.tensors(torch.float64, non_contiguous)
-    dot, sq_norm = conv_grad_alignment(*tensors, *case.arguments)
+    dot, sq_norm = conv_grad_alignment(*on(device, tensors), *case.arguments)
     expected_dot, expected_sq_norm = reference.conv_grad_alignment(*tensors, *case.arguments)
-    torch.testing.assert_close(dot, expected_dot, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(sq_norm, expected_sq_norm, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(dot.cpu(), expected_dot, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(sq_norm.cpu(), expected_sq_norm, rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=50, deadline=None)
+@given(case=conv_cases(), several=st.integers(1, 4))
+def test_several_references_share_the_formation_of_the_gradients(device: str, case: ConvCase, several: int) -> None:
+    input, grad_output, weight = case.tensors(torch.float64)
+    tensors = (input, grad_output, torch.randn(several, *weight.shape, dtype=torch.float64))
+    dot, sq_norm = conv_grad_alignment(*on(device, tensors), *case.arguments)
+    expected_dot, expected_sq_norm = reference.conv_grad_alignment(*tensors, *case.arguments)
+    assert dot.shape == (case.samples, several)
+    torch.testing.assert_close(dot.cpu(), expected_dot, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(sq_norm.cpu(), expected_sq_norm, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_in_float32(device: str, dtype: torch.dtype) -> None:
+    case = paper_layer()
+    tensors = [tensor.to(device, dtype) for tensor in case.tensors(torch.float32)]
+    dot, sq_norm = conv_grad_alignment(*tensors, *case.arguments)
+    expected_dot, expected_sq_norm = conv_grad_alignment(*(t.float() for t in tensors), *case.arguments)
+    assert dot.dtype == sq_norm.dtype == torch.float32
+    torch.testing.assert_close(dot, expected_dot)
+    torch.testing.assert_close(sq_norm, expected_sq_norm)
+
+
+def test_inputs_and_gradients_of_two_precisions_are_promoted() -> None:
+    case = paper_layer(samples=3)
+    input, grad_output, weight = case.tensors(torch.float32)
+    dot, _ = conv_grad_alignment(input, grad_output.bfloat16(), weight, *case.arguments)
+    expected, _ = conv_grad_alignment(input, grad_output.bfloat16().float(), weight, *case.arguments)
+    assert torch.equal(dot, expected)
 
 
 @settings(max_examples=50, deadline=None)
 @given(case=conv_cases(), non_contiguous=st.booleans())
-def test_float32_agrees_with_float64(case: ConvCase, non_contiguous: bool) -> None:
+def test_float32_agrees_with_float64(device: str, case: ConvCase, non_contiguous: bool) -> None:
     tensors = case.tensors(torch.float32, non_contiguous)
-    dot, sq_norm = conv_grad_alignment(*tensors, *case.arguments)
+    dot, sq_norm = (result.cpu() for result in conv_grad_alignment(*on(device, tensors), *case.arguments))
     wide = [tensor.double() for tensor in tensors]
     expected_dot, expected_sq_norm = reference.conv_grad_alignment(*wide, *case.arguments)
     # An error of the dot is small beside the norms of its factors, which may be far larger than the dot.
@@ -64,14 +101,41 @@ def test_same_bits_for_any_number_of_threads_and_neighbours(threads: int) -> Non
         assert torch.equal(together[1][n : n + 1], sq_norm)
 
 
-def test_opcheck() -> None:
+def test_opcheck(device: str) -> None:
     case = paper_layer(samples=3)
-    tensors = case.tensors(torch.float64)
+    tensors = on(device, case.tensors(torch.float64))
     stride, padding, dilation, groups, transposed = case.arguments
-    torch.library.opcheck(
-        torch.ops.gradcon_ext.conv_grad_alignment.default,
-        (*tensors, list(stride), list(padding), list(dilation), groups, transposed),
-    )
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        input, grad_output = tensors[0].to(dtype), tensors[1].to(dtype)
+        references = tensors[2].expand(2, *tensors[2].shape).to(torch.promote_types(dtype, torch.float32))
+        torch.library.opcheck(
+            torch.ops.gradcon_ext.conv_grad_alignment.default,
+            (input, grad_output, references, list(stride), list(padding), list(dilation), groups, transposed),
+        )
+
+
+def test_compiles_without_a_graph_break() -> None:
+    case = paper_layer(samples=3)
+    tensors = case.tensors(torch.float32)
+
+    def cosine(input: torch.Tensor, grad_output: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        dot, sq_norm = conv_grad_alignment(input, grad_output, weight, *case.arguments)
+        return dot / (sq_norm.sqrt() * weight.norm())
+
+    compiled = torch.compile(cosine, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*tensors), cosine(*tensors))
+
+
+def test_exports() -> None:
+    case = paper_layer(samples=3)
+    tensors = case.tensors(torch.float32)
+
+    class Cosine(torch.nn.Module):
+        def forward(self, input: torch.Tensor, grad_output: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            return conv_grad_alignment(input, grad_output, weight, *case.arguments)[0]
+
+    exported = torch.export.export(Cosine(), tensors).module()
+    assert torch.equal(exported(*tensors), Cosine()(*tensors))
 
 
 def test_one_number_stands_for_all_axes() -> None:
@@ -81,8 +145,8 @@ def test_one_number_stands_for_all_axes() -> None:
     assert all(map(torch.equal, short, conv_grad_alignment(*tensors, *case.arguments)))
 
 
-def test_a_zero_gradient_aligns_with_nothing() -> None:
-    input, grad_output, weight = paper_layer(samples=2).tensors(torch.float32)
+def test_a_zero_gradient_aligns_with_nothing(device: str) -> None:
+    input, grad_output, weight = on(device, paper_layer(samples=2).tensors(torch.float32))
     dot, sq_norm = conv_grad_alignment(
         input, torch.zeros_like(grad_output), weight, stride=2, padding=2, transposed=True
     )
@@ -90,8 +154,8 @@ def test_a_zero_gradient_aligns_with_nothing() -> None:
     assert not sq_norm.any()
 
 
-def test_a_nan_stays_with_its_sample() -> None:
-    input, grad_output, weight = paper_layer(samples=20).tensors(torch.float32)
+def test_a_nan_stays_with_its_sample(device: str) -> None:
+    input, grad_output, weight = on(device, paper_layer(samples=20).tensors(torch.float32))
     input[3, 0, 2, 2] = torch.nan
     dot, sq_norm = conv_grad_alignment(input, grad_output, weight, stride=2, padding=2, transposed=True)
     assert dot.isnan().nonzero().tolist() == [[3]]
@@ -109,6 +173,7 @@ def test_a_nan_stays_with_its_sample() -> None:
         ({"input": torch.zeros(4, 2, 5, 5, dtype=torch.int64)}, TypeError, "int64"),
         ({"input": [[1.0]]}, TypeError, "must be a tensor, got list"),
         ({"input": torch.zeros(4, 2, 5)}, ValueError, r"\(4, 2, 5\)"),
+        ({"reference": torch.zeros(2, 6, 2, 3, 2)}, ValueError, "spatial sizes|do not fit|does not fit"),
         ({"input": torch.zeros(4, 2, 5, 5, device="meta")}, ValueError, "meta"),
         ({"input": torch.zeros(3, 2, 5, 5)}, ValueError, "3 samples"),
         ({"input": torch.zeros(4, 3, 5, 5)}, ValueError, r"reference must have shape \(6, 3, 3, 3\)"),

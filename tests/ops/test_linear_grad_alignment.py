@@ -15,11 +15,19 @@ from gradcon_ext.ops import linear_grad_alignment
     positions=st.sampled_from([(), (1,), (2,), (5,), (2, 3), (0,)]),
     inputs=st.integers(1, 20),
     outputs=st.integers(1, 20),
+    several=st.sampled_from([None, 1, 3]),
     non_contiguous=st.booleans(),
     seed=st.integers(0, 2**16),
 )
 def test_agrees_with_per_sample_autograd(
-    samples: int, positions: tuple[int, ...], inputs: int, outputs: int, non_contiguous: bool, seed: int
+    device: str,
+    samples: int,
+    positions: tuple[int, ...],
+    inputs: int,
+    outputs: int,
+    several: int | None,
+    non_contiguous: bool,
+    seed: int,
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
 
@@ -28,18 +36,19 @@ def test_agrees_with_per_sample_autograd(
         return drawn[..., ::2].flip(0) if non_contiguous else drawn[..., : shape[-1]].contiguous()
 
     input, grad_output = draw(samples, *positions, inputs), draw(samples, *positions, outputs)
-    weight = draw(outputs, inputs)
-    dot, sq_norm = linear_grad_alignment(input, grad_output, weight)
+    weight = draw(outputs, inputs) if several is None else draw(several, outputs, inputs)
+    dot, sq_norm = linear_grad_alignment(input.to(device), grad_output.to(device), weight.to(device))
     expected_dot, expected_sq_norm = reference.linear_grad_alignment(input, grad_output, weight)
-    torch.testing.assert_close(dot, expected_dot, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(sq_norm, expected_sq_norm, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(dot.cpu(), expected_dot, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(sq_norm.cpu(), expected_sq_norm, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("positions", [1, 7])
-def test_float32_agrees_with_float64(positions: int) -> None:
+def test_float32_agrees_with_float64(device: str, positions: int) -> None:
     input, grad_output = torch.randn(50, positions, 300), torch.randn(50, positions, 200)
     weight = torch.randn(200, 300)
-    dot, sq_norm = linear_grad_alignment(input, grad_output, weight)
+    results = linear_grad_alignment(input.to(device), grad_output.to(device), weight.to(device))
+    dot, sq_norm = (result.cpu() for result in results)
     expected_dot, expected_sq_norm = reference.linear_grad_alignment(
         input.double(), grad_output.double(), weight.double()
     )
@@ -49,8 +58,9 @@ def test_float32_agrees_with_float64(positions: int) -> None:
 
 
 @pytest.mark.parametrize("positions", [1, 3])
-def test_opcheck(positions: int) -> None:
-    arguments = (torch.randn(3, positions, 4), torch.randn(3, positions, 5), torch.randn(5, 4))
+def test_opcheck(device: str, positions: int) -> None:
+    shapes = (3, positions, 4), (3, positions, 5), (2, 5, 4)
+    arguments = tuple(torch.randn(shape, device=device) for shape in shapes)
     torch.library.opcheck(torch.ops.gradcon_ext.linear_grad_alignment.default, arguments)
 
 
@@ -59,7 +69,7 @@ def test_opcheck(positions: int) -> None:
     [
         ({"input": torch.zeros(4, 3, dtype=torch.float64)}, TypeError, "float64"),
         ({"input": torch.zeros(4)}, ValueError, r"\(4,\)"),
-        ({"reference": torch.zeros(2, 3, 1)}, ValueError, r"\(2, 3, 1\)"),
+        ({"reference": torch.zeros(2, 3, 1, 1)}, ValueError, r"\(2, 3, 1, 1\)"),
         ({"input": torch.zeros(5, 3)}, ValueError, r"grad_output must have shape \(5, 2\)"),
         ({"grad_output": torch.zeros(4, 1)}, ValueError, r"grad_output must have shape \(4, 2\)"),
         ({"reference": torch.zeros(2, 4)}, ValueError, r"reference must have shape \(2, 3\)"),

@@ -15,15 +15,16 @@ from gradcon_ext.ops import running_mean_cosine_
     count=st.integers(0, 1000),
     seed=st.integers(0, 99),
 )
-def test_agrees_with_plain_torch(size: int, count: int, seed: int) -> None:
+def test_agrees_with_plain_torch(device: str, size: int, count: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     mean = torch.randn(size, generator=generator, dtype=torch.float64)
     grad = torch.randn(size, generator=generator, dtype=torch.float64)
     expected_mean = mean.clone()
     expected = reference.running_mean_cosine_(expected_mean, grad, count)
-    cosine = running_mean_cosine_(mean, grad, count)
-    torch.testing.assert_close(cosine, expected, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(mean, expected_mean, rtol=1e-12, atol=1e-12)
+    updated = mean.to(device)
+    cosine = running_mean_cosine_(updated, grad.to(device), count)
+    torch.testing.assert_close(cosine.cpu(), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(updated.cpu(), expected_mean, rtol=1e-12, atol=1e-12)
 
 
 def test_the_mean_is_that_of_all_gradients() -> None:
@@ -42,8 +43,8 @@ def test_no_mean_yet_or_a_zero_gradient_has_cosine_zero() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_the_cosine_does_not_depend_on_the_scale(scale: float) -> None:
-    mean, grad = torch.randn(1000), torch.randn(1000)
+def test_the_cosine_does_not_depend_on_the_scale(device: str, scale: float) -> None:
+    mean, grad = torch.randn(1000, device=device), torch.randn(1000, device=device)
     expected = torch.nn.functional.cosine_similarity(mean, grad, dim=0)
     torch.testing.assert_close(running_mean_cosine_(mean * scale, grad * scale, 5), expected)
 
@@ -69,9 +70,25 @@ def test_a_gradient_of_any_strides() -> None:
     torch.testing.assert_close(mean, expected)
 
 
-def test_opcheck() -> None:
-    arguments = (torch.randn(4, 5), torch.randn(4, 5), 3)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_gradient_in_half_precision(dtype: torch.dtype) -> None:
+    grad = torch.randn(100).to(dtype)
+    means = torch.zeros(100), torch.zeros(100)
+    assert torch.equal(running_mean_cosine_(means[0], grad, 4), running_mean_cosine_(means[1], grad.float(), 4))
+    assert torch.equal(*means)
+
+
+def test_opcheck(device: str) -> None:
+    arguments = (torch.randn(4, 5, device=device), torch.randn(4, 5, device=device), 3)
     torch.library.opcheck(torch.ops.gradcon_ext.running_mean_cosine_.default, arguments)
+
+
+def test_compiles_without_a_graph_break() -> None:
+    mean, grad = torch.randn(4, 5), torch.randn(4, 5)
+    compiled = torch.compile(running_mean_cosine_, fullgraph=True, backend="aot_eager")
+    means = mean.clone(), mean.clone()
+    torch.testing.assert_close(compiled(means[0], grad, 3), running_mean_cosine_(means[1], grad, 3))
+    torch.testing.assert_close(*means)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""How long does the alignment of a residual classifier take, all convolution weights constrained? How much memory?"""
+
+from __future__ import annotations
+
+import resource
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.resnet import resnet18
+from gradcon_ext import per_sample_alignment
+
+QUESTION = "per-sample alignment of a ResNet-18, 32x32, all convolution weights, random references"
+BATCH = 64
+
+
+@pytest.fixture
+def classifier():
+    """The model, its references, images and labels."""
+    torch.manual_seed(0)
+    model = resnet18().eval()
+    references = {name: torch.randn_like(weight) for name, weight in model.named_parameters() if weight.dim() == 4}
+    return model, references, torch.rand(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
+
+
+def loss(output: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(output, labels, reduction="none")
+
+
+def by_vmap(model: nn.Module, references: dict[str, Tensor], images: Tensor, labels: Tensor, chunk: int) -> Tensor:
+    """Mean cosines (N,) by `torch.func.vmap(grad)`."""
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+    constrained = {name: weights.pop(name) for name in references}
+
+    def sample_loss(varied: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        output = torch.func.functional_call(model, {**weights, **varied}, (image[None],))
+        return loss(output, label[None]).sum()
+
+    gradients_of = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))
+    means = []
+    for some, their_labels in zip(images.split(chunk), labels.split(chunk), strict=True):
+        gradients = gradients_of(constrained, some, their_labels)
+        cosines = [
+            functional.cosine_similarity(gradients[name].flatten(1), reference.flatten()[None])
+            for name, reference in references.items()
+        ]
+        means.append(torch.stack(cosines).mean(0))
+    return torch.cat(means)
+
+
+def ours(model: nn.Module, references: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    alignment = per_sample_alignment(model, loss, images, references, labels)
+    return torch.stack(list(alignment.cosine.values())).mean(0)
+
+
+def forward_and_backward(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """An ordinary gradient of the batch, for scale."""
+    torch.autograd.grad(loss(model(images), labels).sum(), list(model.parameters()))
+
+
+@pytest.mark.parametrize("chunk", [None, 4, 8, 16])
+def test_resnet(compare, classifier, chunk) -> None:
+    model, references, images, labels = classifier
+    if chunk is None:
+        name, run = "gradcon_ext.per_sample_alignment, batch 64", partial(ours, model, references, images, labels)
+    else:
+        few = by_vmap(model, references, images[:4], labels[:4], chunk)
+        torch.testing.assert_close(few, ours(model, references, images[:4], labels[:4]), rtol=1e-3, atol=1e-4)
+        name, run = (
+            f"torch.func.vmap(grad), {chunk} at a time",
+            partial(by_vmap, model, references, images, labels, chunk),
+        )
+    compare(
+        run,
+        partial(forward_and_backward, model, images, labels),
+        question=QUESTION,
+        name=name,
+        baseline_name="torch's gradient of the batch",
+        samples=BATCH,
+        rounds=3,
+    )
+
+
+def test_memory(classifier) -> None:
+    """Peak memory of the process grows by far less than the gradients of all samples would take."""
+    model, references, images, labels = classifier
+    forward_and_backward(model, images, labels)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ours(model, references, images, labels)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    gradients = BATCH * sum(reference.numel() for reference in references.values()) * 4 / 2**20
+    print(f"\npeak memory beyond a batch's gradient: {grown:.0f} MiB; all samples' gradients: {gradients:.0f} MiB")
+    assert grown < gradients / 4

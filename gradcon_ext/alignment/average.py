@@ -1,0 +1,73 @@
+"""Average alignment of every sample's gradients with those of all other samples (Figure 3 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gradcon_ext.alignment.fallback import SampleLoss
+from gradcon_ext.alignment.per_sample import MAX_BYTES, inverse_norm, parameter_of, warn_of_unreached
+from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradients
+
+
+def average_alignment(
+    model: nn.Module,
+    loss: SampleLoss,
+    inputs: Tensor,
+    parameters: Sequence[str],
+    targets: Tensor | None = None,
+    *,
+    batch_size: int = 512,
+    max_bytes: int = MAX_BYTES,
+) -> dict[str, Tensor]:
+    """Average alignment of every sample's gradient with those of all other samples (Figure 3 of the paper).
+
+    mean over m != n of cos(g_n, g_m) = (<g_n / |g_n|, sum over m of g_m / |g_m|> - 1) / (N - 1), so two passes over
+    the samples do, and nothing is of size N x N. A zero gradient has cosine 0 with every other.
+
+    Args:
+        model: as for `per_sample_alignment`.
+        loss: likewise.
+        inputs: (N, ...), with N at least 2.
+        parameters: names of the parameters.
+        targets: (N, ...).
+        batch_size: samples in a pass at a time.
+        max_bytes: as for `per_sample_alignment`.
+
+    Returns:
+        The averages (N,) of each parameter, by name.
+
+    Raises:
+        ValueError: as for `per_sample_alignment`, or fewer than two samples.
+    """
+    if len(inputs) < 2:
+        raise ValueError(f"an average over all other samples needs at least 2 samples, got {len(inputs)}")
+    shapes = {name: parameter_of(model, name).shape for name in parameters}
+
+    def batches() -> Iterable[SampleGradients]:
+        splits = None if targets is None else torch.split(targets, batch_size)
+        for index, batch in enumerate(torch.split(inputs, batch_size)):
+            target = None if splits is None else splits[index]
+            yield sample_gradients(
+                model, lambda output, t: (loss(output, t), None), batch, list(parameters), target, max_bytes
+            )
+
+    unit_sums: dict[str, Tensor] = {}
+    for gradients in batches():
+        warn_of_unreached(gradients)
+        none = {name: gradients.losses.new_empty(0, *shape) for name, shape in shapes.items()}
+        inverse_norms = {name: inverse_norm(sq_norms.sqrt()) for name, (_, sq_norms) in gradients.align(none).items()}
+        for name, part in gradients.weighted_sums(inverse_norms).items():
+            unit_sums[name] = unit_sums[name] + part if name in unit_sums else part
+    averages: dict[str, list[Tensor]] = {name: [] for name in parameters}
+    for gradients in batches():
+        references = {
+            name: unit_sums.get(name, gradients.losses.new_zeros(shape))[None] for name, shape in shapes.items()
+        }
+        for name, (dots, sq_norms) in gradients.align(references).items():
+            # A sample's own part of the sum is the unit vector g/|g|, or nothing where g is zero.
+            own = (sq_norms > 0).to(dots)
+            averages[name].append((dots[:, 0] * inverse_norm(sq_norms.sqrt()) - own) / (len(inputs) - 1))
+    return {name: torch.cat(parts) for name, parts in averages.items()}

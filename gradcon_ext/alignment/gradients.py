@@ -1,0 +1,141 @@
+"""Per-sample gradients of one parameter, in the forms in which a pass leaves them; only small ones are ever formed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gradcon_ext.ops import conv_grad_alignment, linear_grad_alignment
+
+
+class Gradients(Protocol):
+    """The gradients g_n of N samples with respect to one parameter of shape (*weight)."""
+
+    def align(self, references: Tensor) -> tuple[Tensor, Tensor]:
+        """Dot products with references (K, *weight), shape (N, K), and squared norms (N,)."""
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """Sum over n of `weights[n]` times g_n, shape (*weight), for weights (N,)."""
+
+
+@dataclass(frozen=True)
+class ExplicitGradients:
+    """Gradients that were formed, (N, *weight): of biases, of normalisation layers, of the fallback."""
+
+    gradients: Tensor
+
+    def align(self, references: Tensor) -> tuple[Tensor, Tensor]:
+        """Align by a matrix product."""
+        flat = _computed(self.gradients).flatten(1)
+        return flat @ references.flatten(1).T, flat.square().sum(1)
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """Sum by a matrix product."""
+        flat = _computed(self.gradients).flatten(1)
+        return (weights @ flat).view(self.gradients.shape[1:])
+
+
+@dataclass(frozen=True)
+class LinearGradients:
+    """Those of a linear layer: input (N, T, I) and grad_output (N, T, O) over all positions of all its calls."""
+
+    input: Tensor
+    grad_output: Tensor
+
+    def align(self, references: Tensor) -> tuple[Tensor, Tensor]:
+        """Align by the fused op."""
+        return linear_grad_alignment(self.input, self.grad_output, references)
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """One matrix product over samples and positions, the output gradients scaled."""
+        scaled = _computed(self.grad_output) * weights[:, None, None]
+        return scaled.flatten(0, 1).T @ _computed(self.input).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class ConvGradients:
+    """Those of a convolution or transposed convolution that ran once."""
+
+    input: Tensor
+    grad_output: Tensor
+    weight: Tensor
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    transposed: bool
+    output_padding: tuple[int, ...]
+
+    def align(self, references: Tensor) -> tuple[Tensor, Tensor]:
+        """Align by the fused op."""
+        return conv_grad_alignment(
+            self.input,
+            self.grad_output,
+            references,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.transposed,
+        )
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """An ordinary batched weight gradient, the output gradients scaled."""
+        grad_output = _computed(self.grad_output)
+        scaled = grad_output * weights.view(-1, *[1] * (grad_output.dim() - 1))
+        _, total, _ = torch.ops.aten.convolution_backward(
+            scaled,
+            _computed(self.input),
+            _computed(self.weight),
+            None,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.transposed,
+            self.output_padding,
+            self.groups,
+            (False, True, False),
+        )
+        return torch.as_tensor(total)
+
+
+def conv_gradients(layer: nn.Module, weight: Tensor, input: Tensor, grad_output: Tensor) -> ConvGradients:
+    """Gradients of a torch.nn convolution of one or two axes, from what it was given and its output's gradient."""
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d)
+    padding = layer.padding
+    if layer.padding_mode != "zeros" or isinstance(padding, str):
+        # The layer pads in a step of its own and convolves the padded input.
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        input = nn.functional.pad(input, _explicit_padding(layer), mode=mode)
+        padding = (0,) * len(layer.kernel_size)
+    return ConvGradients(
+        input,
+        grad_output,
+        weight,
+        layer.stride,
+        padding,
+        layer.dilation,
+        layer.groups,
+        layer.transposed,
+        tuple(layer.output_padding),
+    )
+
+
+def _explicit_padding(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d) -> list[int]:
+    """Padding before and after, the last axis first, as `torch.nn.functional.pad` takes it."""
+    pads: list[int] = []
+    for axis in reversed(range(len(layer.kernel_size))):
+        if layer.padding == "same":
+            total = layer.dilation[axis] * (layer.kernel_size[axis] - 1)
+            pads += [total // 2, total - total // 2]
+        else:
+            pads += [0, 0] if layer.padding == "valid" else [int(layer.padding[axis])] * 2
+    return pads
+
+
+def _computed(tensor: Tensor) -> Tensor:
+    """In float64 as it is, anything else in float32."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -1,0 +1,146 @@
+"""Which way each parameter's gradients go: through a fused op, a small path of their own, or the fallback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gradcon_ext.alignment.capture import Call, Capture
+from gradcon_ext.alignment.gradients import ExplicitGradients, Gradients, LinearGradients, conv_gradients
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_NORMS = (*_BATCH_NORMS, nn.LayerNorm, nn.GroupNorm)
+
+# A subclass may compute something else in its forward, so these are matched exactly.
+CAPTURED = frozenset((nn.Linear, *_CONVOLUTIONS, *_NORMS))
+"""Kinds of modules whose parameters need no fallback."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A constrained parameter, and every (module, attribute) that holds it; more than one where weights are tied."""
+
+    name: str
+    tensor: Tensor
+    owners: list[tuple[nn.Module, str]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a parameter's gradients are got. `gradients` is None for the fallback."""
+
+    reason: str
+    gradients: Gradients | None = None
+    reached: bool = True
+
+
+def route_of(parameter: Parameter, capture: Capture, samples: int) -> Route:
+    """Choose the route of a parameter after the backward pass of `samples` samples."""
+    modules = {module for module, _ in parameter.owners}
+    calls = [(module, call) for module in modules for call in capture.calls.get(module, [])]
+    obstacle = _obstacle(parameter, capture, [call for _, call in calls], samples)
+    if obstacle is not None:
+        return Route(f"fallback: {obstacle}")
+    reached = [(module, call) for module, call in calls if call.grad_output is not None]
+    if not reached:
+        return Route("unreached: the loss does not depend on it", reached=False)
+    module, attribute = parameter.owners[0]
+    if attribute == "weight" and isinstance(module, nn.Linear):
+        return Route("fused: linear_grad_alignment", _linear([call for _, call in reached]))
+    if attribute == "weight" and isinstance(module, _CONVOLUTIONS):
+        ((_, call),) = reached
+        assert call.grad_output is not None
+        gradients = conv_gradients(module, parameter.tensor, call.input, call.grad_output)
+        return Route("fused: conv_grad_alignment", gradients)
+    form = _affine_gradient if isinstance(module, _NORMS) and attribute == "weight" else _bias_gradient
+    total = torch.stack([form(module, call) for module, call in reached]).sum(0)
+    return Route(f"formed: {attribute} of {type(module).__name__}", ExplicitGradients(total))
+
+
+def _obstacle(parameter: Parameter, capture: Capture, calls: list[Call], samples: int) -> str | None:
+    """What keeps the parameter from a route of its own, if anything."""
+    kinds = {type(module) for module, _ in parameter.owners}
+    names = ", ".join(sorted(kind.__name__ for kind in kinds))
+    if not kinds <= CAPTURED:
+        return f"{names} has no route of its own"
+    if len(kinds) > 1 or len({attribute for _, attribute in parameter.owners}) > 1:
+        return f"shared by {names}"
+    if any(module in capture.irregular for module, _ in parameter.owners):
+        return f"{names} was not called with one tensor"
+    if capture.uses[parameter.name] != len(calls):
+        return f"used {capture.uses[parameter.name]} times, but its module was called {len(calls)} times"
+    if kinds & set(_CONVOLUTIONS) and parameter.tensor.dim() > 1 and len(calls) > 1:
+        return f"{names} was called {len(calls)} times"
+    if any(call.input.dim() < 2 or len(call.input) != samples for call in calls):
+        return f"{names} was called with an input whose first dimension is not the sample"
+    return None
+
+
+def _linear(calls: list[Call]) -> LinearGradients:
+    """All positions of all calls behind each other: the sum over them is the sum over the calls."""
+    inputs = [_with_positions(call.input) for call in calls]
+    grad_outputs = [_with_positions(call.grad_output) for call in calls if call.grad_output is not None]
+    return LinearGradients(torch.cat(inputs, 1), torch.cat(grad_outputs, 1))
+
+
+def _with_positions(batch: Tensor) -> Tensor:
+    """(N, *, C) as (N, T, C)."""
+    return batch.reshape(batch.shape[0], batch.shape[1:-1].numel(), batch.shape[-1])
+
+
+def _bias_gradient(module: nn.Module, call: Call) -> Tensor:
+    """The output's gradient, summed over positions."""
+    assert call.grad_output is not None
+    return _sum_over_positions(module, call.grad_output)
+
+
+def _affine_gradient(module: nn.Module, call: Call) -> Tensor:
+    """The output's gradient times the normalised input, summed over positions."""
+    assert call.grad_output is not None
+    return _sum_over_positions(module, call.grad_output * _normalised(module, call.input))
+
+
+def _sum_over_positions(module: nn.Module, values: Tensor) -> Tensor:
+    if isinstance(module, nn.LayerNorm):
+        return values.reshape(len(values), -1, *module.normalized_shape).sum(1)
+    if isinstance(module, nn.Linear):
+        return _with_positions(values).sum(1)
+    return values.flatten(2).sum(2) if values.dim() > 2 else values
+
+
+def _normalised(module: nn.Module, input: Tensor) -> Tensor:
+    if isinstance(module, nn.LayerNorm):
+        return functional.layer_norm(input, module.normalized_shape, eps=module.eps)
+    if isinstance(module, nn.GroupNorm):
+        return functional.group_norm(input, module.num_groups, eps=module.eps)
+    assert isinstance(module, _BATCH_NORMS)
+    return functional.batch_norm(input, module.running_mean, module.running_var, eps=module.eps)
+
+
+_Check = Callable[[nn.Module], bool]
+_MIXING: list[tuple[_Check, str]] = [
+    (
+        lambda module: (
+            isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None)
+        ),
+        "normalises over the batch, so a sample's gradient depends on the others",
+    ),
+    (
+        lambda module: isinstance(module, nn.modules.dropout._DropoutNd) and module.training and module.p > 0,
+        "draws random numbers, so a sample's gradient is not defined by the sample",
+    ),
+]
+
+
+def check_samples_are_independent(model: nn.Module) -> None:
+    """Raise ValueError for modules that mix samples or draw random numbers, and say the remedy."""
+    for name, module in model.named_modules():
+        for mixes, why in _MIXING:
+            if mixes(module):
+                remedy = "call model.eval() first" if module.training else "give it running statistics"
+                raise ValueError(f"{name or 'the model'} ({type(module).__name__}) {why}; {remedy}")
