@@ -29,16 +29,46 @@ def test_forward(compare, setup, batch) -> None:
     )
 
 
-def test_gradcon_ext(compare, setup) -> None:
+@pytest.mark.parametrize("batch", [128, 256, 512])
+def test_gradcon_ext(compare, setup, batch) -> None:
     scorer = Scorer(setup.model, setup.references)
     compare(
-        lambda: scorer.score(setup.images, batch_size=512),
+        lambda: scorer.score(setup.images, batch_size=batch),
         lambda: forward(setup.model, setup.images, 512),
         question=QUESTION,
-        name="gradcon_ext.Scorer, batch 512",
+        name=f"gradcon_ext.Scorer, batch {batch}",
         baseline_name=BASELINE,
         samples=512,
     )
+
+
+@pytest.mark.parametrize("batch", [32, 64])
+def test_gradcon_ext_against_vmap_grad(compare, setup, batch) -> None:
+    scorer = Scorer(setup.model, setup.references)
+    ratio = compare(
+        lambda: scorer.score(setup.images, batch_size=256),
+        lambda: vmap_grad(setup.model, setup.references, setup.images, batch),
+        question=QUESTION,
+        name="gradcon_ext.Scorer, batch 256",
+        baseline_name=f"torch.func.vmap(grad), batch {batch}",
+        samples=512,
+        rounds=7,
+    )
+    assert ratio <= 1 / 3
+
+
+def test_gradcon_ext_against_the_published_loop(compare, setup) -> None:
+    scorer = Scorer(setup.model, setup.references)
+    ratio = compare(
+        lambda: scorer.score(setup.images, batch_size=256),
+        lambda: image_at_a_time(setup.model, setup.references, setup.images),
+        question=QUESTION,
+        name="gradcon_ext.Scorer, batch 256",
+        baseline_name="the published loop, one image at a time",
+        samples=512,
+        rounds=3,
+    )
+    assert ratio <= 1 / 12
 
 
 @pytest.mark.parametrize("batch", [32, 64, 128])

@@ -26,6 +26,14 @@ from setuptools import build_meta
 
 Settings = dict[str, Any] | None
 
+PROBE = """
+#include <Python.h>
+#include <bit>
+typedef float Vector __attribute__((vector_size(16)));
+Vector interleaved(Vector a, Vector b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+int main() { return std::popcount(0u); }
+"""
+
 prepare_metadata_for_build_wheel = build_meta.prepare_metadata_for_build_wheel
 prepare_metadata_for_build_editable = build_meta.prepare_metadata_for_build_editable
 get_requires_for_build_sdist = build_meta.get_requires_for_build_sdist
@@ -138,16 +146,15 @@ def torch_command() -> str:
 
 
 def check_compiler() -> None:
-    """Compile three lines that need what the sources need: C++20 and the headers of Python.
+    """Compile a few lines that need what the sources need: C++20, vector shuffles and the headers of Python.
 
     Raises:
         BuildStopped: They do not compile.
     """
     compiler = shlex.split(os.environ.get("CXX", "c++"))
-    program = "#include <Python.h>\n#include <bit>\nint main() { return std::popcount(0u); }\n"
     flags = ["-std=c++20", "-fsyntax-only", f"-I{sysconfig.get_path('include')}", "-x", "c++", "-"]
     try:
-        subprocess.run([*compiler, *flags], input=program, capture_output=True, text=True, check=True)
+        subprocess.run([*compiler, *flags], input=PROBE, capture_output=True, text=True, check=True)
     except FileNotFoundError:
         problem = f"there is no {compiler[0]}"
     except subprocess.CalledProcessError as error:
@@ -155,14 +162,14 @@ def check_compiler() -> None:
     else:
         return
     raise BuildStopped(
-        f"gradcon_ext needs a compiler for C++20 and the headers of Python: {problem}", compiler_command()
+        f"gradcon_ext needs GCC 12, Clang 14 or newer, and the headers of Python: {problem}", compiler_command()
     )
 
 
 def compiler_command() -> str:
     """What installs a C++ compiler and Python's headers here."""
     commands = {
-        "apt-get": f"sudo apt-get install g++ python3.{sys.version_info.minor}-dev",
+        "apt-get": f"sudo apt-get install g++-12 python3.{sys.version_info.minor}-dev && CXX=g++-12 pip install .",
         "dnf": "sudo dnf install gcc-c++ python3-devel",
         "zypper": "sudo zypper install gcc-c++ python3-devel",
         "pacman": "sudo pacman -S gcc",

@@ -2,6 +2,8 @@
 #include <Python.h>
 #include <torch/csrc/stable/library.h>
 
+#include "cpu/capability.hpp"
+
 STABLE_TORCH_LIBRARY(gradcon_ext, library) {
   library.def(
       "conv_grad_alignment(Tensor input, Tensor grad_output, Tensor references, int[] stride, int[] padding, "
@@ -11,9 +13,11 @@ STABLE_TORCH_LIBRARY(gradcon_ext, library) {
   library.def("running_mean_cosine_(Tensor(a!) mean, Tensor grad, int count) -> Tensor");
 }
 
-// Importing this empty module loads the library, and loading it registers the ops.
+// Importing this empty module loads the library, and loading it registers the ops. The instruction set is chosen here,
+// not at the first op, so that it is the one that build_info() tells.
 PyMODINIT_FUNC PyInit__C() {
   static PyModuleDef definition = {
       PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+  gradcon::cpu::capability();
   return PyModule_Create(&definition);
 }

@@ -7,6 +7,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -44,10 +45,28 @@ struct AlignmentTensors {
         sq_norm(torch::stable::new_empty(input, {input.size(0)}, computed_type(input))) {}
 };
 
+// Up to here a product of two numbers, plus a third, stays within 64 bits.
+constexpr int64_t largest_extent = int64_t{1} << 31;
+
 inline Axis make_axis(int64_t inner, int64_t outer, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
   STD_TORCH_CHECK(kernel > 0 && stride > 0 && dilation > 0 && padding >= 0,
                   "kernel, stride and dilation must be positive");
+  for (const int64_t number : {inner, outer, kernel, stride, padding, dilation}) {
+    STD_TORCH_CHECK(number < largest_extent, "sizes, kernel, stride, padding and dilation must be below 2^31");
+  }
   return {inner, outer, kernel, stride, padding, dilation};
+}
+
+// A sample's numbers, times the samples of a block and their bytes, stay within 64 bits. Expanded tensors can claim
+// more.
+inline void check_size(const Geometry& geometry) {
+  constexpr int64_t most = int64_t{1} << 40;
+  const auto fits = [](int64_t channels, int64_t positions) {
+    return channels < largest_extent && positions <= most / std::max<int64_t>(channels, 1);
+  };
+  STD_TORCH_CHECK(fits(geometry.inner_channels, geometry.inner_positions()) &&
+                      fits(geometry.outer_channels, geometry.outer_positions()),
+                  "a sample of more than 2^40 numbers is too large");
 }
 
 // (N, C, L) and (N, C, H, W) alike; a missing height is a height of one. `references` is (K, *weight).
@@ -76,6 +95,7 @@ inline Geometry make_geometry(const Tensor& input, const Tensor& grad_output, co
   };
   geometry.width = axis(axes - 1);
   if (axes == 2) geometry.height = axis(0);
+  check_size(geometry);
   return geometry;
 }
 
@@ -103,7 +123,8 @@ inline Geometry make_linear_geometry(const Tensor& input, const Tensor& grad_out
   Geometry geometry;
   geometry.inner_channels = grad_output.size(2);
   geometry.outer_channels = input.size(2);
-  geometry.width.inner = geometry.width.outer = input.size(1);
+  geometry.width = make_axis(input.size(1), input.size(1), 1, 1, 0, 1);
+  check_size(geometry);
   return geometry;
 }
 

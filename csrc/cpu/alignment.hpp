@@ -24,7 +24,7 @@ void align_convolution(const Geometry& geometry, const BatchView<T>& inner, cons
   const ConvProblem<T> problem = {geometry, inner, outer, task};
   const TypedKernels<T>& kernel = kernels().of<T>();
   const Blocks blocks = {batch, kernel.samples, geometry.inner_size() + geometry.outer_size(), task.count,
-                         geometry.weights() * geometry.inner_positions()};
+                         static_cast<double>(geometry.weights()) * static_cast<double>(geometry.inner_positions())};
   for_each_block<T>(blocks, [&](int64_t first, int64_t count, const Workspace<T>& workspace) {
     kernel.conv_alignment(problem, first, count, workspace);
   });

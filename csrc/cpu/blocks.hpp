@@ -4,6 +4,7 @@
 #include <torch/csrc/stable/ops.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -30,7 +31,7 @@ class Scratch {
 };
 
 // Waking a second thread costs more than this many multiply-adds (about 0.1 ms) where another process holds its core.
-constexpr int64_t least_work_of_a_thread = 4'000'000;
+constexpr double least_work_of_a_thread = 4e6;
 
 // How many samples there are, how many make a block, and what one sample needs.
 struct Blocks {
@@ -38,7 +39,7 @@ struct Blocks {
   int64_t samples;
   int64_t scalars_per_sample;
   int64_t references;
-  int64_t work_per_sample;
+  double work_per_sample;
 };
 
 // Runs function(first sample, count, workspace) for every block, each thread with a workspace of its own.
@@ -46,8 +47,8 @@ struct Blocks {
 template <class T, class Function>
 void for_each_block(const Blocks& blocks, const Function& function) {
   const int64_t count = (blocks.batch + blocks.samples - 1) / blocks.samples;
-  const int64_t work_of_a_block = std::max<int64_t>(blocks.work_per_sample * blocks.samples, 1);
-  const int64_t grain = (least_work_of_a_thread + work_of_a_block - 1) / work_of_a_block;
+  const double work_of_a_block = std::max(blocks.work_per_sample * static_cast<double>(blocks.samples), 1.0);
+  const auto grain = static_cast<int64_t>(std::ceil(least_work_of_a_thread / work_of_a_block));
   torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
     const Scratch<T> lanes(blocks.samples * blocks.scalars_per_sample);
     const Scratch<double> dots(blocks.samples * blocks.references);

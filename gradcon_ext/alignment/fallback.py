@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+
+ONE_PASS_AT_A_TIME = threading.RLock()
+"""Held while a model runs with hooks or with other tensors for its parameters: threads share the module."""
 
 SampleLoss = Callable[[object, Tensor], Tensor]
 """Takes the model's output and the inputs or targets; returns one value a sample, (N,)."""
@@ -49,14 +53,15 @@ def chunks_of_gradients(
     for input, target in zip(
         torch.split(inputs, chunk), torch.split(inputs if targets is None else targets, chunk), strict=True
     ):
-        try:
-            gradients: dict[str, Tensor] = gradients_of(varied, input, target)
-        except RuntimeError as error:
-            warnings.warn(
-                f"torch.func.vmap cannot run this model ({error}); the gradients of {', '.join(wanted)} are formed one "
-                "sample at a time, which is slow",
-                stacklevel=2,
-            )
-            singles = [gradient_of(varied, x, y) for x, y in zip(input, target, strict=True)]
-            gradients = {name: torch.stack([single[name] for single in singles]) for name in wanted}
+        with ONE_PASS_AT_A_TIME:
+            try:
+                gradients: dict[str, Tensor] = gradients_of(varied, input, target)
+            except RuntimeError as error:
+                warnings.warn(
+                    f"torch.func.vmap cannot run this model ({error}); the gradients of {', '.join(wanted)} are "
+                    "formed one sample at a time, which is slow",
+                    stacklevel=2,
+                )
+                singles = [gradient_of(varied, x, y) for x, y in zip(input, target, strict=True)]
+                gradients = {name: torch.stack([single[name] for single in singles]) for name in wanted}
         yield gradients

@@ -30,12 +30,14 @@ class ExplicitGradients:
     def align(self, references: Tensor) -> tuple[Tensor, Tensor]:
         """Align by a matrix product."""
         flat = _computed(self.gradients).flatten(1)
-        return flat @ references.flatten(1).T, flat.square().sum(1)
+        with _as_they_are(flat):
+            return flat @ references.flatten(1).T, flat.square().sum(1)
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Sum by a matrix product."""
         flat = _computed(self.gradients).flatten(1)
-        return (weights @ flat).view(self.gradients.shape[1:])
+        with _as_they_are(flat):
+            return (weights @ flat).view(self.gradients.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class LinearGradients:
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """One matrix product over samples and positions, the output gradients scaled."""
         scaled = _computed(self.grad_output) * weights[:, None, None]
-        return scaled.flatten(0, 1).T @ _computed(self.input).flatten(0, 1)
+        with _as_they_are(scaled):
+            return scaled.flatten(0, 1).T @ _computed(self.input).flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -139,3 +142,8 @@ def _explicit_padding(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.Con
 def _computed(tensor: Tensor) -> Tensor:
     """In float64 as it is, anything else in float32."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _as_they_are(tensor: Tensor) -> torch.autocast:
+    """Keep autocast from narrowing the sums."""
+    return torch.autocast(tensor.device.type, enabled=False)

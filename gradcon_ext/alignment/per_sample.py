@@ -69,6 +69,8 @@ def per_sample_alignment(
             reference names no parameter, does not fit it or is not finite; the loss does not return one value a
             sample.
 
+    Several threads may call this at once; their passes run one after the other.
+
     Warns:
         UserWarning: the loss does not depend on a constrained parameter, whose cosines are then 0.
     """
@@ -101,7 +103,10 @@ def align_with_aux(
 
 
 def _cosine(dots: Tensor, sq_norms: Tensor, references: Tensor) -> Tensor:
-    return (dots * inverse_norm(sq_norms.sqrt() * torch.linalg.vector_norm(references, dim=1))).clamp(-1, 1)
+    # One norm after the other, in float64: the product of two small norms would vanish in float32.
+    reference_norms = torch.linalg.vector_norm(references, dim=1, dtype=torch.float64)
+    cosines = dots.double() * inverse_norm(sq_norms.double().sqrt()) * inverse_norm(reference_norms)
+    return cosines.clamp(-1, 1).to(dots.dtype)
 
 
 def inverse_norm(norms: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment.capture import captured
-from gradcon_ext.alignment.fallback import chunks_of_gradients
+from gradcon_ext.alignment.fallback import ONE_PASS_AT_A_TIME, chunks_of_gradients
 from gradcon_ext.alignment.gradients import ExplicitGradients
 from gradcon_ext.alignment.routes import CAPTURED, Parameter, Route, check_samples_are_independent, route_of
 
@@ -81,8 +82,10 @@ def sample_gradients(
     """Run a model forward, and backward as far as the first of the named parameters; see `per_sample_alignment`."""
     check_samples_are_independent(model)
     # Gradients are needed here whatever mode the caller is in.
-    with torch.inference_mode(False), torch.enable_grad():
-        frozen = {name: _detached(parameter) for name, parameter in model.named_parameters()}
+    with ONE_PASS_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
+        frozen = {
+            name: _detached(tensor) for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers())
+        }
         inputs, targets = _detached(inputs), None if targets is None else _detached(targets)
         parameters = [Parameter(name, frozen[name], _owners(model, name)) for name in names]
         modules = {module for parameter in parameters for module, _ in parameter.owners if type(module) in CAPTURED}
@@ -109,7 +112,8 @@ def sample_gradients(
 
 
 def _detached(tensor: Tensor) -> Tensor:
-    return tensor.clone() if tensor.is_inference() else tensor.detach()
+    # An inference tensor cannot be saved for a backward pass, not even detached; its copy can.
+    return tensor.clone().detach() if tensor.is_inference() else tensor.detach()
 
 
 def _owners(model: nn.Module, name: str) -> list[tuple[nn.Module, str]]:

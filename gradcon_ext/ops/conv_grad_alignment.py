@@ -63,7 +63,7 @@ def conv_grad_alignment(
     dilations = _per_axis("dilation", dilation, axes, least=1)
     # Both maps walk the inner grid and stride over the outer one; the weight is (inner, outer / groups, *kernel).
     inner, outer = (input, grad_output) if transposed else (grad_output, input)
-    if groups < 1 or inner.shape[1] % groups or outer.shape[1] % groups:
+    if not isinstance(groups, int) or groups < 1 or inner.shape[1] % groups or outer.shape[1] % groups:
         raise ValueError(f"groups={groups} must divide {inner.shape[1]} and {outer.shape[1]} channels")
     weight = (inner.shape[1], outer.shape[1] // groups, *kernel)
     check_shape("reference", reference, (*reference.shape[: reference.dim() - input.dim()], *weight))

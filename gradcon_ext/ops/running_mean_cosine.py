@@ -37,6 +37,8 @@ def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
     if count < 0:
         raise ValueError(f"count must not be negative, got {count}")
     cosine: Tensor = compiled.running_mean_cosine_(mean.detach(), grad.detach().to(mean.dtype), count)
+    # The stable ABI leaves the version counter alone, and a graph that saved the old mean must notice.
+    torch.autograd.graph.increment_version(mean)
     return cosine
 
 

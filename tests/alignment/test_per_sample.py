@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -138,6 +139,42 @@ def test_works_in_every_gradient_mode(model: ConvAutoencoder) -> None:
         with mode():
             alignment = per_sample_alignment(model, loss, images + 0, references)
         assert all(torch.equal(alignment.cosine[name], expected.cosine[name]) for name in references)
+
+
+@pytest.mark.parametrize("name", ["cae", "residual", "attention"])
+def test_a_model_made_in_inference_mode(name: str) -> None:
+    family = FAMILIES[name]
+
+    def align() -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        model = family.build().eval()
+        inputs = torch.rand(3, *family.shape)
+        return per_sample_alignment(model, family.loss, inputs, references_of(model)).cosine
+
+    expected = align()
+    with torch.inference_mode():
+        cosines = align()
+    for parameter, cosine in cosines.items():
+        torch.testing.assert_close(cosine, expected[parameter])
+
+
+def test_several_threads_may_share_a_model(model: ConvAutoencoder) -> None:
+    batches, references = torch.rand(12, 2, 1, 28, 28), references_of(model)
+    expected = [per_sample_alignment(model, loss, images, references).cosine for images in batches]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda images: per_sample_alignment(model, loss, images, references).cosine, batches))
+    assert len(list(model.parameters())) == 16
+    for cosines, wanted in zip(results, expected, strict=True):
+        assert all(torch.equal(cosines[name], wanted[name]) for name in references)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_scale_of_a_reference_does_not_matter(model: ConvAutoencoder, scale: float) -> None:
+    images, references = torch.rand(3, 1, 28, 28), references_of(model)
+    scaled = {name: reference * scale for name, reference in references.items()}
+    expected = per_sample_alignment(model, loss, images, references).cosine
+    for name, cosine in per_sample_alignment(model, loss, images, scaled).cosine.items():
+        torch.testing.assert_close(cosine, expected[name], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -163,6 +163,27 @@ def test_a_nan_stays_with_its_sample(device: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shapes", "settings"),
+    [
+        # Numbers whose products overflow 64 bits must not get as far as an address.
+        (((1, 1, 1), (1, 1, 4), (1, 1, 1)), {"stride": 2**62, "padding": 2**63 - 1}),
+        (((1, 1, 2**29, 2**29), (1, 1, 1, 1), (1, 1, 1, 1)), {"stride": 2**29}),
+        (((1, 2**20, 2**10, 2**20), (1, 1, 1, 1), (1, 2**20, 1, 1)), {"stride": 2**20}),
+    ],
+)
+def test_sizes_beyond_64_bits_are_refused(shapes, settings) -> None:
+    tensors = [torch.zeros([1] * len(shape)).expand(shape) for shape in shapes]
+    with pytest.raises(RuntimeError, match=r"below 2\^31|too large"):
+        conv_grad_alignment(*tensors, **settings)
+
+
+def test_the_op_itself_keeps_to_its_memory() -> None:
+    x = torch.randn(1, 1, 8)
+    with pytest.raises(RuntimeError, match=r"below 2\^31"):
+        torch.ops.gradcon_ext.conv_grad_alignment(x, x, torch.randn(1, 1, 1, 5), [1], [0], [2**62], 1, False)
+
+
+@pytest.mark.parametrize(
     ("change", "error", "message"),
     [
         (
@@ -184,6 +205,7 @@ def test_a_nan_stays_with_its_sample(device: str) -> None:
         ({"dilation": 0}, ValueError, "dilation"),
         ({"groups": 0}, ValueError, "groups=0"),
         ({"groups": 4}, ValueError, "groups=4 must divide"),
+        ({"groups": 1.0}, ValueError, "groups=1.0 must divide"),
     ],
 )
 def test_bad_arguments(change: dict[str, object], error: type[Exception], message: str) -> None:

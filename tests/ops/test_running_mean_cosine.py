@@ -78,6 +78,14 @@ def test_a_gradient_in_half_precision(dtype: torch.dtype) -> None:
     assert torch.equal(*means)
 
 
+def test_a_graph_that_saved_the_old_mean_notices_the_update() -> None:
+    weight, mean = torch.ones(3, requires_grad=True), torch.ones(3)
+    loss = (weight * mean).sum()
+    running_mean_cosine_(mean, torch.zeros(3), 1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 def test_opcheck(device: str) -> None:
     arguments = (torch.randn(4, 5, device=device), torch.randn(4, 5, device=device), 3)
     torch.library.opcheck(torch.ops.gradcon_ext.running_mean_cosine_.default, arguments)
