@@ -11,9 +11,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gradcon_ext.constraint import GradientConstraint
-from gradcon_ext.tensorfile import read_tensors, with_prefix, without_prefix, write_tensors
+from gradcon_ext.tensorfile import check_facts, read_tensors, with_prefix, without_prefix, write_tensors
 
 _FORMAT_VERSION = 1
+
+_TYPES = {
+    "settings": dict,
+    "seed": int,
+    "attempt": int,
+    "epoch": int,
+    "count": int,
+    "best": dict | None,
+    "history": list,
+}
+_BEST_TYPES = {"objective": float, "reconstruction": float, "epoch": int, "count": int}
 
 
 @dataclass
@@ -38,6 +49,7 @@ class TrainingState:
         epoch: finished epochs of the attempt.
         best: None before the first epoch has finished.
         history: one entry an epoch, and one a restart.
+        planned_epochs: of an attempt, when the run is finished; None where nobody has said.
     """
 
     model: nn.Module
@@ -48,6 +60,7 @@ class TrainingState:
     epoch: int = 0
     best: Best | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    planned_epochs: int | None = None
 
     def keep_as_best(self, objective: float, reconstruction: float) -> None:
         """Copy weights and references, which gave this validation objective and reconstruction loss."""
@@ -94,6 +107,7 @@ def save_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
         "seed": state.seed,
         "attempt": state.attempt,
         "epoch": state.epoch,
+        "planned_epochs": state.planned_epochs,
         "count": state.constraint.count,
         "best": best,
         "history": state.history,
@@ -101,23 +115,39 @@ def save_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
     write_tensors(path, "checkpoint", _FORMAT_VERSION, tensors, facts)
 
 
-def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any]) -> None:
-    """Bring a run that has not begun to the state in a file.
+def planned_epochs(path: Path) -> int | None:
+    """Return how many epochs the run of a checkpoint was to have; None where nobody has said.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or not a checkpoint, or is of a run with other settings or another model.
+        ValueError: the file is damaged or not a checkpoint.
+    """
+    _, facts = read_tensors(path, "checkpoint", _FORMAT_VERSION)
+    epochs: int | None = facts.get("planned_epochs")
+    return epochs
+
+
+def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any]) -> None:
+    """Bring a run that has not begun to the state in a file, but for the epochs that it plans.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or not a checkpoint, lacks a fact or has one of another type, or is of a run
+            with other settings or another model.
     """
     tensors, facts = read_tensors(path, "checkpoint", _FORMAT_VERSION)
+    check_facts(path, facts, _TYPES)
+    if facts["best"] is not None:
+        check_facts(path, facts["best"], _BEST_TYPES)
     for name, value in settings.items():
         if facts["settings"].get(name) != value:
             raise ValueError(f"{path} is of a run with {name} = {facts['settings'].get(name)!r}, not {value!r}")
     weights = without_prefix("model.", tensors)
     try:
         state.model.load_state_dict(weights)
-    except RuntimeError as error:
+        state.constraint.load_state_dict({"references": without_prefix("reference.", tensors), "count": facts["count"]})
+    except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} does not fit the model: {error}") from error
-    state.constraint.load_state_dict({"references": without_prefix("reference.", tensors), "count": facts["count"]})
     moments: dict[int, dict[str, Tensor]] = {}
     for name, moment in without_prefix("optimizer.", tensors).items():
         index, _, moment_name = name.partition(".")
@@ -129,7 +159,7 @@ def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
     state.history = facts["history"]
     if facts["best"] is not None:
         state.best = Best(
-            **facts["best"],
+            **{name: facts["best"][name] for name in _BEST_TYPES},
             weights=without_prefix("best.model.", tensors),
             references=without_prefix("best.reference.", tensors),
         )

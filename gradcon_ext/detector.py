@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext import models
-from gradcon_ext.tensorfile import read_tensors, with_prefix, without_prefix, write_tensors
+from gradcon_ext.tensorfile import check_facts, read_tensors, with_prefix, without_prefix, write_tensors
 from gradcon_ext.version import __version__
 
 _FORMAT_VERSION = 1
 _MODEL = "model."
 _REFERENCE = "reference."
+
+_TYPES = {
+    "architecture": dict | None,
+    "layers": list,
+    "count": int,
+    "alpha": int | float,
+    "preprocessing": dict,
+    "training": dict,
+}
 
 
 @dataclass
@@ -67,25 +77,57 @@ class Detector:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is damaged, truncated, not a detector or of another version; it names no known
-                architecture and no model was given; or its tensors are not those of the model.
+            ValueError: the file is damaged, truncated, not a detector or of another version; it lacks a fact, or has
+                one of another type or out of range; it names no known architecture and no model was given; or its
+                tensors are not those of the model.
         """
-        tensors, facts = read_tensors(path, "detector", _FORMAT_VERSION)
+        tensors, facts = _read(path)
         try:
-            model = models.build(facts["architecture"] or {}) if model is None else model
-            references = {name: model.get_parameter(name) for name in facts["layers"]}
-            _check_fit(tensors, _tensors_of(model, references))
+            fitting = _rebuilt(facts["architecture"]) if model is None else model
+            references = {name: fitting.get_parameter(name) for name in facts["layers"]}
+            _check_fit(tensors, _tensors_of(fitting, references))
         except (ValueError, AttributeError) as error:
             raise ValueError(f"{path}: {error}") from error
-        model.load_state_dict(without_prefix(_MODEL, tensors))
+        fitting.load_state_dict(without_prefix(_MODEL, tensors), assign=model is None)
         return cls(
-            model.eval(),
+            fitting.eval(),
             {name: tensors[_REFERENCE + name] for name in facts["layers"]},
             facts["count"],
             facts["alpha"],
             facts["preprocessing"],
             facts["training"],
         )
+
+
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a detector's file says beside its tensors; a custom model is not needed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, truncated, not a detector or of another version; or it lacks a fact, or has
+            one of another type or out of range.
+    """
+    return _read(path)[1]
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, facts = read_tensors(path, "detector", _FORMAT_VERSION)
+    check_facts(path, facts, _TYPES)
+    if not facts["layers"] or facts["count"] < 0 or not 0 <= facts["alpha"] < math.inf:
+        given = f"layers = {facts['layers']}, count = {facts['count']}, alpha = {facts['alpha']}"
+        raise ValueError(
+            f"{path}: expected one or more layers, and a count and a finite alpha of at least 0, got {given}"
+        )
+    return tensors, facts
+
+
+def _rebuilt(architecture: Mapping[str, Any] | None) -> nn.Module:
+    """Build a model whose tensors have no memory yet: what a file says of their sizes is still to be checked."""
+    try:
+        with torch.device("meta"):
+            return models.build(architecture or {})
+    except ValueError as error:
+        raise ValueError(f"{error}; from Python, Scorer.load(path, model=...) takes a custom model") from error
 
 
 def _tensors_of(model: nn.Module, references: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ class ValidationFigures(Figures):
     """Figures of a validation.
 
     Attributes:
-        mean_image: reconstruction loss if every reconstruction were the mean of the batch's images.
+        mean_image: reconstruction loss if every reconstruction were the mean of all images, of training and validation.
         black_image: reconstruction loss if every reconstruction were black (0).
         white_image: reconstruction loss if every reconstruction were white (1).
     """
@@ -102,26 +102,29 @@ def train_epoch(
     return TrainingFigures(reconstruction, latent, cosine, list(silent))
 
 
-def validate(state: TrainingState, loss: Loss, batches: Iterable[Tensor]) -> ValidationFigures:
+def validate(state: TrainingState, loss: Loss, batches: Iterable[Tensor], mean_image: Tensor) -> ValidationFigures:
     """Measure losses and the alignment of batch gradients in evaluation mode; nothing is changed.
 
     Args:
         state: model and constraint.
         loss: of single samples.
         batches: images (n, C, H, W).
+        mean_image: mean of all images of training and validation, (C, H, W). That of a batch would be a perfect
+            reconstruction of a batch of one; that of a few training images is off by chance, and worse than grey.
     """
     state.model.eval()
     means = _Means()
+    mean_image = _like_weights(mean_image, state)
     for batch in batches:
         images = _like_weights(batch, state)
         output = state.model(images)
         losses = loss(output, images)
         gradients = torch.autograd.grad(losses.total.mean(), list(state.constraint.weights.values()))
-        constants = (images.mean(0), images.new_zeros(()), images.new_ones(()))
+        constants = (mean_image, images.new_zeros(()), images.new_ones(()))
         constant_losses = [constant_image_loss(loss, output, images, constant) for constant in constants]
         means.add(len(images), losses, state.constraint.cosines(gradients), *constant_losses)
-    reconstruction, latent, *cosine, mean_image, black_image, white_image = means.values()
-    return ValidationFigures(reconstruction, latent, cosine, mean_image, black_image, white_image)
+    reconstruction, latent, *cosine, of_mean, of_black, of_white = means.values()
+    return ValidationFigures(reconstruction, latent, cosine, of_mean, of_black, of_white)
 
 
 class _Means:

@@ -36,8 +36,8 @@ class Evaluation:
         return "\n".join([f"{'loss':{width}}  AUROC", *lines, f"{self.inliers} inliers, {self.outliers} outliers"])
 
     def as_json(self) -> dict[str, Any]:
-        """The figures as JSON can hold them."""
-        return asdict(self)
+        """The figures as JSON can hold them, the areas to six decimals."""
+        return {**asdict(self), "auroc": {name: round(auroc, 6) for name, auroc in self.auroc.items()}}
 
 
 def evaluate(scorer: Scorer, images: Images, is_outlier: npt.ArrayLike, batch_size: int = 512) -> Evaluation:

@@ -40,6 +40,10 @@ class ImageDataset(Dataset[Tensor]):
         """Return the images (n, C, H, W) at the int64 `indices` (n,)."""
         return torch.stack([self[index] for index in indices.tolist()])
 
+    def span(self, start: int, stop: int) -> Tensor:
+        """Return the images (n, C, H, W) from `start` up to `stop`, or to the last one before it."""
+        return self.take(torch.arange(start, min(stop, len(self))))
+
 
 def as_image_dataset(images: Images, *, channels: int | None = None, size: Size | None = None) -> ImageDataset:
     """View `images` as float32 tensors (C, H, W) in [0, 1] that are converted when they are asked for.
@@ -79,8 +83,18 @@ def batches(dataset: ImageDataset, batch_size: int, order: Tensor | None = None)
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    indices = torch.arange(len(dataset)) if order is None else order
-    return (dataset.take(some) for some in torch.split(indices, batch_size))
+    if order is None:
+        return (dataset.span(start, start + batch_size) for start in range(0, len(dataset), batch_size))
+    return (dataset.take(some) for some in torch.split(order, batch_size))
+
+
+def mean_image(datasets: Sequence[ImageDataset], batch_size: int) -> Tensor:
+    """Return the mean of all images of data sets of one shape, (C, H, W), reading `batch_size` of them at a time."""
+    total = torch.zeros(datasets[0].shape, dtype=torch.float64)
+    for dataset in datasets:
+        for images in batches(dataset, batch_size):
+            total += images.sum(0, dtype=torch.float64).cpu()
+    return (total / sum(map(len, datasets))).float()
 
 
 def height_width(size: Size) -> tuple[int, int]:
@@ -108,8 +122,8 @@ class _ArrayImages(ImageDataset):
         channels = images.shape[1] if images.ndim == 4 else 1
         self.shape = (channels, images.shape[-2], images.shape[-1])
         if not _is_bytes(images):
-            for indices in torch.split(torch.arange(len(self)), _CHECKED_AT_ONCE):
-                _check_pixels(self.take(indices), int(indices[0]))
+            for start in range(0, len(self), _CHECKED_AT_ONCE):
+                _check_pixels(self.span(start, start + _CHECKED_AT_ONCE), start)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -121,6 +135,10 @@ class _ArrayImages(ImageDataset):
         images = self._images
         chosen = images[indices.to(images.device)] if isinstance(images, Tensor) else images[indices.numpy()]
         return _as_float(chosen).reshape(-1, *self.shape)
+
+    def span(self, start: int, stop: int) -> Tensor:
+        # A slice is copied once, and faster than single images are gathered.
+        return _as_float(self._images[start:stop]).reshape(-1, *self.shape)
 
 
 class _DatasetImages(ImageDataset):

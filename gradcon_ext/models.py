@@ -155,8 +155,9 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"expected an architecture named one of {sorted(_BY_NAME)}, got {name!r}")
     try:
         return _BY_NAME[name](**arguments)
-    except TypeError as error:
-        raise ValueError(f"{name} cannot be built from {arguments}: {error}") from error
+    except (TypeError, RuntimeError, OverflowError) as error:  # the latter for more elements than torch can count
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name} cannot be built from {arguments}: {reason}") from error
 
 
 def _encoder_layers(channels: Sequence[int]) -> Iterator[nn.Module]:

@@ -23,6 +23,7 @@ class RunFolder:
         self._settings = settings
         if path is not None:
             path.mkdir(parents=True, exist_ok=True)
+            _remove_temporaries(path)
 
     def load(self, state: TrainingState) -> None:
         """Bring a run that has not begun to the state in the checkpoint, if there is one.
@@ -44,3 +45,11 @@ class RunFolder:
         if self._path is not None:
             with replace_file(self._path / "history.jsonl") as temporary:
                 temporary.write_text("".join(json.dumps(entry) + "\n" for entry in state.history))
+
+
+def _remove_temporaries(folder: Path) -> None:
+    """Remove the temporary files of a run that was killed as it wrote."""
+    token = "[0-9a-f]" * 8  # see `replace_file`
+    for pattern in (f".checkpoint.{token}.safetensors", f".history.{token}.jsonl"):
+        for temporary in folder.glob(pattern):
+            temporary.unlink(missing_ok=True)

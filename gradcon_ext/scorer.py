@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gradcon_ext.alignment import align_with_aux, parameter_of
 from gradcon_ext.detector import Detector
+from gradcon_ext.device import usable_device
 from gradcon_ext.images import as_image_dataset, batches
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
 
@@ -79,7 +80,7 @@ class Scorer:
     @classmethod
     def from_detector(cls, detector: Detector, *, device: str | torch.device = "cpu") -> Scorer:
         """Score with a detector that was just trained or loaded."""
-        return cls(detector.model.to(device), detector.references, detector.alpha)
+        return cls(detector.model.to(usable_device(device)), detector.references, detector.alpha)
 
     @property
     def layers(self) -> tuple[str, ...]:

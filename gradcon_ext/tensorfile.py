@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from types import UnionType
 from typing import Any
 
 import torch
@@ -70,6 +71,16 @@ def read_tensors(path: str | os.PathLike[str], kind: str, version: int) -> tuple
     return tensors, header
 
 
+def check_facts(path: str | os.PathLike[str], facts: Mapping[str, Any], types: Mapping[str, type | UnionType]) -> None:
+    """Raise ValueError, which names the file, unless all of these facts are there and of their types."""
+    for name, expected in types.items():
+        # JSON's true and false are no numbers, though Python's are.
+        if name not in facts or isinstance(facts[name], bool) or not isinstance(facts[name], expected):
+            given = repr(facts[name])[:80] if name in facts else "nothing"
+            kind = expected.__name__ if isinstance(expected, type) else expected
+            raise ValueError(f"{path}: expected {name} to be of type {kind}, got {given}")
+
+
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors under names that begin with a prefix."""
     return {prefix + name: tensor for name, tensor in tensors.items()}
@@ -85,7 +96,7 @@ def _parsed(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[s
         raise ValueError(f"{path} was not written by gradcon_ext: its header has no {_METADATA_KEY!r}")
     try:
         header = json.loads(metadata[_METADATA_KEY])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: its header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise ValueError(f"{path} is damaged: its header is a {type(header).__name__}, not an object")

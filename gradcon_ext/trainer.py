@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -12,7 +13,7 @@ from time import perf_counter
 from typing import Any, NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from gradcon_ext.checkpoint import TrainingState
@@ -20,8 +21,9 @@ from gradcon_ext.constrained import constrained_layers
 from gradcon_ext.constraint import Average, GradientConstraint
 from gradcon_ext.dead_start import ATTEMPTS, PATIENCE, redraw, symptom
 from gradcon_ext.detector import Detector
+from gradcon_ext.device import usable_device
 from gradcon_ext.epoch import TrainingFigures, ValidationFigures, train_epoch, validate
-from gradcon_ext.images import ImageDataset, Images, as_image_dataset, batches
+from gradcon_ext.images import ImageDataset, Images, as_image_dataset, batches, mean_image
 from gradcon_ext.losses import Loss, loss_of
 from gradcon_ext.run_folder import RunFolder
 from gradcon_ext.seeding import seeded
@@ -54,7 +56,8 @@ class Trainer:
 
     Raises:
         TypeError: the model is not a module.
-        ValueError: an argument is out of range, the device is not there, or the model has no such layers.
+        ValueError: an argument is out of range, the device is not there or has no kernels, or the model has no such
+            layers.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class Trainer:
         self.batch_size = batch_size
         self.epochs = epochs
         self.seed = seed
-        self.device = _available(device)
+        self.device = usable_device(device)
         self.average = average
         self.loss = loss or loss_of(model)
         self.layers = list(constrained_layers(model, layers))
@@ -134,6 +137,8 @@ class Trainer:
                 raise ValueError(f"{self.out} has {state.epoch} epochs already; expected at most epochs={self.epochs}")
         # Also before the first epoch, lest an interruption leave the checkpoint of an earlier run in place.
         folder.save(state)
+        with seeded(self.device, self.seed):  # for a dataset that draws random numbers
+            baseline = mean_image([train_images, val_images], self.batch_size)
         with tqdm(
             total=self.epochs * len(train_images),
             initial=state.epoch * len(train_images),
@@ -142,7 +147,7 @@ class Trainer:
             disable=not self.progress,
         ) as bar:
             while state.epoch < self.epochs:
-                training, validation = self._run_epoch(state, train_images, val_images, bar)
+                training, validation = self._run_epoch(state, train_images, val_images, baseline, bar)
                 found = self._symptom(state, training, validation)
                 if found is not None:
                     folder.save_history(state)
@@ -152,7 +157,7 @@ class Trainer:
         return self._detector(state, train_images.shape, settings)
 
     def _run_epoch(
-        self, state: TrainingState, train: ImageDataset, val: ImageDataset, bar: tqdm[NoReturn]
+        self, state: TrainingState, train: ImageDataset, val: ImageDataset, baseline: Tensor, bar: tqdm[NoReturn]
     ) -> tuple[TrainingFigures, ValidationFigures]:
         def report(images: int, loss: float, cosine: float) -> None:
             bar.set_postfix(loss=f"{loss:.4f}", cosine=f"{cosine:.3f}", refresh=False)
@@ -163,7 +168,7 @@ class Trainer:
         with seeded(self.device, state.seed, state.epoch):
             order = torch.randperm(len(train))
             training = train_epoch(state, self.loss, batches(train, self.batch_size, order), report)
-            validation = validate(state, self.loss, batches(val, self.batch_size))
+            validation = validate(state, self.loss, batches(val, self.batch_size), baseline)
         objective = validation.objective(self.alpha)
         state.epoch += 1
         if not math.isfinite(objective):
@@ -215,7 +220,9 @@ class Trainer:
 
     def _new_state(self) -> TrainingState:
         self.model.to(self.device)
-        return TrainingState(self.model, self._new_constraint(), self._new_optimizer(), self.seed)
+        return TrainingState(
+            self.model, self._new_constraint(), self._new_optimizer(), self.seed, planned_epochs=self.epochs
+        )
 
     def _new_constraint(self) -> GradientConstraint:
         layers = constrained_layers(self.model, self.layers)
@@ -232,10 +239,11 @@ class Trainer:
 
     def _settings(self, train: ImageDataset, val: ImageDataset) -> dict[str, Any]:
         """What shapes the steps of a run, as JSON holds it."""
-        return {
+        settings = {
             "model": getattr(self.model, "architecture", type(self.model).__name__),
             "loss": getattr(self.loss, "__qualname__", type(self.loss).__name__),
             "layers": self.layers,
+            "dtype": ", ".join(sorted({str(parameter.dtype) for parameter in self.model.parameters()})),
             "alpha": self.alpha,
             "average": self.average,
             "lr": self.lr,
@@ -245,6 +253,9 @@ class Trainer:
             "train_images": len(train),
             "validation_images": len(val),
         }
+        # As they come back from a checkpoint: of tuples, for one, JSON makes lists.
+        as_json: dict[str, Any] = json.loads(json.dumps(settings))
+        return as_json
 
     def _detector(self, state: TrainingState, shape: tuple[int, int, int], settings: dict[str, Any]) -> Detector:
         best = state.best
@@ -264,11 +275,3 @@ class Trainer:
         channels, height, width = shape
         preprocessing = {"channels": channels, "size": [height, width]}
         return Detector(self.model.eval(), best.references, best.count, preprocessing=preprocessing, training=training)
-
-
-def _available(device: str | torch.device) -> torch.device:
-    try:
-        return torch.empty(0, device=device).device
-    # torch raises AssertionError where it was built without the device.
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device!r} is not available: {error}") from error

@@ -9,8 +9,14 @@ from gradcon_ext.checkpoint import TrainingState, load_checkpoint, save_checkpoi
 from gradcon_ext.constrained import constrained_layers
 from gradcon_ext.constraint import GradientConstraint
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.tensorfile import read_tensors, write_tensors
 
 SETTINGS = {"alpha": 0.03, "layers": ["decoder.0.weight"], "model": {"name": "ConvAutoencoder", "size": [8, 8]}}
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(3)  # some models this small have no gradient at all
 
 
 def new_state(model=None):
@@ -99,6 +105,30 @@ def test_another_model_is_an_error(tmp_path, model):
     save_checkpoint(tmp_path / "checkpoint", trained_state(), SETTINGS)
     with pytest.raises(ValueError, match="checkpoint does not fit the model"):
         load_checkpoint(tmp_path / "checkpoint", new_state(model), SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["settings", "seed", "attempt", "epoch", "count", "best", "history"])
+@pytest.mark.parametrize("harm", ["missing", "of another type"])
+def test_a_fact_that_is_missing_or_of_another_type_is_an_error(tmp_path, name, harm):
+    path = tmp_path / "checkpoint"
+    save_checkpoint(path, trained_state(), SETTINGS)
+    tensors, facts = read_tensors(path, "checkpoint", 1)
+    del facts[name]
+    if harm != "missing":
+        facts[name] = "x"
+    write_tensors(path, facts.pop("kind"), facts.pop("version"), tensors, facts)
+    with pytest.raises(ValueError, match=f"checkpoint: expected {name} to be of type"):
+        load_checkpoint(path, new_state(), SETTINGS)
+
+
+def test_references_that_do_not_fit_are_an_error(tmp_path):
+    path = tmp_path / "checkpoint"
+    save_checkpoint(path, trained_state(), SETTINGS)
+    tensors, facts = read_tensors(path, "checkpoint", 1)
+    del tensors["reference.decoder.0.weight"]
+    write_tensors(path, facts.pop("kind"), facts.pop("version"), tensors, facts)
+    with pytest.raises(ValueError, match="checkpoint does not fit the model"):
+        load_checkpoint(path, new_state(), SETTINGS)
 
 
 def test_a_damaged_checkpoint_is_an_error(tmp_path):

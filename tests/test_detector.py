@@ -52,6 +52,13 @@ def test_a_detector_comes_back_from_its_file(path, model_type):
     assert torch.equal(reconstruction_of(loaded.model(images)), reconstruction_of(detector.model(images)))
 
 
+def test_a_rebuilt_model_is_ready_to_train_further(path):
+    detector_of(ConvVariationalAutoencoder(size=8, width=2)).save(path)
+    model = Detector.load(path).model
+    assert all(parameter.requires_grad and not parameter.is_meta for parameter in model.parameters())
+    assert not any(buffer.is_meta for buffer in model.buffers())
+
+
 def test_the_file_says_what_wrote_it(path):
     detector_of(ConvAutoencoder(size=8, width=2)).save(path)
     _, facts = read_tensors(path, "detector", 1)
@@ -97,12 +104,19 @@ def test_a_model_that_does_not_fit_is_an_error(path, model, message):
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
 
 
+FACTS = ("architecture", "layers", "count", "alpha", "preprocessing", "training")
+
+
 def drop(name):
     return lambda tensors, facts: tensors.pop(name)
 
 
 def replace(name, tensor):
     return lambda tensors, facts: tensors.update({name: tensor})
+
+
+def forget(fact):
+    return lambda tensors, facts: facts.pop(fact)
 
 
 def change(**changes):
@@ -122,6 +136,22 @@ def change(**changes):
         (change(layers=["decoder.0.weight", "decoder.9.weight"]), "has no attribute `9`"),
         (change(architecture={"name": "Perceptron"}), "got 'Perceptron'"),
         (change(architecture={"name": "ConvAutoencoder", "size": 8, "width": 3}), "expected torch.float32"),
+        (
+            change(architecture={"name": "ConvVariationalAutoencoder", "size": 28, "width": 100_000}),
+            r"expected torch.float32 \(200000,\), got",
+        ),
+        (
+            change(architecture={"name": "ConvAutoencoder", "size": 8, "width": 10**30}),
+            "ConvAutoencoder cannot be built from",
+        ),
+        *((forget(name), f"expected {name} to be of type .*, got nothing") for name in FACTS),
+        *((change(**{name: "x"}), f"expected {name} to be of type .*, got 'x'") for name in FACTS),
+        (change(preprocessing=None), "expected preprocessing to be of type dict, got None"),
+        (change(count=True), "expected count to be of type int, got True"),
+        (change(layers=[]), "expected one or more layers"),
+        (change(layers=[3]), "has no attribute"),
+        (change(count=-1), "got .* count = -1"),
+        (change(alpha=float("nan")), "got .* alpha = nan"),
         (change(version=2), "expected detector format version 1, got 2"),
         (change(kind="checkpoint"), "expected a gradcon_ext detector, got a checkpoint"),
     ],

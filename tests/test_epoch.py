@@ -12,6 +12,8 @@ from gradcon_ext.epoch import Figures, train_epoch, validate
 from gradcon_ext.losses import squared_error
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 
+GREY = torch.full((1, 8, 8), 0.5)
+
 
 @pytest.fixture(autouse=True)
 def _seed():
@@ -57,7 +59,7 @@ def test_training_takes_a_step_a_batch_and_reports_it():
 def test_images_take_the_dtype_of_the_weights():
     state = state_of(ConvAutoencoder(1, 8, width=4).double())
     run(state, images(3))
-    validate(state, squared_error, images(3))
+    validate(state, squared_error, images(3), GREY)
     assert all(reference.dtype == torch.float64 for reference in state.constraint.references.values())
 
 
@@ -98,7 +100,7 @@ def test_validation_measures_the_alignment_of_batch_gradients():
     state = state_of(ConvAutoencoder(1, 8, width=4))
     run(state, images(4, 4))
     batches = images(5, 3)
-    figures = validate(state, squared_error, batches)
+    figures = validate(state, squared_error, batches, GREY)
 
     weights = list(state.constraint.weights.values())
     losses, cosines = [], []
@@ -123,7 +125,7 @@ def test_validation_knows_the_losses_of_constant_images():
     state = state_of(ConvAutoencoder(1, 8, width=4))
     (batch,) = images(6)
     batch = batch / 2
-    figures = validate(state, squared_error, [batch])
+    figures = validate(state, squared_error, list(batch.split(1)), batch.mean(0))
     assert figures.mean_image == pytest.approx(float(batch.var(0, correction=0).mean()))
     assert figures.black_image == pytest.approx(float(batch.square().mean()))
     assert figures.white_image == pytest.approx(float((1 - batch).square().mean()))
@@ -136,8 +138,8 @@ def test_validation_changes_nothing_and_draws_nothing():
     before = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
     references = {name: tensor.clone() for name, tensor in state.constraint.references.items()}
     batches = images(4)
-    first = validate(state, state.model.loss, batches)
-    assert validate(state, state.model.loss, batches) == first
+    first = validate(state, state.model.loss, batches, GREY)
+    assert validate(state, state.model.loss, batches, GREY) == first
     assert not state.model.training
     assert all(torch.equal(state.model.state_dict()[name], tensor) for name, tensor in before.items())
     assert all(torch.equal(state.constraint.references[name], tensor) for name, tensor in references.items())

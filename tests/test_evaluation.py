@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradcon_ext.evaluation import evaluate, evaluate_scores, losses_of
+from gradcon_ext.evaluation import Evaluation, evaluate, evaluate_scores, losses_of
 from gradcon_ext.models import ConvAutoencoder
 from gradcon_ext.scorer import Scorer, Scores
 
@@ -88,6 +88,7 @@ def test_the_table_lists_every_loss():
 def test_an_evaluation_goes_through_json():
     evaluation = evaluate_scores(scores(), IS_OUTLIER)
     assert type(evaluation)(**json.loads(json.dumps(evaluation.as_json()))) == evaluation
+    assert Evaluation({"combined": 2 / 3}, 1, 3).as_json()["auroc"] == {"combined": 0.666667}
 
 
 def test_images_are_scored_and_rated():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from gradcon_ext.images import as_image_dataset, batches, height_width
+from gradcon_ext.images import as_image_dataset, batches, height_width, mean_image
 
 FLOATS = torch.linspace(0, 1, 5 * 3 * 4 * 6).reshape(5, 3, 4, 6)
 BYTES = (torch.arange(5 * 3 * 4 * 6) % 256).to(torch.uint8).reshape(5, 3, 4, 6)
@@ -56,6 +56,30 @@ def test_batches_follow_an_order():
     taken = torch.cat(list(batches(dataset, 2, order)))
     assert torch.equal(taken, BYTES[order].float() / 255)
     assert torch.equal(dataset.take(order), taken)
+
+
+@pytest.mark.parametrize("images", [BYTES, BYTES.numpy()], ids=["tensor", "numpy"])
+def test_arrays_are_read_in_order_by_slices(images, monkeypatch):
+    dataset = as_image_dataset(images)
+    monkeypatch.delattr(type(dataset), "take")
+    monkeypatch.setattr(type(dataset).__base__, "take", None)
+    assert torch.equal(everything(dataset), BYTES.float() / 255)
+    assert torch.equal(dataset.span(3, 9), BYTES[3:].float() / 255)
+
+
+def test_batches_of_floats_are_copies():
+    images = FLOATS.clone()
+    next(batches(as_image_dataset(images), 5)).zero_()
+    assert torch.equal(images, FLOATS)
+
+
+@pytest.mark.parametrize("convert", [lambda x: x, Items])
+def test_the_mean_image_is_that_of_all_images(convert):
+    dataset = as_image_dataset(convert(FLOATS))
+    for batch_size in (1, 2, 5):
+        both = mean_image([dataset, as_image_dataset(1 - FLOATS[:3])], batch_size)
+        torch.testing.assert_close(both, torch.cat([FLOATS, 1 - FLOATS[:3]]).mean(0))
+        torch.testing.assert_close(mean_image([dataset], batch_size), FLOATS.mean(0))
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])

@@ -7,6 +7,7 @@ import torch
 
 from gradcon_ext.checkpoint import TrainingState
 from gradcon_ext.constraint import GradientConstraint
+from gradcon_ext.files import replace_file
 from gradcon_ext.run_folder import RunFolder
 
 
@@ -27,6 +28,24 @@ def test_a_run_is_kept_in_two_files(tmp_path):
     folder.load(other)
     assert (other.epoch, other.history) == (state.epoch, state.history)
     assert torch.equal(other.model.weight, state.model.weight)
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    left = [".checkpoint.0123abcd.safetensors", ".history.89ef4567.jsonl"]
+    kept = [".detector.0123abcd.safetensors", ".history.jsonl", "checkpoint.safetensors"]
+    for name in left + kept:
+        (tmp_path / name).write_bytes(b"half")
+    RunFolder(tmp_path, {})
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_temporary_files_have_the_names_that_are_removed(tmp_path):
+    for name in ("checkpoint.safetensors", "history.jsonl"):
+        with replace_file(tmp_path / name) as temporary:
+            temporary.write_text("half")
+            RunFolder(tmp_path, {})
+            assert not temporary.exists()
+            temporary.write_text("whole")
 
 
 def test_the_history_may_go_ahead_of_the_checkpoint(tmp_path):

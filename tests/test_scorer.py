@@ -138,6 +138,12 @@ def test_a_saved_detector_scores_the_same(model: ConvAutoencoder, scorer: Scorer
     assert_same(loaded.score(images), scorer_of(model, 0.2).score(images))
 
 
+def test_a_device_without_kernels_is_refused(model: ConvAutoencoder, scorer: Scorer) -> None:
+    detector = Detector(model, scorer.references, count=5, preprocessing={}, training={})
+    with pytest.raises(ValueError, match="meta"):
+        Scorer.from_detector(detector, device="meta")
+
+
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [

@@ -135,6 +135,8 @@ def test_a_safetensors_file_of_another_program_is_an_error(tmp_path, metadata):
     ("header", "message"),
     [
         ("{", "header is not JSON"),
+        ('{"count": ' + 5000 * "1" + "}", "file is damaged: its header is not JSON"),
+        (100_000 * "[", "file is damaged: its header is not JSON"),
         ("[1]", "header is a list, not an object"),
         ("{}", "expected a gradcon_ext thing, got a None"),
         ('{"kind": "thing", "version": 1}', "does not match its checksum"),

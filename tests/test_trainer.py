@@ -248,6 +248,7 @@ def test_progress_is_shown_unless_it_is_unwanted(capsys):
         ({"average": "median"}, "average must be one of"),
         ({"layers": ["decoder.9.weight"]}, "has no weight 'decoder.9.weight'"),
         ({"device": "gpu"}, "device 'gpu' is not available"),
+        ({"device": "meta"}, "device 'meta' is not available: this build of gradcon_ext has kernels for"),
         ({"model": nn.Linear(2, 2)}, "has no module named 'decoder'"),
     ],
 )

@@ -65,6 +65,14 @@ def test_a_blank_start_is_noticed(caplog):
     assert "that of a black image" in caplog.text
 
 
+@pytest.mark.parametrize(("batch_size", "validation_images", "lr"), [(1, 40, 1e-3), (8, 1, 3e-3)])
+def test_a_validation_batch_of_one_image_is_not_judged_by_itself(batch_size, validation_images, lr, caplog):
+    generator = torch.Generator().manual_seed(0)
+    images = (torch.rand(240, 1, 8, 8, generator=generator) < 0.1).float()
+    new_trainer(batch_size=batch_size, epochs=3, lr=lr).fit(images[:200], images[200 : 200 + validation_images])
+    assert caplog.text == ""
+
+
 def test_images_that_are_hard_to_reconstruct_are_not_a_dead_start(tmp_path, caplog):
     generator = torch.Generator().manual_seed(0)
     train, val = torch.rand(200, 1, 8, 8, generator=generator), torch.rand(40, 1, 8, 8, generator=generator)

@@ -91,6 +91,7 @@ def test_a_new_run_never_leaves_the_checkpoint_of_an_old_one(tmp_path):
         ({"layers": ["decoder.0.weight"]}, TRAIN, "layers"),
         ({"loss": lambda output, images: squared_error(output, images)}, TRAIN, "loss"),
         ({"model": new_model(width=3)}, TRAIN, "model"),
+        ({"model": new_model().double()}, TRAIN, "dtype"),
         ({}, TRAIN[:39], "train_images"),
     ],
 )
@@ -100,6 +101,14 @@ def test_resuming_with_other_settings_is_an_error(arguments, images, name, tmp_p
     with pytest.raises(ValueError, match=f"is of a run with {name} = "):
         new_trainer(**arguments, out=tmp_path).fit(images, VAL, resume=True)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_settings_are_compared_as_the_checkpoint_holds_them(tmp_path):
+    facts = {"data": {"size": (8, 8), 3: None}}
+    first = new_trainer(epochs=1, out=tmp_path, **facts).fit(TRAIN, VAL)
+    resumed = new_trainer(epochs=1, out=tmp_path, **facts).fit(TRAIN, VAL, resume=True)
+    assert_same_detector(first, resumed)
+    assert resumed.training["data"] == {"size": [8, 8], "3": None}
 
 
 def test_resuming_needs_a_folder():

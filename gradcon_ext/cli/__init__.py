@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (NotImplementedError, RecursionError):  # kinds of RuntimeError, but mistakes of this program
         raise
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
         if args.traceback:
             raise
         print(f"gradcon: error: {_one_line(error)}", file=sys.stderr)

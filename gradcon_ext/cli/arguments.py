@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from gradcon_ext.device import usable_device
+
 if TYPE_CHECKING:  # argparse has no public names for them
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
     Group: TypeAlias = argparse._ActionsContainer  # a parser, or a group of its arguments
 
 HelpFormatter = argparse.RawDescriptionHelpFormatter
+
+_LARGEST_FLOAT = 1000.0
 
 
 def add_command(commands: Commands, name: str, summary: str, details: str, examples: str) -> argparse.ArgumentParser:
@@ -43,7 +47,7 @@ def add_data_root(parser: Group) -> None:
         "--data-root",
         metavar="DIR",
         type=Path,
-        default=os.environ.get("GRADCON_DATA"),
+        default=os.environ.get("GRADCON_DATA") or None,
         help="folder of the data sets' original files (default: the environment variable GRADCON_DATA)",
     )
 
@@ -61,44 +65,49 @@ def add_batch_size(parser: Group, default: int) -> None:
 
 
 def positive_int(text: str) -> int:
-    """Parse a whole number of at least 1."""
-    return _whole(text, 1)
+    """Parse a whole number of at least 1 that torch takes as a size."""
+    return _whole(text, 1, 2**31 - 1)
+
+
+def pixels(text: str) -> int:
+    """Parse the height and width of images."""
+    return _whole(text, 1, 2**14)
 
 
 def seed(text: str) -> int:
-    """Parse a whole number of at least 0."""
-    return _whole(text, 0)
+    """Parse a whole number of at least 0 that torch takes as a seed."""
+    return _whole(text, 0, 2**63 - 1)
 
 
-def positive_float(text: str) -> float:
-    """Parse a finite number above 0."""
-    value = non_negative_float(text)
+def learning_rate(text: str) -> float:
+    """Parse a number above 0 that single precision can square."""
+    value = weight(text)
     if value == 0:
         raise argparse.ArgumentTypeError("expected a number above 0, got 0")
     return value
 
 
-def non_negative_float(text: str) -> float:
-    """Parse a finite number of at least 0."""
+def weight(text: str) -> float:
+    """Parse a number of at least 0 that single precision can square."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    if not 0 <= value <= _LARGEST_FLOAT:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {_LARGEST_FLOAT:g}, got {text!r}")
     return value
 
 
 def device(text: str) -> torch.device:
-    """Parse the name of a device that this machine has."""
+    """Parse the name of a device that this machine has and the ops have kernels for."""
     try:
-        return torch.empty(0, device=text).device
-    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
-        reason = str(error).partition("\n")[0]
-        raise argparse.ArgumentTypeError(f"device {text!r} is not available: {reason}") from error
+        return usable_device(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _whole(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
+def _whole(text: str, least: int, most: int) -> int:
+    # Python refuses to convert very many digits.
+    if not text.isdecimal() or len(text) > 100 or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got {text[:100]!r}")
     return int(text)

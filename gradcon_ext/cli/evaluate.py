@@ -16,7 +16,7 @@ from torch.utils.data import ConcatDataset
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.named_split import named_split
 from gradcon_ext.cli.rows import score_rows, write_rows_file
-from gradcon_ext.cli.run_files import EVALUATION, HISTOGRAM, SCORES, detector_file, load_detector
+from gradcon_ext.cli.run_files import EVALUATION, EVALUATION_HISTOGRAM, EVALUATION_SCORES, detector_file, load_detector
 from gradcon_ext.data import read_image_folder
 from gradcon_ext.detector import Detector
 from gradcon_ext.evaluation import evaluate_scores
@@ -33,7 +33,7 @@ A detector of a data set's class is tested on all test images of that class and
 on as many of the other classes, drawn with the run's seed. A detector of your
 own images needs two folders.
 
-OUT receives {EVALUATION}, {SCORES} (one row an image) and {HISTOGRAM}.
+OUT receives {EVALUATION}, {EVALUATION_SCORES} (one row an image) and {EVALUATION_HISTOGRAM}.
 """
 
 _EXAMPLES = """\
@@ -73,9 +73,9 @@ def run(args: argparse.Namespace) -> None:
         results = {**evaluation.as_json(), "alpha": scorer.alpha, "test": test.facts}
         temporary.write_text(json.dumps(results, indent=2) + "\n")
     labels = {**test.labels, "is_outlier": test.is_outlier.astype(int).tolist()}
-    write_rows_file(out / SCORES, score_rows(labels, scores, scorer.layers), "csv")
-    save_histogram(out / HISTOGRAM, scores, test.is_outlier, evaluation, test.title)
-    print(f"Wrote {EVALUATION}, {SCORES} and {HISTOGRAM} to {out}.")
+    write_rows_file(out / EVALUATION_SCORES, score_rows(labels, scores, scorer.layers), "csv")
+    save_histogram(out / EVALUATION_HISTOGRAM, scores, test.is_outlier, evaluation, test.title)
+    print(f"Wrote {EVALUATION}, {EVALUATION_SCORES} and {EVALUATION_HISTOGRAM} to {out}.")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _TestImages:
 
 def _named_test(args: argparse.Namespace, detector: Detector) -> _TestImages:
     facts = detector.training.get("data", {})
-    if facts.keys() != {"dataset", "inlier", "seed"}:
+    if not isinstance(facts, dict) or facts.keys() != {"dataset", "inlier", "seed"}:
         raise ValueError(f"{args.run_path} was not trained on a named data set: give --inliers and --outliers")
     split = named_split(**facts, size=detector.preprocessing["size"], data_root=args.data_root)
     return _TestImages(

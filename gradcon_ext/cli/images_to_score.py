@@ -64,8 +64,11 @@ def _read_array(path: Path, channels: int, size: Sequence[int]) -> ImageDataset:
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}")
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        # Not by `np.load`, which opens archives and pickles too.
+        array = np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header is parsed as Python, and fails in many ways
         raise ValueError(f"{path}: cannot be read as an .npy array ({error})") from error
     try:
         if array.dtype == np.uint8:

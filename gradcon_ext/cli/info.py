@@ -11,7 +11,7 @@ from typing import Any
 from gradcon_ext.build_info import build_info
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.run_files import detector_file
-from gradcon_ext.detector import Detector
+from gradcon_ext.detector import read_facts
 
 _DETAILS = """\
 Of the installation: versions, the instruction set in use, CUDA architectures.
@@ -42,15 +42,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    detector = Detector.load(path)
+    facts = read_facts(path)
     return {
         "file": path,
-        "model": getattr(detector.model, "architecture", type(detector.model).__name__),
-        "constrained layers": list(detector.references),
-        "gradients averaged": detector.count,
-        "alpha": detector.alpha,
-        "preprocessing": detector.preprocessing,
-        "training": {name: fact for name, fact in detector.training.items() if name not in ("model", "layers")},
+        "model": facts["architecture"] or facts["training"].get("model", "a custom one"),
+        "constrained layers": facts["layers"],
+        "gradients averaged": facts["count"],
+        "alpha": facts["alpha"],
+        "preprocessing": facts["preprocessing"],
+        "training": {name: fact for name, fact in facts["training"].items() if name not in ("model", "layers")},
     }
 
 

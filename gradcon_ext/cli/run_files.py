@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from gradcon_ext.detector import Detector
 
 DETECTOR = "detector.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
+HISTORY = "history.jsonl"
 EVALUATION = "evaluation.json"
-SCORES = "scores.csv"
-HISTOGRAM = "histogram.png"
+EVALUATION_SCORES = "evaluation.csv"
+EVALUATION_HISTOGRAM = "evaluation.png"
 
-EVALUATIONS = (EVALUATION, SCORES, HISTOGRAM)
+EVALUATIONS = (EVALUATION, EVALUATION_SCORES, EVALUATION_HISTOGRAM)
 """What `gradcon evaluate` writes."""
+
+RUN_FILES = (DETECTOR, CHECKPOINT, HISTORY, *EVALUATIONS)
+"""What `gradcon train` and `gradcon evaluate` write, and may remove."""
 
 
 def detector_file(path: Path) -> Path:
@@ -48,14 +53,40 @@ def load_detector(path: Path) -> Detector:
     return detector
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a run was begun or finished in the folder."""
+    return (folder / DETECTOR).exists() or (folder / CHECKPOINT).exists()
+
+
 def refuse_used(folder: Path) -> None:
     """Raise FileExistsError if the folder holds a run, finished or not."""
-    for name, state in ((DETECTOR, "finished"), (CHECKPOINT, "unfinished")):
-        if (folder / name).exists():
-            raise FileExistsError(
-                f"{folder} holds a run that is {state}: give --resume to go on with it, --overwrite to start anew, "
-                "or another --out"
-            )
+    if holds_run(folder):
+        state, further = (
+            ("finished", "--resume --epochs N to train it further")
+            if (folder / DETECTOR).exists()
+            else ("unfinished", "--resume to go on with it")
+        )
+        raise FileExistsError(
+            f"{folder} holds a run that is {state}: give {further}, --overwrite to start anew, or another --out"
+        )
+
+
+def refuse_to_replace(out: Path, sources: Iterable[Path]) -> None:
+    """Raise FileExistsError if a file of scores would replace, or be taken for, anything but other scores.
+
+    Args:
+        out: the file to be written.
+        sources: what the scores are made from, all of it there.
+    """
+    for path in (out, out.resolve()):  # of a symbolic link, the file that it points to is replaced
+        if path.name in RUN_FILES:
+            raise FileExistsError(f"--out {out} has the name of a file of a run; choose another")
+    if not out.exists():
+        return
+    if any(out.samefile(source) for source in sources):
+        raise FileExistsError(f"--out {out} is what the scores are made from")
+    if out.resolve().suffix.lower() not in (".csv", ".jsonl"):
+        raise FileExistsError(f"--out {out} is there already; only files ending in .csv or .jsonl are replaced")
 
 
 def remove(folder: Path, *names: str) -> None:

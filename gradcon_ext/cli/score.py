@@ -12,7 +12,7 @@ from tqdm import tqdm
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.images_to_score import ImagesToScore, images_to_score
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
-from gradcon_ext.cli.run_files import load_detector
+from gradcon_ext.cli.run_files import detector_file, load_detector, refuse_to_replace
 from gradcon_ext.images import batches
 from gradcon_ext.scorer import Scorer
 
@@ -50,7 +50,11 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         "uint8, or of floating point from 0 to 1 in the detector's size",
     )
     parser.add_argument(
-        "--out", metavar="FILE", type=Path, default=Path("-"), help='"-" for standard output (default: %(default)s)'
+        "--out",
+        metavar="FILE",
+        type=Path,
+        default=Path("-"),
+        help='"-" for standard output (default: %(default)s); what is there is replaced if it ends in .csv or .jsonl',
     )
     parser.add_argument(
         "--format", choices=("csv", "jsonl"), help="default: jsonl if FILE ends in .jsonl, csv otherwise"
@@ -64,14 +68,17 @@ def run(args: argparse.Namespace) -> None:
     """Score images and write the rows."""
     detector = load_detector(args.detector)
     images = images_to_score(args.images, detector.preprocessing)
-    scorer = Scorer.from_detector(detector, device=args.device)
     to_stdout = args.out == Path("-")
+    if not to_stdout:
+        refuse_to_replace(args.out, [detector_file(args.detector), *args.images])
+    scorer = Scorer.from_detector(detector, device=args.device)
     format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")
     rows = _rows(scorer, images, args.batch_size, progress=not to_stdout and sys.stderr.isatty())
     if to_stdout:
         write_rows(sys.stdout, rows, format)
     else:
         write_rows_file(args.out, rows, format)
+        print(f"Wrote {len(images.labels)} rows to {args.out}.", file=sys.stderr)
 
 
 def _rows(scorer: Scorer, images: ImagesToScore, batch_size: int, progress: bool) -> Iterator[Row]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from gradcon_ext.checkpoint import planned_epochs
 from gradcon_ext.cli import arguments
-from gradcon_ext.cli.run_files import DETECTOR, EVALUATIONS, refuse_used, remove
+from gradcon_ext.cli.run_files import CHECKPOINT, DETECTOR, EVALUATIONS, HISTORY, holds_run, refuse_used, remove
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.data import DATA_SETS
 from gradcon_ext.detector import Detector
@@ -21,6 +25,7 @@ from gradcon_ext.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
 _DEFAULT_SIZES = {"digits": 8}
+_DEFAULT_EPOCHS = 30
 
 _DETAILS = """\
 The images are one class of a data set, or a folder of your own normal images.
@@ -57,7 +62,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     images.add_argument(
         "--size",
         metavar="PIXELS",
-        type=arguments.positive_int,
+        type=arguments.pixels,
         help="height and width that images are resized to (default: 28, for digits 8)",
     )
 
@@ -70,7 +75,10 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         "--width", metavar="N", type=arguments.positive_int, default=32, help="its channels (default: %(default)s)"
     )
     training.add_argument(
-        "--epochs", metavar="N", type=arguments.positive_int, default=30, help="passes (default: %(default)s)"
+        "--epochs",
+        metavar="N",
+        type=arguments.positive_int,
+        help=f"passes (default: {_DEFAULT_EPOCHS}; with --resume, as many as the run was to have)",
     )
     training.add_argument(
         "--seed",
@@ -81,7 +89,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--alpha",
-        type=arguments.non_negative_float,
+        type=arguments.weight,
         default=0.03,
         help="weight of the gradient constraint in training (default: %(default)s)",
     )
@@ -92,7 +100,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         help="the gradients that are averaged: of the whole objective, or of the loss alone (default: %(default)s)",
     )
     training.add_argument(
-        "--lr", type=arguments.positive_float, default=1e-3, help="learning rate of Adam (default: %(default)s)"
+        "--lr", type=arguments.learning_rate, default=1e-3, help="learning rate of Adam (default: %(default)s)"
     )
     arguments.add_batch_size(training, 64)
     arguments.add_device(training)
@@ -111,6 +119,7 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     if not (args.resume or args.overwrite):
         refuse_used(args.out)
+    of_a_run = EVALUATIONS if holds_run(args.out) else ()  # without one, files of these names are somebody else's
     progress = not args.quiet and sys.stderr.isatty()
     images = _images(args, progress)
     channels, height, width = as_image_dataset(images.train).shape
@@ -120,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
         alpha=args.alpha,
         lr=args.lr,
         batch_size=args.batch_size,
-        epochs=args.epochs,
+        epochs=args.epochs or _default_epochs(args),
         seed=args.seed,
         device=args.device,
         average=args.average,
@@ -129,10 +138,10 @@ def run(args: argparse.Namespace) -> None:
         data=images.facts,
     )
     if args.overwrite:
-        remove(args.out, DETECTOR, *EVALUATIONS)
+        remove(args.out, DETECTOR, *of_a_run)
     detector = _fit(trainer, images, args.resume)
     detector.save(args.out / DETECTOR)
-    remove(args.out, *EVALUATIONS)  # of the detector before, after --resume
+    remove(args.out, *of_a_run)  # of the detector before, after --resume
     if not args.quiet:
         _summarise(detector, args)
 
@@ -145,6 +154,16 @@ def _check(args: argparse.Namespace) -> None:
     for name in foreign:
         if getattr(args, name) is not None:
             raise argparse.ArgumentError(None, f"--{name} does not go with {source}")
+
+
+def _default_epochs(args: argparse.Namespace) -> int:
+    """As many as the run was to have, lest a resumed one end otherwise than it would have."""
+    if not (args.resume and (args.out / CHECKPOINT).exists()):
+        return _DEFAULT_EPOCHS
+    epochs = planned_epochs(args.out / CHECKPOINT)
+    if epochs is None:
+        raise ValueError(f"{args.out / CHECKPOINT} does not say how many epochs its run was to have: give --epochs")
+    return epochs
 
 
 def _images(args: argparse.Namespace, progress: bool) -> TrainingImages:
@@ -170,10 +189,28 @@ def _summarise(detector: Detector, args: argparse.Namespace) -> None:
         f"number {facts['best_epoch']} was the best, with validation objective {facts['validation_objective']:.4f}.\n"
         f"The detector is {args.out / DETECTOR}."
     )
+    if facts["best_epoch"] == facts["epochs"]:
+        print("The last epoch was the best: more epochs may help, by --resume --epochs N.")
+    _warn_of_poor_reconstructions(args.out / HISTORY, facts)
     if args.dataset:
         known = args.data_root is None or str(args.data_root) == os.environ.get("GRADCON_DATA")
         print(f"Next: gradcon evaluate {args.out}{'' if known else f' --data-root {args.data_root}'}")
     else:
         print(
             f"Next: gradcon score {args.out} IMAGES, or gradcon evaluate {args.out} --inliers FOLDER --outliers FOLDER"
+        )
+
+
+def _warn_of_poor_reconstructions(history: Path, facts: Mapping[str, Any]) -> None:
+    """Warn if the epoch that was kept reconstructs no better than a model that ignores its input."""
+    entries = [json.loads(line) for line in history.read_text().splitlines()]
+    kept = next(
+        entry for entry in entries if (entry["attempt"], entry["epoch"]) == (facts["attempt"], facts["best_epoch"])
+    )
+    loss, of_mean_image = kept["validation_reconstruction"], kept["validation_mean_image"]
+    if loss >= of_mean_image:
+        print(
+            f"Warning: the reconstructions are no better than the mean image (loss {loss:.4g}, "
+            f"that of the mean image {of_mean_image:.4g}). Scores will tell little; train for more epochs, or "
+            "with another --lr or --batch-size."
         )

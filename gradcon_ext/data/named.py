@@ -54,7 +54,10 @@ def _read_first(
 ) -> DataSet:
     """Read from the first of `places` below `root` that has what `read` needs."""
     if root is None:
-        raise ValueError(f"{name} is read from files: give the folder they are in as the data root")
+        raise ValueError(
+            f"{name} is read from files: give the folder they are in as the data root "
+            "(on the command line, --data-root or the environment variable GRADCON_DATA)"
+        )
     if not Path(root).is_dir():
         raise FileNotFoundError(f"the data root {root} is not a folder")
     problems = []

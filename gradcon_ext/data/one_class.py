@@ -99,5 +99,5 @@ def class_index(class_names: Sequence[str], wanted: int | str) -> int:
         return names.index(text)
     if text.isdecimal() and int(text) < len(names):
         return int(text)
-    listed = ", ".join(f"{index} {name}" for index, name in enumerate(class_names))
+    listed = ", ".join(name if name == str(index) else f"{index} {name}" for index, name in enumerate(class_names))
     raise ValueError(f"there is no class {wanted!r}; expected one of {listed}")

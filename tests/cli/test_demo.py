@@ -18,9 +18,9 @@ def test_the_demonstration(gradcon, tmp_path):
         "checkpoint.safetensors",
         "detector.safetensors",
         "evaluation.json",
-        "histogram.png",
+        "evaluation.png",
         "history.jsonl",
-        "scores.csv",
+        "evaluation.csv",
     }
     for loss in ("reconstruction", "gradient", "combined"):
         assert f"\n{loss} " in result.out
@@ -29,10 +29,12 @@ def test_the_demonstration(gradcon, tmp_path):
 
 def test_the_commands_that_are_shown_are_those_that_ran(gradcon, tmp_path):
     shown = [line[2:] for line in gradcon("demo", "--epochs", "1").out.splitlines() if line.startswith("$ ")]
-    results = [(tmp_path / "runs" / "demo" / name).read_bytes() for name in ("scores.csv", "histogram.png")]
+    results = [(tmp_path / "runs" / "demo" / name).read_bytes() for name in ("evaluation.csv", "evaluation.png")]
     for command in shown:
         assert gradcon(*shlex.split(command)[1:]).code == 0
-    assert [(tmp_path / "runs" / "demo" / name).read_bytes() for name in ("scores.csv", "histogram.png")] == results
+    assert [
+        (tmp_path / "runs" / "demo" / name).read_bytes() for name in ("evaluation.csv", "evaluation.png")
+    ] == results
 
 
 def test_it_replaces_its_own_run_but_no_other(gradcon, digits_run):
@@ -40,7 +42,7 @@ def test_it_replaces_its_own_run_but_no_other(gradcon, digits_run):
     assert gradcon("demo", "--epochs", "1", "--seed", "1").code == 0
     result = gradcon("demo", "--epochs", "1", "--out", digits_run)
     assert result.code == 1
-    assert f"{digits_run} holds a run that is finished" in result.err
+    assert result.error == f"{digits_run} holds a run already: give another --out, or none"
 
 
 def test_it_leaves_the_threads_as_they_were(gradcon):

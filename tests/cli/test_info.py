@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+from gradcon_ext.detector import Detector
+from gradcon_ext.models import ConvAutoencoder
 from gradcon_ext.version import __version__
+
+
+class Custom(ConvAutoencoder):
+    architecture = None
 
 
 def test_the_installation(gradcon):
@@ -37,3 +43,14 @@ def test_nothing_there(gradcon, tmp_path):
 def test_a_run_that_is_not_finished(gradcon, digits_run):
     (digits_run / "detector.safetensors").unlink()
     assert "its run is not finished" in gradcon("info", digits_run).error
+
+
+def test_a_detector_of_a_custom_model(gradcon, digits_run):
+    file = digits_run / "detector.safetensors"
+    detector = Detector.load(file, model=Custom(1, 8, 4))
+    detector.training["model"] = "Mine"
+    detector.save(file)
+    result = gradcon("info", digits_run)
+    assert result.code == 0
+    assert "model: Mine\n" in result.out
+    assert "constrained layers: decoder.0.weight, " in result.out

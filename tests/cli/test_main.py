@@ -50,6 +50,7 @@ def raising(monkeypatch, error):
         (RuntimeError(""), "RuntimeError"),
         (PermissionError(13, "Permission denied", "a/file"), "a/file: Permission denied"),
         (OSError("disk full"), "disk full"),
+        (MemoryError("unable to allocate 30.8 GiB"), "unable to allocate 30.8 GiB"),
     ],
 )
 def test_a_failure_is_one_line(gradcon, monkeypatch, error, line):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ from PIL import Image
 
 from gradcon_ext.data import read_digits, read_image_folder
 from gradcon_ext.detector import Detector
+from gradcon_ext.models import ConvAutoencoder
 from gradcon_ext.scorer import Scorer
+
+
+class Custom(ConvAutoencoder):
+    architecture = None
 
 
 def table(text):
@@ -64,7 +70,8 @@ def test_files_and_folders_in_the_order_given(gradcon, digits_run, write_photos,
 )
 def test_a_file(gradcon, digits_run, write_photos, tmp_path, name, options, is_json):
     folder = write_photos(tmp_path / "photos", 3)
-    assert gradcon("score", digits_run, folder, "--out", tmp_path / name, *options) == (0, "", "")
+    result = gradcon("score", digits_run, folder, "--out", tmp_path / name, *options)
+    assert result == (0, "", f"Wrote 3 rows to {tmp_path / name}.\n")
     text = (tmp_path / name).read_text()
     rows = [json.loads(line) for line in text.splitlines()] if is_json else table(text)
     printed = table(gradcon("score", digits_run, folder).out)
@@ -124,7 +131,34 @@ def test_an_array_that_does_not_fit(gradcon, digits_run, tmp_path, array, messag
     assert not (tmp_path / "scores.csv").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no array", b"\x93NUMPY\x01\x00v\x00{'descr'"])
+def archive():
+    file = io.BytesIO()
+    np.savez(file, np.zeros((2, 8, 8), np.uint8))
+    return file.getvalue()
+
+
+def with_header(header):
+    text = header.encode().ljust(118)
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no array",
+        b"\x93NUMPY\x01\x00v\x00{'descr'",
+        b"PK\x03\x04 and no more",
+        archive(),
+        pickle.dumps([1.0]),
+        with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 8, 8)"),
+        with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 8, 8), }"),
+        with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 8, 8), '" + "\\N{'}"),
+        with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 10**30, 8), }"),
+        with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (" + 30 * "9" + ", 8, 8), }"),
+        with_header("{[]: 1}"),
+    ],
+)
 def test_a_damaged_array(gradcon, digits_run, tmp_path, content):
     (tmp_path / "images.npy").write_bytes(content)
     result = gradcon("score", digits_run, tmp_path / "images.npy")
@@ -167,3 +201,51 @@ def test_a_detector_that_does_not_say_what_it_takes(gradcon, digits_run, write_p
     result = gradcon("score", file, write_photos(tmp_path / "photos"))
     assert result.code == 1
     assert result.error == f"{file} does not say which channels and size it takes; use it from Python"
+
+
+def test_a_custom_model_is_for_python(gradcon, digits_run, write_photos, tmp_path):
+    file = digits_run / "detector.safetensors"
+    detector = Detector.load(file, model=Custom(1, 8, 4))
+    detector.save(file)
+    result = gradcon("score", digits_run, write_photos(tmp_path / "photos"))
+    assert result.code == 1
+    assert result.error.endswith("from Python, Scorer.load(path, model=...) takes a custom model")
+    assert Scorer.load(file, model=Custom(1, 8, 4)).layers == tuple(detector.references)
+
+
+def test_old_scores_are_replaced(gradcon, digits_run, write_photos, tmp_path):
+    (tmp_path / "scores.csv").write_text("the old ones")
+    assert gradcon("score", digits_run, write_photos(tmp_path / "photos"), "--out", tmp_path / "scores.csv").code == 0
+    assert len(table((tmp_path / "scores.csv").read_text())) == 12
+
+
+def test_nothing_but_scores_is_replaced(gradcon, digits_run, write_photos, tmp_path):
+    folder, detector = write_photos(tmp_path / "photos"), tmp_path / "detector.csv"
+    (digits_run / "detector.safetensors").rename(detector)
+    picture = (folder / "00.png").rename(tmp_path / "picture.csv")
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "notes.txt")
+    (tmp_path / "again.csv").hardlink_to(detector)
+    for out, message in (
+        (detector, "is what the scores are made from"),
+        (tmp_path / "again.csv", "is what the scores are made from"),
+        (picture, "is what the scores are made from"),
+        (folder / "01.png", "is there already; only files ending in .csv or .jsonl are replaced"),
+        (tmp_path / "notes.txt", "is there already; only files ending in .csv or .jsonl are replaced"),
+        (tmp_path / "link.csv", "is there already; only files ending in .csv or .jsonl are replaced"),
+        (folder, "is what the scores are made from"),
+        (tmp_path, "is there already; only files ending in .csv or .jsonl are replaced"),
+    ):
+        before = None if out.is_dir() else out.read_bytes()
+        result = gradcon("score", detector, picture, folder, "--out", out)
+        assert (result.code, result.error) == (1, f"--out {out} {message}")
+        assert out.is_dir() or out.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["detector.safetensors", "history.jsonl", "evaluation.csv"])
+def test_scores_take_no_name_of_a_run(gradcon, digits_run, write_photos, tmp_path, name):
+    before = {file.name: file.read_bytes() for file in digits_run.iterdir()}
+    result = gradcon("score", digits_run, write_photos(tmp_path / "photos"), "--out", digits_run / name)
+    message = f"--out {digits_run / name} has the name of a file of a run; choose another"
+    assert (result.code, result.error) == (1, message)
+    assert {file.name: file.read_bytes() for file in digits_run.iterdir()} == before

@@ -91,15 +91,17 @@ def test_a_finished_run_is_not_replaced(train_digits, digits_run):
     result = train_digits(digits_run, "--seed", "1")
     assert result.code == 1
     assert result.error == (
-        f"{digits_run} holds a run that is finished: give --resume to go on with it, --overwrite to start anew, "
-        "or another --out"
+        f"{digits_run} holds a run that is finished: give --resume --epochs N to train it further, "
+        "--overwrite to start anew, or another --out"
     )
     assert same(weights(digits_run), before)
 
 
 def test_an_unfinished_run_is_not_replaced(train_digits, digits_run):
     (digits_run / "detector.safetensors").unlink()
-    assert "holds a run that is unfinished" in train_digits(digits_run).error
+    assert (
+        "holds a run that is unfinished: give --resume to go on with it, --overwrite" in train_digits(digits_run).error
+    )
 
 
 def test_overwriting(train_digits, digits_run, monkeypatch):
@@ -112,6 +114,22 @@ def test_overwriting(train_digits, digits_run, monkeypatch):
     assert {file.name for file in digits_run.iterdir()} == {"history.jsonl", "checkpoint.safetensors"}
     assert train_digits(digits_run, "--seed", "1", "--overwrite").code == 0
     assert not same(weights(digits_run), before)
+
+
+@pytest.mark.parametrize("option", ["--overwrite", "--resume", None])
+def test_what_no_run_left_there_stays(train_digits, tmp_path, option):
+    names = {"scores.csv", "evaluation.json", "evaluation.csv", "evaluation.png", "histogram.png"}
+    for name in names:
+        (tmp_path / name).write_text("of somebody else")
+    assert train_digits(tmp_path, *([option] if option else [])).code == 0
+    assert {name for name in names if (tmp_path / name).exists()} == names
+
+
+def test_scores_in_the_folder_of_a_run_stay(train_digits, digits_run):
+    (digits_run / "scores.csv").write_text("of new images")
+    for options in (["--overwrite"], ["--resume", "--epochs", "3"]):
+        assert train_digits(digits_run, *options).code == 0
+        assert (digits_run / "scores.csv").read_text() == "of new images"
 
 
 def test_a_bad_option_does_not_cost_the_run(train_digits, digits_run):
@@ -154,15 +172,21 @@ def test_ctrl_c(train_digits, tmp_path, monkeypatch):
     ("options", "message"),
     [
         (["--images", "photos"], "not allowed with argument"),
-        (["--seed", "-1"], "expected a whole number of at least 0, got '-1'"),
-        (["--epochs", "0"], "expected a whole number of at least 1, got '0'"),
-        (["--batch-size", "2.5"], "expected a whole number of at least 1, got '2.5'"),
+        (["--seed", "-1"], "expected a whole number from 0 to 9223372036854775807, got '-1'"),
+        (["--epochs", "0"], "expected a whole number from 1 to 2147483647, got '0'"),
+        (["--batch-size", "2.5"], "expected a whole number from 1 to 2147483647, got '2.5'"),
         (["--lr", "0"], "expected a number above 0, got 0"),
-        (["--lr", "fast"], "expected a number of at least 0, got 'fast'"),
-        (["--alpha", "nan"], "expected a number of at least 0, got 'nan'"),
-        (["--alpha", "inf"], "expected a number of at least 0, got 'inf'"),
+        (["--lr", "fast"], "expected a number from 0 to 1000, got 'fast'"),
+        (["--alpha", "nan"], "expected a number from 0 to 1000, got 'nan'"),
+        (["--alpha", "inf"], "expected a number from 0 to 1000, got 'inf'"),
         (["--model", "gan"], "invalid choice: 'gan'"),
         (["--average", "median"], "invalid choice: 'median'"),
+        (["--seed", str(10**30)], "--seed: expected a whole number from 0 to 9223372036854775807"),
+        (["--seed", 5000 * "9"], "--seed: expected a whole number from 0 to 9223372036854775807"),
+        (["--batch-size", str(10**30)], "--batch-size: expected a whole number from 1 to 2147483647"),
+        (["--size", str(10**10)], "--size: expected a whole number from 1 to 16384"),
+        (["--lr", "1e38"], "--lr: expected a number from 0 to 1000"),
+        (["--device", "meta"], "--device: device 'meta' is not available: this build of gradcon_ext has kernels for"),
         (["--device", "abacus"], "device 'abacus' is not available"),
         (["--device", "cuda:99"], "device 'cuda:99' is not available"),
         (["--channels", "1"], "--channels does not go with --dataset"),
@@ -196,8 +220,11 @@ def test_images_must_be_named(gradcon, tmp_path, words, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dataset", "digits", "--inlier", "10"], "there is no class '10'; expected one of 0 0, 1 1"),
-        (["--dataset", "mnist", "--inlier", "8"], "mnist is read from files: give the folder they are in"),
+        (
+            ["--dataset", "digits", "--inlier", "10"],
+            "there is no class '10'; expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        ),
+        (["--dataset", "mnist", "--inlier", "8"], "--data-root or the environment variable GRADCON_DATA"),
         (["--dataset", "mnist", "--inlier", "8", "--data-root", "nowhere"], "the data root nowhere is not a folder"),
         (["--images", "nowhere"], "nowhere: no such folder of images"),
     ],
@@ -249,3 +276,9 @@ def test_one_image_is_too_few(gradcon, tmp_path, write_photos):
         1,
         f"{folder}: holds a single image; expected at least 2, one of them for validation",
     )
+
+
+def test_an_empty_data_root_in_the_environment_is_none(gradcon, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADCON_DATA", "")
+    result = gradcon("train", "--dataset", "mnist", "--inlier", "8", "--out", tmp_path / "run")
+    assert (result.code, result.error.partition(":")[0]) == (1, "mnist is read from files")

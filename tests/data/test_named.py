@@ -63,7 +63,7 @@ def test_a_missing_file_among_the_others_is_named(tmp_path, write_mnist):
 def test_a_missing_root_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"the data root .*nowhere is not a folder"):
         load("mnist", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="give the folder they are in as the data root"):
+    with pytest.raises(ValueError, match="as the data root .*--data-root or .* GRADCON_DATA"):
         load("mnist")
 
 

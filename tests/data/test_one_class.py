@@ -100,6 +100,11 @@ def test_a_class_that_does_not_exist_is_refused(wanted):
         class_index(NAMES, wanted)
 
 
+def test_a_name_that_is_the_index_is_listed_once():
+    with pytest.raises(ValueError, match=r"expected one of 0, 1 one, 2 1$"):
+        class_index(("0", "one", "1"), "3")
+
+
 def test_mnist_eights(data_root):
     split = one_class_split(load("mnist", data_root), "8", seed=0)
     assert len(split.validation) == 585
