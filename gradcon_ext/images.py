@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -19,7 +20,7 @@ Shape: TypeAlias = tuple[int, int, int]
 _CHECKED_AT_ONCE = 1024
 
 
-class ImageDataset(Dataset[Tensor]):
+class ImageDataset(Dataset[Tensor], ABC):
     """Images of one shape as float32 tensors (C, H, W) in [0, 1].
 
     Attributes:
@@ -28,13 +29,13 @@ class ImageDataset(Dataset[Tensor]):
 
     shape: Shape
 
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of images."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __getitem__(self, index: int) -> Tensor:
         """Return one image (C, H, W)."""
-        raise NotImplementedError
 
     def take(self, indices: Tensor) -> Tensor:
         """Return the images (n, C, H, W) at the int64 `indices` (n,)."""

@@ -48,7 +48,8 @@ def test_every_image_is_in_a_bar():
 
 def test_scores_that_are_all_equal_can_be_drawn():
     scores, is_outlier, evaluation = made()
-    draw_histogram(scores._replace(reconstruction=torch.zeros(100)), is_outlier, evaluation, "")
+    figure = draw_histogram(scores._replace(reconstruction=torch.zeros(100)), is_outlier, evaluation, "")
+    assert len(figure.axes[0].patches) > 0
 
 
 def test_a_picture_is_saved_without_pyplot(tmp_path, monkeypatch):
