@@ -10,6 +10,13 @@ STABLE_TORCH_LIBRARY(gradcon_ext, library) {
       "int[] dilation, int groups, bool transposed) -> (Tensor dot, Tensor sq_norm)");
   library.def(
       "linear_grad_alignment(Tensor input, Tensor grad_output, Tensor references) -> (Tensor dot, Tensor sq_norm)");
+  library.def(
+      "score_autoencoder(Tensor images, Tensor[] parameters, Tensor[] references, int[] program, float[] constants, "
+      "str loss) -> (Tensor reconstruction, Tensor latent, Tensor cosine)");
+  library.def(
+      "objective_gradient(Tensor images, Tensor[] parameters, Tensor[] references, int[] program, float[] constants, "
+      "str loss, Tensor? noise, float alpha) -> (Tensor reconstruction, Tensor latent, Tensor cosine, Tensor gradient, "
+      "Tensor primal)");
   library.def("running_mean_cosine_(Tensor(a!) mean, Tensor grad, int count) -> Tensor");
 }
 

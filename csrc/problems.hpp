@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "core/batch_view.hpp"
+#include "core/chain.hpp"
 #include "core/geometry.hpp"
+#include "core/packed_chain.hpp"
 
 namespace gradcon {
 
@@ -127,6 +129,55 @@ inline Geometry make_linear_geometry(const Tensor& input, const Tensor& grad_out
   check_size(geometry);
   return geometry;
 }
+
+inline Integers shape_of(const Tensor& tensor) {
+  Integers shape;
+  for (int64_t dim = 0; dim < tensor.dim(); ++dim) shape.push_back(tensor.size(dim));
+  return shape;
+}
+
+inline Shapes shapes_of(const std::vector<Tensor>& tensors) {
+  Shapes shapes;
+  for (const Tensor& tensor : tensors) shapes.push_back(shape_of(tensor));
+  return shapes;
+}
+
+inline std::vector<Tensor> contiguous(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> result;
+  for (const Tensor& tensor : tensors) result.push_back(torch::stable::contiguous(tensor));
+  return result;
+}
+
+inline Extents extents_of(const Tensor& images) { return {images.size(1), images.size(2), images.size(3)}; }
+
+inline void check_chain_tensors(const Tensor& images, const std::vector<Tensor>& parameters,
+                                const std::vector<Tensor>& references) {
+  STD_TORCH_CHECK(!references.empty(), "expected one or more references");
+  STD_TORCH_CHECK(images.dim() == 4, "images must be (N, C, H, W)");
+  for (const Tensor& tensor : parameters) check_alike(tensor, references[0], "a parameter");
+  for (const Tensor& tensor : references) check_alike(tensor, references[0], "a reference");
+  STD_TORCH_CHECK(images.device() == references[0].device(), "images and references must be on the same device");
+  STD_TORCH_CHECK(images.scalar_type() == ScalarType::Byte || images.scalar_type() == references[0].scalar_type(),
+                  "images must be bytes or of the dtype of the references");
+}
+
+// Scores of a batch: reconstruction (samples), latent (samples) and cosine (samples, references).
+struct ScoreTensors {
+  Tensor reconstruction;
+  Tensor latent;
+  Tensor cosine;
+
+  ScoreTensors(const Tensor& images, const std::vector<Tensor>& references)
+      : reconstruction(torch::stable::new_empty(references[0], {images.size(0)})),
+        latent(torch::stable::new_empty(references[0], {images.size(0)})),
+        cosine(torch::stable::new_empty(references[0], {images.size(0), static_cast<int64_t>(references.size())})) {}
+
+  template <class T>
+  ScoreOutputs<T> pointers() {
+    return {reconstruction.mutable_data_ptr<T>(), latent.mutable_data_ptr<T>(), cosine.mutable_data_ptr<T>(),
+            cosine.size(1)};
+  }
+};
 
 inline void check_running_mean(const Tensor& mean, const Tensor& grad, int64_t count) {
   check_alike(grad, mean, "grad");

@@ -33,10 +33,11 @@ GRADCON_INLINE void transpose(LaneType (&square)[LaneType::samples]) {
   }
 }
 
-// `length` elements of every sample, `stride` apart. A unit stride goes through registers, a square at a time.
+// `length` elements of every sample, `stride` apart, to lanes that are `step` apart. A unit stride goes through
+// registers, a square at a time.
 template <class LaneType, class T = typename LaneType::Scalar>
 GRADCON_INLINE void line_to_lanes(const T* const (&sample_data)[LaneType::samples], int64_t offset, int64_t length,
-                                  int64_t stride, T* lanes) {
+                                  int64_t stride, T* lanes, int64_t step) {
   constexpr int samples = LaneType::samples;
   int64_t position = 0;
   if (stride == 1) {
@@ -45,11 +46,11 @@ GRADCON_INLINE void line_to_lanes(const T* const (&sample_data)[LaneType::sample
       GRADCON_UNROLL for (int i = 0; i < samples; ++i) square[i] =
           LaneType::load_unaligned(sample_data[i] + offset + position);
       transpose(square);
-      GRADCON_UNROLL for (int i = 0; i < samples; ++i) square[i].store(lanes + (position + i) * samples);
+      GRADCON_UNROLL for (int i = 0; i < samples; ++i) square[i].store(lanes + (position + i) * step);
     }
   }
   for (; position < length; ++position) {
-    for (int i = 0; i < samples; ++i) lanes[position * samples + i] = sample_data[i][offset + position * stride];
+    for (int i = 0; i < samples; ++i) lanes[position * step + i] = sample_data[i][offset + position * stride];
   }
 }
 
@@ -63,6 +64,17 @@ inline void to_lanes(const BatchView<T>& batch, Extents extents, int64_t first, 
     const int64_t index = first + (sample < count ? sample : count - 1);
     sample_data[sample] = batch.data + index * batch.sample_stride;
   }
+  // Where channels are neighbours in memory, a line is the channels of one position.
+  const int64_t positions = extents.rows * extents.columns;
+  if (batch.channel_stride == 1 && positions > 1) {
+    for (int64_t position = 0; position < positions; ++position) {
+      const int64_t offset =
+          position / extents.columns * batch.row_stride + position % extents.columns * batch.column_stride;
+      line_to_lanes<LaneType>(sample_data, offset, extents.channels, 1, lanes + position * samples,
+                              positions * samples);
+    }
+    return;
+  }
   // Contiguous rows, then contiguous channels, join into longer lines.
   if (batch.column_stride == 1 && (extents.rows == 1 || batch.row_stride == extents.columns)) {
     extents = {extents.channels, 1, extents.rows * extents.columns};
@@ -71,8 +83,24 @@ inline void to_lanes(const BatchView<T>& batch, Extents extents, int64_t first, 
   for (int64_t channel = 0; channel < extents.channels; ++channel) {
     for (int64_t row = 0; row < extents.rows; ++row) {
       const int64_t offset = channel * batch.channel_stride + row * batch.row_stride;
-      line_to_lanes<LaneType>(sample_data, offset, extents.columns, batch.column_stride, lanes);
+      line_to_lanes<LaneType>(sample_data, offset, extents.columns, batch.column_stride, lanes, samples);
       lanes += extents.columns * samples;
+    }
+  }
+}
+
+// The same for pixels of one byte, 0 to 255, which become numbers from 0 to 1.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void to_lanes(const BatchView<uint8_t>& batch, const Extents& extents, int64_t first, int64_t count, T* lanes) {
+  constexpr int samples = LaneType::samples;
+  for (int64_t line = 0; line < extents.channels * extents.rows; ++line) {
+    const uint8_t* pixels = batch.data + first * batch.sample_stride + line / extents.rows * batch.channel_stride +
+                            line % extents.rows * batch.row_stride;
+    for (int64_t column = 0; column < extents.columns; ++column) {
+      for (int64_t sample = 0; sample < samples; ++sample) {
+        const int64_t index = sample < count ? sample : count - 1;
+        *lanes++ = static_cast<T>(pixels[index * batch.sample_stride + column * batch.column_stride]) / 255;
+      }
     }
   }
 }

@@ -23,7 +23,8 @@ void align_convolution(const Geometry& geometry, const BatchView<T>& inner, cons
                        const AlignmentTask<T>& task, int64_t batch) {
   const ConvProblem<T> problem = {geometry, inner, outer, task};
   const TypedKernels<T>& kernel = kernels().of<T>();
-  const Blocks blocks = {batch, kernel.samples, geometry.inner_size() + geometry.outer_size(), task.count,
+  const Blocks blocks = {batch, kernel.samples, geometry.inner_size() + geometry.outer_size(),
+                         task.count * kernel.bytes_of_a_dot,
                          static_cast<double>(geometry.weights()) * static_cast<double>(geometry.inner_positions())};
   for_each_block<T>(blocks, [&](int64_t first, int64_t count, const Workspace<T>& workspace) {
     kernel.conv_alignment(problem, first, count, workspace);

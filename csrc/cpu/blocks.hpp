@@ -5,30 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <new>
 
 #include "cpu/kernels.hpp"
+#include "cpu/scratch.hpp"
 
 namespace gradcon::cpu {
-
-template <class T>
-class Scratch {
- public:
-  explicit Scratch(int64_t size)
-      : data_(static_cast<T*>(::operator new(static_cast<size_t>(std::max<int64_t>(size, 1)) * sizeof(T), alignment))) {
-  }
-
-  T* data() const { return data_.get(); }
-
- private:
-  static constexpr std::align_val_t alignment{64};
-  struct Free {
-    void operator()(T* data) const { ::operator delete(data, alignment); }
-  };
-  std::unique_ptr<T, Free> data_;
-};
 
 // Waking a second thread costs more than this many multiply-adds (about 0.1 ms) where another process holds its core.
 constexpr double least_work_of_a_thread = 4e6;
@@ -38,7 +21,7 @@ struct Blocks {
   int64_t batch;
   int64_t samples;
   int64_t scalars_per_sample;
-  int64_t references;
+  int64_t bytes_of_dots;
   double work_per_sample;
 };
 
@@ -51,7 +34,7 @@ void for_each_block(const Blocks& blocks, const Function& function) {
   const auto grain = static_cast<int64_t>(std::ceil(least_work_of_a_thread / work_of_a_block));
   torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
     const Scratch<T> lanes(blocks.samples * blocks.scalars_per_sample);
-    const Scratch<double> dots(blocks.samples * blocks.references);
+    const Scratch<std::byte> dots(blocks.bytes_of_dots);
     for (int64_t block = begin; block < end; ++block) {
       const int64_t first = block * blocks.samples;
       function(first, std::min(blocks.samples, blocks.batch - first), Workspace<T>{lanes.data(), dots.data()});

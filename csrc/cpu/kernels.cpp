@@ -18,4 +18,15 @@ const Kernels& kernels() {
   return baseline_kernels;
 }
 
+template <class T>
+const TypedKernels<T>& kernels_for(int64_t batch) {
+#ifdef __x86_64__
+  if (capability() == Capability::avx512 && batch <= avx2_kernels.of<T>().samples) return avx2_kernels.of<T>();
+#endif
+  return kernels().of<T>();
+}
+
+template const TypedKernels<float>& kernels_for<float>(int64_t batch);
+template const TypedKernels<double>& kernels_for<double>(int64_t batch);
+
 }  // namespace gradcon::cpu

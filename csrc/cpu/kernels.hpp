@@ -4,8 +4,11 @@
 #include <cstdint>
 
 #include "core/batch_view.hpp"
+#include "core/chain.hpp"
 #include "core/geometry.hpp"
+#include "core/packed_chain.hpp"
 #include "core/running_mean.hpp"
+#include "core/splitter.hpp"
 
 namespace gradcon::cpu {
 
@@ -35,23 +38,64 @@ struct LinearProblem {
   AlignmentTask<T> task;
 };
 
+// Images as numbers, or as bytes where `bytes.data` is not null.
+template <class T>
+struct ImagesView {
+  BatchView<T> numbers;
+  BatchView<uint8_t> bytes;
+};
+
+template <class T>
+struct ScoreProblem {
+  const PackedChain<T>& chain;
+  ImagesView<T> images;
+  ScoreOutputs<T> outputs;
+};
+
+// A batch whose loss is the mean over its samples. `arrays` has `block_size` numbers for each block of samples, 64-byte
+// aligned: the arrays of core/train_chain.hpp, then the noise of the bottleneck.
+template <class T>
+struct TrainingProblem {
+  const PackedChain<T>& chain;
+  ImagesView<T> images;
+  BatchView<T> noise;
+  int64_t batch = 0;
+  T* arrays = nullptr;
+  int64_t block_size = 0;
+  T* reconstruction = nullptr;  // (samples)
+  T* latent = nullptr;          // (samples)
+};
+
 // A thread's memory for one block of samples, 64-byte aligned.
 template <class T>
 struct Workspace {
-  T* lanes;      // samples * (inner_size + outer_size), or samples * (inputs + outputs)
-  double* dots;  // samples * references
+  T* lanes;    // samples * (inner_size + outer_size), or samples * (inputs + outputs)
+  void* dots;  // a core::Sum a reference
 };
 
 template <class T>
 struct TypedKernels {
   // Samples side by side: a block is this many, the last one may be shorter.
   int samples;
+  int64_t bytes_of_a_dot;
   // Samples [first, first + count).
   void (*conv_alignment)(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace);
   // The same for one position a sample.
   void (*linear_alignment)(const LinearProblem<T>& problem, int64_t first, int64_t count,
                            const Workspace<T>& workspace);
   CosineSums (*running_mean)(T* mean, const T* grad, int64_t size, int64_t count);
+  // Channels that weights are packed for, and the score of samples [first, first + count) in `samples` times
+  // Layout::size numbers, 64-byte aligned.
+  int packed_channels;
+  void (*score_chain)(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace,
+                      const Splitter& splitter);
+  // The steps of core/train_chain.hpp: losses, and with a constraint adjoints; totals; one of `chunks` pieces of a
+  // gradient. `arrays_a_block` is how many times Layout::size numbers a sample of a block takes.
+  int arrays_a_block;
+  void (*training_forward)(const TrainingProblem<T>& problem, int64_t block, bool constrained);
+  void (*training_backward)(const TrainingProblem<T>& problem, int64_t block, bool constrained);
+  void (*training_gradient)(const TrainingProblem<T>& problem, const GradientTask<T>& task, int64_t chunk,
+                            int64_t chunks);
 };
 
 struct Kernels {
@@ -78,5 +122,9 @@ extern const Kernels avx512_kernels;
 
 // Those of the capability in use.
 const Kernels& kernels();
+
+// The same, or with narrower lanes where `batch` samples fill those: they do as much a cycle, or more.
+template <class T>
+const TypedKernels<T>& kernels_for(int64_t batch);
 
 }  // namespace gradcon::cpu

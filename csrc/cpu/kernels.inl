@@ -1,9 +1,11 @@
 // The kernels of one instruction set. Included by one file a set, which says what to compile for, defines
-// GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_TILE_SHAPE and the name of the table.
+// GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS and the name of the table.
 #include "core/conv_alignment.hpp"
 #include "core/lane.hpp"
 #include "core/linear_alignment.hpp"
+#include "core/score_chain.hpp"
 #include "core/to_lanes.hpp"
+#include "core/train_chain.hpp"
 #include "cpu/kernels.hpp"
 
 namespace gradcon::cpu {
@@ -16,8 +18,8 @@ using VariantLane = core::Lane<T, GRADCON_VECTOR_BYTES / sizeof(T)>;
 
 // The alignment of one block, with its dots in the workspace.
 template <class T>
-core::Alignment<VariantLane<T>> new_alignment(const AlignmentTask<T>& task, double* dots) {
-  auto* sums = reinterpret_cast<core::Sum<VariantLane<T>>*>(dots);
+core::Alignment<VariantLane<T>> new_alignment(const AlignmentTask<T>& task, void* dots) {
+  auto* sums = static_cast<core::Sum<VariantLane<T>>*>(dots);
   for (int64_t k = 0; k < task.count; ++k) sums[k] = {};
   return {sums, {}};
 }
@@ -45,7 +47,7 @@ void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count,
                                  outer);
   core::Alignment<VariantLane<T>> alignment = new_alignment(problem.task, workspace.dots);
   core::conv_alignment<VariantLane<T>, core::GRADCON_TILE_SHAPE>(
-      geometry, inner, outer, {problem.task.references, problem.task.count}, alignment);
+      geometry, {inner, outer}, {problem.task.references, problem.task.count}, alignment);
   write(alignment, first, count, problem.task);
 }
 
@@ -62,8 +64,96 @@ void linear_alignment(const LinearProblem<T>& problem, int64_t first, int64_t co
 }
 
 template <class T>
+void images_to_lanes(const ImagesView<T>& images, const Extents& extents, int64_t first, int64_t count, T* lanes) {
+  if (images.bytes.data != nullptr) {
+    core::to_lanes<VariantLane<T>>(images.bytes, extents, first, count, lanes);
+  } else {
+    core::to_lanes<VariantLane<T>>(images.numbers, extents, first, count, lanes);
+  }
+}
+
+template <class T>
+void score_chain(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace, const Splitter& splitter) {
+  core::ChainScorer<VariantLane<T>, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS> scorer(problem.chain, workspace,
+                                                                                              splitter);
+  images_to_lanes(problem.images, problem.chain.chain.images, first, count, scorer.images());
+  scorer.score(first, count, problem.outputs);
+}
+
+// One block of a batch in training.
+template <class T>
+struct TrainingBlock {
+  using LaneType = VariantLane<T>;
+
+  const TrainingProblem<T>& problem;
+  int64_t first;
+  int64_t count;
+  core::BlockArrays<LaneType> arrays;
+
+  TrainingBlock(const TrainingProblem<T>& of, int64_t block)
+      : problem(of),
+        first(block * LaneType::samples),
+        count(of.batch - first < LaneType::samples ? of.batch - first : LaneType::samples),
+        arrays{of.chain.layout, of.arrays + block * of.block_size} {}
+
+  T* noise() const {
+    return arrays.begin + core::BlockArrays<LaneType>::count * arrays.layout.size * LaneType::samples;
+  }
+
+  core::BlockTrainer<LaneType, GRADCON_PACKED_CHANNELS> trainer() const {
+    // Lanes past the last sample count for nothing.
+    LaneType scale = LaneType::zero();
+    for (int64_t sample = 0; sample < count; ++sample) scale.value[sample] = 1 / static_cast<T>(problem.batch);
+    return {problem.chain, arrays, noise(), scale};
+  }
+};
+
+template <class T>
+void training_forward(const TrainingProblem<T>& problem, int64_t block, bool constrained) {
+  using LaneType = VariantLane<T>;
+  const TrainingBlock<T> at(problem, block);
+  const Chain& chain = problem.chain.chain;
+  images_to_lanes(problem.images, chain.images, at.first, at.count, at.arrays.values(0));
+  if (chain.bottleneck >= 0) {
+    const ChainLayer& bottleneck = chain.layers[static_cast<size_t>(chain.bottleneck)];
+    core::to_lanes<LaneType>(problem.noise, {size_of(bottleneck.output), 1, 1}, at.first, at.count, at.noise());
+  }
+  core::Sum<LaneType> reconstruction;
+  core::Sum<LaneType> latent;
+  const auto trainer = at.trainer();
+  trainer.forward(reconstruction, latent);
+  for (int64_t sample = 0; sample < at.count; ++sample) {
+    problem.reconstruction[at.first + sample] = static_cast<T>(reconstruction.value[sample]);
+    problem.latent[at.first + sample] = static_cast<T>(latent.value[sample]);
+  }
+  if (constrained) trainer.backward_adjoints();
+}
+
+template <class T>
+void training_backward(const TrainingProblem<T>& problem, int64_t block, bool constrained) {
+  TrainingBlock<T>(problem, block).trainer().backward_totals(constrained);
+}
+
+template <class T>
+void training_gradient(const TrainingProblem<T>& problem, const GradientTask<T>& task, int64_t chunk, int64_t chunks) {
+  using LaneType = VariantLane<T>;
+  std::vector<core::BlockArrays<LaneType>> blocks;
+  for (int64_t block = 0; block * LaneType::samples < problem.batch; ++block) {
+    blocks.push_back(TrainingBlock<T>(problem, block).arrays);
+  }
+  core::layer_gradient<LaneType, core::GRADCON_TILE_SHAPE>(problem.chain.chain, blocks, task, chunk, chunks);
+}
+
+template <class T>
 constexpr TypedKernels<T> typed_kernels() {
-  return {VariantLane<T>::samples, conv_alignment<T>, linear_alignment<T>, core::running_mean<T>};
+  return {
+      VariantLane<T>::samples, sizeof(core::Sum<VariantLane<T>>),
+      conv_alignment<T>,       linear_alignment<T>,
+      core::running_mean<T>,   GRADCON_PACKED_CHANNELS,
+      score_chain<T>,          core::BlockArrays<VariantLane<T>>::count,
+      training_forward<T>,     training_backward<T>,
+      training_gradient<T>,
+  };
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ void align_one_position(const Geometry& geometry, const BatchView<T>& grad_outpu
                         const AlignmentTask<T>& task, int64_t batch) {
   const LinearProblem<T> problem = {geometry.outer_channels, geometry.inner_channels, input, grad_output, task};
   const TypedKernels<T>& kernel = kernels().of<T>();
-  const Blocks blocks = {batch, kernel.samples, problem.inputs + problem.outputs, task.count,
+  const Blocks blocks = {batch, kernel.samples, problem.inputs + problem.outputs, task.count * kernel.bytes_of_a_dot,
                          static_cast<double>(geometry.weights()) * static_cast<double>(task.count)};
   for_each_block<T>(blocks, [&](int64_t first, int64_t count, const Workspace<T>& workspace) {
     kernel.linear_alignment(problem, first, count, workspace);

@@ -93,7 +93,7 @@ void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
                                  outer_lanes.data);
     core::Sum<FourLanes<T>> dots[2];
     core::Alignment<FourLanes<T>> alignment = {dots, {}};
-    core::conv_alignment<FourLanes<T>, core::TileShape<3, 2>>(g, inner_lanes.data, outer_lanes.data,
+    core::conv_alignment<FourLanes<T>, core::TileShape<3, 2>>(g, {inner_lanes.data, outer_lanes.data},
                                                               {references.data(), 2}, alignment);
     for (int64_t sample = 0; sample < count; ++sample) {
       for (int k = 0; k < 2; ++k) {

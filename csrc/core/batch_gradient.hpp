@@ -1,0 +1,63 @@
+// The weight gradient of a batch: that of every sample, summed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/to_lanes.hpp"
+#include "core/weight_gradient.hpp"
+
+namespace gradcon::GRADCON_CORE_NAMESPACE {
+
+// The sum over samples of each of `Count` lanes, in the order of the samples.
+template <class LaneType, int Count, class T = typename LaneType::Scalar>
+GRADCON_INLINE void sum_samples(const LaneType* lanes, T* sums) {
+  constexpr int samples = LaneType::samples;
+  GRADCON_UNROLL for (int begin = 0; begin < Count; begin += samples) {
+    LaneType square[samples];
+    GRADCON_UNROLL for (int i = 0; i < samples; ++i) square[i] =
+        begin + i < Count ? lanes[begin + i] : LaneType::zero();
+    transpose(square);
+    GRADCON_UNROLL for (int i = 1; i < samples; ++i) square[0].value += square[i].value;
+    square[0].store(sums + begin);
+  }
+}
+
+// A weight gradient, summed over the samples of several pairs of arrays in their order: the blocks of a batch, say. One
+// of `chunks` pieces of it.
+template <class LaneType, class Shape, class T = typename LaneType::Scalar>
+inline void weight_gradient(const Geometry& geometry, const std::vector<TileOperands<T>>& pairs, int64_t chunk,
+                            int64_t chunks, T* gradient) {
+  const TapSpans spans(geometry);
+  const WeightStrides strides(geometry);
+  visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner_extent, auto outer_extent, const TilePlace& place) {
+    constexpr int inner = decltype(inner_extent)::value;
+    constexpr int outer = decltype(outer_extent)::value;
+    constexpr int rounded = (inner * outer + LaneType::samples - 1) / LaneType::samples * LaneType::samples;
+    T* weight = gradient + place.weight;
+    for (const Span rows : spans.rows) {
+      for (const Span columns : spans.columns) {
+        LaneType tile[inner][outer] = {};
+        if (!rows.empty() && !columns.empty()) {
+          for (const TileOperands<T>& pair : pairs) {
+            form_tile<LaneType, inner, outer>(geometry, place.operands<LaneType>(geometry, pair), rows, columns, tile);
+          }
+        }
+        alignas(sizeof(LaneType)) T sums[rounded];
+        sum_samples<LaneType, inner * outer>(&tile[0][0], sums);
+        for (int i = 0; i < inner; ++i) {
+          for (int o = 0; o < outer; ++o) weight[i * strides.inner + o * strides.outer] = sums[i * outer + o];
+        }
+        ++weight;
+      }
+    }
+  });
+}
+
+// How many pieces a weight gradient is computed in.
+template <class Shape>
+inline int64_t weight_gradient_chunks(const Geometry& geometry) {
+  return geometry.groups * EvenTiles(geometry.inner_channels_per_group(), Shape::inner).tiles;
+}
+
+}  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -1,0 +1,282 @@
+// The two contractions that make values: each target position gathers the source positions that kernel taps join it to.
+//
+//                  source        target
+//   to_inner       outer         inner     forward of a convolution, input gradient of a transposed one
+//   to_outer       inner         outer     forward of a transposed convolution, input gradient of a convolution
+//
+// Reduction order, the same in every run and for every number of threads: taps in row-major order, source channels
+// within a tap, in the lane's own precision, after the bias.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "core/geometry.hpp"
+#include "core/tiles.hpp"
+
+namespace gradcon {
+
+enum class Direction { to_inner, to_outer };
+
+// Taps that join one target position to the source grid, and the sources: both arithmetic progressions.
+struct TapRun {
+  int64_t count = 0;
+  int64_t first_tap = 0;
+  int64_t tap_step = 1;
+  int64_t first_source = 0;
+  int64_t source_step = 0;
+};
+
+// Of an inner target every tap, of an outer one those that hit the stride. Sources may lie outside the grid.
+GRADCON_INLINE TapRun taps_of_inner(const Axis& axis, int64_t position) {
+  return {axis.kernel, 0, 1, position * axis.stride - axis.padding, axis.dilation};
+}
+
+GRADCON_INLINE TapRun taps_of_outer(const Axis& axis, int64_t position) {
+  TapRun run;
+  for (int64_t tap = 0; tap < axis.kernel; ++tap) {
+    const int64_t strided = position + axis.padding - tap * axis.dilation;
+    if (strided % axis.stride != 0) continue;
+    const int64_t source = strided / axis.stride;
+    if (run.count == 0) {
+      run.first_tap = tap;
+      run.first_source = source;
+    } else if (run.count == 1) {
+      run.tap_step = tap - run.first_tap;
+      run.source_step = source - run.first_source;
+    }
+    ++run.count;
+  }
+  return run;
+}
+
+// A geometry seen in one direction.
+struct Contraction {
+  Geometry geometry;
+  Direction direction = Direction::to_inner;
+
+  GRADCON_INLINE bool inward() const { return direction == Direction::to_inner; }
+  GRADCON_INLINE int64_t sources_per_group() const {
+    return inward() ? geometry.outer_channels_per_group() : geometry.inner_channels_per_group();
+  }
+  GRADCON_INLINE int64_t targets_per_group() const {
+    return inward() ? geometry.inner_channels_per_group() : geometry.outer_channels_per_group();
+  }
+  GRADCON_INLINE int64_t source_positions() const {
+    return inward() ? geometry.outer_positions() : geometry.inner_positions();
+  }
+  GRADCON_INLINE int64_t target_positions() const {
+    return inward() ? geometry.inner_positions() : geometry.outer_positions();
+  }
+  GRADCON_INLINE int64_t source_columns() const { return inward() ? geometry.width.outer : geometry.width.inner; }
+  GRADCON_INLINE int64_t source_rows() const { return inward() ? geometry.height.outer : geometry.height.inner; }
+  GRADCON_INLINE int64_t target_columns() const { return inward() ? geometry.width.inner : geometry.width.outer; }
+  GRADCON_INLINE int64_t target_rows() const { return inward() ? geometry.height.inner : geometry.height.outer; }
+  GRADCON_INLINE TapRun taps(const Axis& axis, int64_t target) const {
+    return inward() ? taps_of_inner(axis, target) : taps_of_outer(axis, target);
+  }
+  // Targets this far apart are joined by the same taps to sources `source_shift` apart.
+  GRADCON_INLINE int64_t target_shift(const Axis& axis) const { return inward() ? 1 : axis.stride; }
+  GRADCON_INLINE int64_t source_shift(const Axis& axis) const { return inward() ? axis.stride : 1; }
+};
+
+namespace GRADCON_CORE_NAMESPACE {
+
+// Where one weight of a Contraction lies among the packed ones, [group][tile][tap][source channel][target channel of
+// the tile]: a tile reads its weights in one go.
+struct PackedWeights {
+  int64_t sources;
+  int64_t taps;
+
+  explicit GRADCON_INLINE PackedWeights(const Contraction& contraction)
+      : sources(contraction.sources_per_group()), taps(contraction.geometry.taps()) {}
+  GRADCON_INLINE int64_t tile(int64_t target_channel) const { return target_channel * taps * sources; }
+  GRADCON_INLINE int64_t tap(int64_t index, int64_t extent) const { return index * sources * extent; }
+};
+
+// What a tile reads: sources moved to the first channel of its group, weights packed for it, biases or none. Where it
+// accumulates, the sum begins with what the targets hold.
+template <class T>
+struct GatherOperands {
+  const T* source;
+  const T* weights;
+  const T* bias;
+  bool accumulates = false;
+};
+
+// Adds one tap's products, from all source channels, to the columns [Begin, End) of a tile.
+template <int Begin, int End, class LaneType, int Columns, int Channels, class T = typename LaneType::Scalar>
+GRADCON_INLINE void add_tap(LaneType (&sum)[Columns][Channels], const T* source, int64_t source_shift,
+                            int64_t source_channel, const T* weights, int64_t channels) {
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    LaneType value[Columns];
+    GRADCON_UNROLL for (int column = Begin; column < End; ++column) value[column] =
+        LaneType::load(source + column * source_shift);
+    GRADCON_UNROLL for (int target_channel = 0; target_channel < Channels; ++target_channel) {
+      const LaneType weight = LaneType::broadcast(weights[target_channel]);
+      GRADCON_UNROLL for (int column = Begin; column < End; ++column) sum[column][target_channel].add_product(
+          weight, value[column]);
+    }
+    source += source_channel;
+    weights += Channels;
+  }
+}
+
+// Channels x Columns targets of one row, `target` moved to the first. Each tap serves those columns whose source lies
+// inside the grid: padding costs nothing.
+template <class LaneType, int Channels, int Columns, class T = typename LaneType::Scalar>
+GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOperands<T>& operands, const TapRun& rows,
+                                const TapRun& columns, T* target) {
+  constexpr int samples = LaneType::samples;
+  const Axis& width = contraction.geometry.width;
+  const PackedWeights packed(contraction);
+  const int64_t source_channel = contraction.source_positions() * samples;
+  const int64_t source_columns = contraction.source_columns();
+  const int64_t shift = contraction.source_shift(width);
+  const int64_t target_channel = contraction.target_positions() * samples;
+  const int64_t target_shift = contraction.target_shift(width) * samples;
+  LaneType sum[Columns][Channels];
+  GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
+    const LaneType bias = operands.bias == nullptr ? LaneType::zero() : LaneType::broadcast(operands.bias[channel]);
+    GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
+      sum[column][channel] =
+          operands.accumulates ? LaneType::load(target + channel * target_channel + column * target_shift) : bias;
+    }
+  }
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const int64_t row = rows.first_source + i * rows.source_step;
+    if (row < 0 || row >= contraction.source_rows()) continue;
+    const int64_t tap_row = (rows.first_tap + i * rows.tap_step) * width.kernel;
+    for (int64_t j = 0; j < columns.count; ++j) {
+      const int64_t column = columns.first_source + j * columns.source_step;
+      const T* source = operands.source + (row * source_columns + column) * samples;
+      const T* weights = operands.weights + packed.tap(tap_row + columns.first_tap + j * columns.tap_step, Channels);
+      const auto inside = [&](int target_column) {
+        const int64_t at = column + target_column * shift;
+        return at >= 0 && at < source_columns;
+      };
+      const auto add = [&](auto begin, auto end) {
+        add_tap<begin(), end()>(sum, source, shift * samples, source_channel, weights, packed.sources);
+      };
+      using std::integral_constant;
+      constexpr integral_constant<int, 0> zero{};
+      constexpr integral_constant<int, 1> one{};
+      constexpr integral_constant<int, 2> two{};
+      constexpr integral_constant<int, 3> three{};
+      if constexpr (Columns == 1) {
+        if (inside(0)) add(zero, one);
+      } else if constexpr (Columns == 2) {
+        if (inside(0)) {
+          inside(1) ? add(zero, two) : add(zero, one);
+        } else if (inside(1)) {
+          add(one, two);
+        }
+      } else {
+        if (inside(0)) {
+          inside(2) ? add(zero, three) : inside(1) ? add(zero, two) : add(zero, one);
+        } else if (inside(1)) {
+          inside(2) ? add(one, three) : add(one, two);
+        } else if (inside(2)) {
+          add(two, three);
+        }
+      }
+    }
+  }
+  GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
+    GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) sum[column][channel].store(
+        target + channel * target_channel + column * target_shift);
+  }
+}
+
+// Columns of the largest tile. Every loaded weight then serves three multiply-adds, and every loaded value as many as
+// the tile has channels: fewer loads than multiply-adds, which is what a processor can issue.
+constexpr int most_columns = 3;
+
+// All targets of a tile of channels; `target` moved to its first channel.
+template <class LaneType, int Channels, class T = typename LaneType::Scalar>
+inline void gather_channels(const Contraction& contraction, const GatherOperands<T>& operands, T* target) {
+  const Axis& width = contraction.geometry.width;
+  const int64_t shift = contraction.target_shift(width);
+  for (int64_t phase = 0; phase < shift && phase < contraction.target_columns(); ++phase) {
+    const EvenTiles tiles((contraction.target_columns() - phase + shift - 1) / shift, most_columns);
+    for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
+      const int64_t first = phase + tiles.begin(tile) * shift;
+      const TapRun columns = contraction.taps(width, first);
+      for (int64_t row = 0; row < contraction.target_rows(); ++row) {
+        const TapRun rows = contraction.taps(contraction.geometry.height, row);
+        T* targets = target + (row * contraction.target_columns() + first) * LaneType::samples;
+        if (tiles.extent(tile) == 3) {
+          gather_tile<LaneType, Channels, 3>(contraction, operands, rows, columns, targets);
+        } else if (tiles.extent(tile) == 2) {
+          gather_tile<LaneType, Channels, 2>(contraction, operands, rows, columns, targets);
+        } else {
+          gather_tile<LaneType, Channels, 1>(contraction, operands, rows, columns, targets);
+        }
+      }
+    }
+  }
+}
+
+// Runs gather_channels at run-time extents 1..MostChannels.
+template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
+inline void gather_channels_of(int64_t extent, const Contraction& contraction, const GatherOperands<T>& operands,
+                               T* target) {
+  if constexpr (MostChannels > 1) {
+    if (extent < MostChannels) {
+      return gather_channels_of<LaneType, MostChannels - 1>(extent, contraction, operands, target);
+    }
+  }
+  gather_channels<LaneType, MostChannels>(contraction, operands, target);
+}
+
+// One tile of target channels of one group, out of `tiles` of each. `source`, `bias` (or none) and `target` are those
+// of the whole layer, `weights` packed.
+template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
+inline void gather(const Contraction& contraction, int64_t group, int64_t tile, const GatherOperands<T>& operands,
+                   T* target) {
+  constexpr int samples = LaneType::samples;
+  const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
+  const PackedWeights packed(contraction);
+  const int64_t channel = group * contraction.targets_per_group() + tiles.begin(tile);
+  const GatherOperands<T> of_tile = {
+      operands.source + group * packed.sources * contraction.source_positions() * samples,
+      operands.weights + packed.tile(channel),
+      operands.bias == nullptr ? nullptr : operands.bias + channel,
+      operands.accumulates,
+  };
+  gather_channels_of<LaneType, MostChannels>(tiles.extent(tile), contraction, of_tile,
+                                             target + channel * contraction.target_positions() * samples);
+}
+
+// Packs `weight` (inner channels, outer channels / groups, taps) for tiles of at most `most_channels` targets.
+template <class T>
+inline void pack_weights(const Contraction& contraction, int64_t most_channels, const T* weight, T* packed) {
+  const Geometry& geometry = contraction.geometry;
+  const int64_t sources = contraction.sources_per_group();
+  const int64_t targets = contraction.targets_per_group();
+  const int64_t taps = geometry.taps();
+  const int64_t inner_stride = geometry.outer_channels_per_group() * taps;
+  const int64_t source_stride = contraction.inward() ? taps : inner_stride;
+  const int64_t target_stride = contraction.inward() ? inner_stride : taps;
+  const EvenTiles tiles(targets, most_channels);
+  for (int64_t group = 0; group < geometry.groups; ++group) {
+    const T* of_group = weight + group * geometry.inner_channels_per_group() * inner_stride;
+    for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
+      const T* of_tile = of_group + tiles.begin(tile) * target_stride;
+      const int64_t extent = tiles.extent(tile);
+      const int64_t step = sources * extent;
+      // Taps are innermost because a weight's taps are neighbours in memory.
+      for (int64_t source = 0; source < sources; ++source) {
+        for (int64_t target = 0; target < extent; ++target) {
+          const T* of_pair = of_tile + source * source_stride + target * target_stride;
+          T* packed_pair = packed + source * extent + target;
+          for (int64_t tap = 0; tap < taps; ++tap) packed_pair[tap * step] = of_pair[tap];
+        }
+      }
+      packed += taps * step;
+    }
+  }
+}
+
+}  // namespace GRADCON_CORE_NAMESPACE
+}  // namespace gradcon

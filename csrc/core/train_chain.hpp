@@ -1,0 +1,187 @@
+// The gradient of the training objective J = L - alpha * mean cosine, without differentiating twice.
+//
+// With u the derivative of the constraint by the gradients of the constrained weights, dJ/dW = dL/dW + H u, and H u is
+// the derivative of dL/dW along u (Pearlmutter, 1994). So a batch takes
+//   1. forward, and backward to the first constrained layer: adjoints, from which come gradients, cosines and u;
+//   2. the tangents of the values along u, forward from there;
+//   3. backward through everything with the adjoints and their tangents in one sum, the totals;
+//   4. weight gradients: values with totals, tangents with adjoints.
+// Every block of samples keeps four arrays of one layout: values, adjoints, tangents and totals.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/batch_gradient.hpp"
+#include "core/chain_pass.hpp"
+#include "core/sum.hpp"
+
+namespace gradcon::GRADCON_CORE_NAMESPACE {
+
+// The arrays of one block.
+template <class LaneType, class T = typename LaneType::Scalar>
+struct BlockArrays {
+  static constexpr int count = 4;
+
+  const Layout& layout;
+  T* begin;
+
+  T* values(int64_t index) const { return of(0, index); }
+  T* adjoints(int64_t index) const { return of(1, index); }
+  T* tangents(int64_t index) const { return of(2, index); }
+  T* totals(int64_t index) const { return of(3, index); }
+  T* mean() const { return begin + layout.mean * LaneType::samples; }
+  // After the backward pass, the gradient by it.
+  T* log_variance() const { return begin + layout.log_variance * LaneType::samples; }
+
+ private:
+  T* of(int64_t array, int64_t index) const {
+    return begin + (array * layout.size + layout.values[static_cast<size_t>(index)]) * LaneType::samples;
+  }
+};
+
+template <class LaneType, int MostChannels>
+class BlockTrainer {
+  using T = typename LaneType::Scalar;
+
+ public:
+  // `scale` is what each sample's loss counts for in that of the batch: nothing for lanes past the last sample. `noise`
+  // is that of a bottleneck, in lanes.
+  BlockTrainer(const PackedChain<T>& packed, const BlockArrays<LaneType>& arrays, const T* noise, const LaneType& scale)
+      : pass_(packed, Splitter{}), arrays_(arrays), noise_(noise), scale_(scale) {}
+
+  void forward(Sum<LaneType>& reconstruction, Sum<LaneType>& latent) const {
+    for (int64_t index = 0; index < pass_.layers(); ++index) {
+      if (index != pass_.chain().bottleneck) {
+        pass_.forward(index, arrays_.values(index), arrays_.values(index + 1));
+        continue;
+      }
+      const int64_t size = size_of(pass_.layer(index).output);
+      pass_.forward_bottleneck(index, arrays_.values(index), arrays_.mean(), arrays_.log_variance());
+      divergence<LaneType>(pass_.chain(), size, arrays_.mean(), arrays_.log_variance(), latent);
+      sample_code<LaneType>(size, arrays_.mean(), arrays_.log_variance(), noise_, arrays_.values(index + 1));
+    }
+    reconstruction_loss(pass_.chain(), arrays_.values(pass_.layers()), arrays_.values(0), scale_,
+                        arrays_.adjoints(pass_.layers()), reconstruction);
+  }
+
+  // Adjoints down to the output of the first constrained layer.
+  void backward_adjoints() const {
+    for (int64_t index = pass_.layers() - 1; index > pass_.chain().first_constrained; --index) {
+      pass_.backward(index, arrays_.values(index), arrays_.values(index + 1), arrays_.adjoints(index + 1),
+                     arrays_.adjoints(index));
+    }
+  }
+
+  // Totals of everything. Without a constraint they are the adjoints; with one, those have been computed.
+  void backward_totals(bool constrained) const {
+    const int64_t layers = pass_.layers();
+    if (constrained) {
+      for (int64_t index = pass_.chain().first_constrained; index < layers; ++index) forward_tangent(index);
+      reconstruction_tangent(pass_.chain(), arrays_.values(layers), arrays_.values(0), scale_, arrays_.tangents(layers),
+                             arrays_.totals(layers));
+    } else {
+      Sum<LaneType> loss;
+      reconstruction_loss(pass_.chain(), arrays_.values(layers), arrays_.values(0), scale_, arrays_.totals(layers),
+                          loss);
+    }
+    for (int64_t index = layers - 1; index >= 0; --index) {
+      backward_total(index, constrained && index >= pass_.chain().first_constrained);
+    }
+  }
+
+ private:
+  // Tangents of weights are packed like the weights; biases have none.
+  void forward_tangent(int64_t index) const {
+    const ChainLayer& layer = pass_.layer(index);
+    const LayerWeights<T>& weights = pass_.weights(index);
+    const T* source = arrays_.tangents(index);
+    T* target = arrays_.tangents(index + 1);
+    if (layer.is_bilinear()) {
+      const Direction direction = forward_direction(layer);
+      const bool moved = index > pass_.chain().first_constrained;
+      if (moved) pass_.contract(layer, direction, {source, weights.forward, nullptr}, target);
+      if (layer.reference >= 0) {
+        pass_.contract(layer, direction, {arrays_.values(index), weights.tangent_forward, nullptr, moved}, target);
+      }
+    } else if (layer.is_activation()) {
+      // The derivative of an activation is diagonal: its forward tangent is like its backward pass.
+      pass_.backward(index, arrays_.values(index), arrays_.values(index + 1), source, target);
+    } else {
+      pass_.forward(index, source, target);
+    }
+  }
+
+  void backward_total(int64_t index, bool constrained) const {
+    const ChainLayer& layer = pass_.layer(index);
+    if (layer.kind == Kind::bottleneck) return backward_bottleneck(index);
+    if (index == 0 && layer.is_bilinear()) return;  // Nobody asks for the gradient by the images.
+    T* total = arrays_.totals(index);
+    pass_.backward(index, arrays_.values(index), arrays_.values(index + 1), arrays_.totals(index + 1), total);
+    if (!constrained) return;
+    if (layer.reference >= 0) {
+      const T* weights = pass_.weights(index).tangent_backward;
+      pass_.contract(layer, backward_direction(layer), {arrays_.adjoints(index + 1), weights, nullptr, true}, total);
+    } else if (layer.is_activation()) {
+      const T* value = arrays_.values(derives_from_input(layer.kind) ? index : index + 1);
+      add_curvature<LaneType>(layer, value, arrays_.tangents(index), arrays_.adjoints(index + 1), total);
+    }
+  }
+
+  void backward_bottleneck(int64_t index) const {
+    T* total = arrays_.totals(index + 1);
+    divergence_backward<LaneType>(pass_.chain(), size_of(pass_.layer(index).output), arrays_.mean(),
+                                  arrays_.values(index + 1), scale_, arrays_.log_variance(), total);
+    if (index > 0) pass_.backward_bottleneck(index, total, arrays_.log_variance(), arrays_.totals(index));
+  }
+
+  ChainPass<LaneType, MostChannels> pass_;
+  BlockArrays<LaneType> arrays_;
+  const T* noise_;
+  LaneType scale_;
+};
+
+// Sums over positions and samples, one for each channel.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void bias_gradient(const Extents& extents, const std::vector<const T*>& grads, T* gradient) {
+  const int64_t size = extents.rows * extents.columns * LaneType::samples;
+  for (int64_t channel = 0; channel < extents.channels; ++channel) {
+    Sum<LaneType> sum;
+    for (const T* grad : grads) {
+      for (int64_t i = channel * size; i < (channel + 1) * size; i += LaneType::samples) {
+        sum.add_within_tile(LaneType::load(grad + i));
+      }
+      sum.end_tile();
+    }
+    double total = 0;
+    for (const double value : sum.value) total += value;
+    gradient[channel] = static_cast<T>(total);
+  }
+}
+
+// One of `chunks` pieces of the gradient of a layer's weight, and with the first that of its bias.
+template <class LaneType, class Shape, class T = typename LaneType::Scalar>
+inline void layer_gradient(const Chain& chain, const std::vector<BlockArrays<LaneType>>& blocks,
+                           const GradientTask<T>& task, int64_t chunk, int64_t chunks) {
+  const ChainLayer& layer = chain.layers[static_cast<size_t>(task.layer)];
+  std::vector<TileOperands<T>> pairs;
+  std::vector<const T*> grads;
+  const auto add_pair = [&](const T* value, const T* grad) {
+    const bool transposed = layer.kind == Kind::conv_transposed;
+    pairs.push_back({transposed ? value : grad, transposed ? grad : value});
+  };
+  for (const BlockArrays<LaneType>& block : blocks) {
+    const T* grad = task.of == GradientOf::primal         ? block.adjoints(task.layer + 1)
+                    : task.of == GradientOf::log_variance ? block.log_variance()
+                                                          : block.totals(task.layer + 1);
+    grads.push_back(grad);
+    add_pair(block.values(task.layer), grad);
+    if (task.of == GradientOf::constrained && task.layer > chain.first_constrained) {
+      add_pair(block.tangents(task.layer), block.adjoints(task.layer + 1));
+    }
+  }
+  weight_gradient<LaneType, Shape>(layer.geometry, pairs, chunk, chunks, task.weight);
+  if (task.bias != nullptr && chunk == 0) bias_gradient<LaneType>(layer.output, grads, task.bias);
+}
+
+}  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -1,0 +1,141 @@
+// The contraction that makes weight gradients: the inner with the outer array, over positions.
+//
+// A tile of the gradient (InnerTile x OuterTile channels at one kernel tap) is formed in registers, one for each sample
+// of a lane.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "core/geometry.hpp"
+#include "core/tiles.hpp"
+
+namespace gradcon::GRADCON_CORE_NAMESPACE {
+
+// The two arrays in lanes, of a layer or moved to the first channels of one tile.
+template <class T>
+struct TileOperands {
+  const T* inner;
+  const T* outer;
+};
+
+template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+GRADCON_INLINE void form_tile(const Geometry& geometry, const TileOperands<T>& tile, const Span& rows,
+                              const Span& columns, LaneType (&gradient)[InnerTile][OuterTile]) {
+  constexpr int samples = LaneType::samples;
+  const int64_t inner_channel = geometry.inner_positions() * samples;
+  const int64_t outer_channel = geometry.outer_positions() * samples;
+  const int64_t outer_step = geometry.width.stride * samples;
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t outer_row = rows.outer_begin + (row - rows.begin) * geometry.height.stride;
+    const T* inner = tile.inner + (row * geometry.width.inner + columns.begin) * samples;
+    const T* outer = tile.outer + (outer_row * geometry.width.outer + columns.outer_begin) * samples;
+    for (int64_t column = columns.begin; column < columns.end; ++column) {
+      LaneType inner_lanes[InnerTile];
+      GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) inner_lanes[i] = LaneType::load(inner + i * inner_channel);
+      GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
+        const LaneType outer_lane = LaneType::load(outer + o * outer_channel);
+        GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) gradient[i][o].add_product(inner_lanes[i], outer_lane);
+      }
+      inner += samples;
+      outer += outer_step;
+    }
+  }
+}
+
+// How far the weights of a tile lie apart: from one inner channel to the next, and one outer channel.
+struct WeightStrides {
+  int64_t inner;
+  int64_t outer;
+
+  explicit GRADCON_INLINE WeightStrides(const Geometry& geometry)
+      : inner(geometry.outer_channels_per_group() * geometry.taps()), outer(geometry.taps()) {}
+};
+
+// Where the taps of a geometry touch, computed once and not for every tile.
+struct TapSpans {
+  std::vector<Span> rows;
+  std::vector<Span> columns;
+
+  explicit TapSpans(const Geometry& geometry) : rows(spans_of(geometry.height)), columns(spans_of(geometry.width)) {}
+
+ private:
+  static std::vector<Span> spans_of(const Axis& axis) {
+    std::vector<Span> spans;
+    for (int64_t tap = 0; tap < axis.kernel; ++tap) spans.push_back(span_of_tap(axis, tap));
+    return spans;
+  }
+};
+
+// The largest tile whose accumulators, operands and broadcasts fit the registers of the instruction set.
+template <int InnerMost, int OuterMost>
+struct TileShape {
+  static constexpr int inner = InnerMost;
+  static constexpr int outer = OuterMost;
+};
+
+// First channels of a tile, and where its weights begin.
+struct TilePlace {
+  int64_t inner_channel;
+  int64_t outer_channel;
+  int64_t weight;
+
+  template <class LaneType, class T = typename LaneType::Scalar>
+  GRADCON_INLINE TileOperands<T> operands(const Geometry& geometry, const TileOperands<T>& layer) const {
+    return {layer.inner + inner_channel * geometry.inner_positions() * LaneType::samples,
+            layer.outer + outer_channel * geometry.outer_positions() * LaneType::samples};
+  }
+};
+
+// Calls visit(inner extent, outer extent, place) with the extents, 1..InnerTile and 1..OuterTile, as constants.
+template <int InnerTile, int OuterTile, class Visit>
+inline void visit_tile(int64_t inner_extent, int64_t outer_extent, const TilePlace& place, const Visit& visit) {
+  if constexpr (InnerTile > 1) {
+    if (inner_extent < InnerTile) {
+      return visit_tile<InnerTile - 1, OuterTile>(inner_extent, outer_extent, place, visit);
+    }
+  }
+  if constexpr (OuterTile > 1) {
+    if (outer_extent < OuterTile) {
+      return visit_tile<InnerTile, OuterTile - 1>(inner_extent, outer_extent, place, visit);
+    }
+  }
+  visit(std::integral_constant<int, InnerTile>{}, std::integral_constant<int, OuterTile>{}, place);
+}
+
+template <class Shape, class Visit>
+inline void visit_tiles_of(const Geometry& geometry, int64_t chunk, int64_t chunks, const Visit& visit) {
+  const EvenTiles inner_tiles(geometry.inner_channels_per_group(), Shape::inner);
+  const EvenTiles outer_tiles(geometry.outer_channels_per_group(), Shape::outer);
+  const int64_t rows_of_tiles = geometry.groups * inner_tiles.tiles;
+  for (int64_t row = chunk * rows_of_tiles / chunks; row < (chunk + 1) * rows_of_tiles / chunks; ++row) {
+    const int64_t group = row / inner_tiles.tiles;
+    const int64_t inner_tile = row % inner_tiles.tiles;
+    const int64_t inner_channel = group * geometry.inner_channels_per_group() + inner_tiles.begin(inner_tile);
+    for (int64_t outer_tile = 0; outer_tile < outer_tiles.tiles; ++outer_tile) {
+      const int64_t outer_of_group = outer_tiles.begin(outer_tile);
+      const TilePlace place = {
+          inner_channel,
+          group * geometry.outer_channels_per_group() + outer_of_group,
+          (inner_channel * geometry.outer_channels_per_group() + outer_of_group) * geometry.taps(),
+      };
+      visit_tile<Shape::inner, Shape::outer>(inner_tiles.extent(inner_tile), outer_tiles.extent(outer_tile), place,
+                                             visit);
+    }
+  }
+}
+
+// One of `chunks` pieces of a layer's tiles. Where it has few outer channels, tiles take more of the inner ones
+// instead.
+template <class Shape, class Visit>
+inline void visit_tiles(const Geometry& geometry, int64_t chunk, int64_t chunks, const Visit& visit) {
+  using Narrow = TileShape<Shape::inner * 2, Shape::outer / 2>;
+  if (geometry.outer_channels_per_group() <= Narrow::outer) {
+    visit_tiles_of<Narrow>(geometry, chunk, chunks, visit);
+  } else {
+    visit_tiles_of<Shape>(geometry, chunk, chunks, visit);
+  }
+}
+
+}  // namespace gradcon::GRADCON_CORE_NAMESPACE

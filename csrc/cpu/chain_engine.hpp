@@ -1,0 +1,31 @@
+// Scores batches with a chain: weights packed once, blocks of samples over threads. Knows nothing of torch.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/chain.hpp"
+#include "core/packed_chain.hpp"
+#include "cpu/kernels.hpp"
+#include "cpu/packing.hpp"
+#include "cpu/threads.hpp"
+
+namespace gradcon::cpu {
+
+// Points at the parameters and references, which have to outlive it where they are not packed: biases and references.
+template <class T>
+class ChainEngine {
+ public:
+  // `batch` is the number of samples to be scored at a time, for which the widest lanes need not be the best.
+  ChainEngine(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
+              const std::vector<ArrayView<T>>& references, int64_t batch, const Threads& threads);
+
+  void score(const ImagesView<T>& images, int64_t batch, const ScoreOutputs<T>& outputs, const Threads& threads) const;
+
+ private:
+  const TypedKernels<T>& kernels_;
+  Packing<T> packing_;
+  PackedChain<T> chain_;
+};
+
+}  // namespace gradcon::cpu

@@ -1,0 +1,131 @@
+#include "cpu/objective_engine.hpp"
+
+#include <limits>
+#include <stdexcept>
+
+namespace gradcon::cpu {
+namespace {
+
+void check_trainable(const Chain& chain) {
+  for (const ChainLayer& layer : chain.layers) {
+    if (layer.kind == Kind::affine) throw std::invalid_argument("a chain with an affine layer is not trained");
+  }
+  if (chain.first_constrained < chain.bottleneck) {
+    throw std::invalid_argument("a chain with a constrained layer before its bottleneck is not trained");
+  }
+}
+
+// 1 / norm, or 0 where the vector counts as zero, as in gradcon_ext/constraint.py.
+template <class T>
+double inverse_norm(double norm) {
+  using Limits = std::numeric_limits<T>;
+  return norm <= static_cast<double>(Limits::min()) / static_cast<double>(Limits::epsilon()) ? 0 : 1 / norm;
+}
+
+}  // namespace
+
+template <class T>
+ObjectiveEngine<T>::ObjectiveEngine(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
+                                    const std::vector<ArrayView<T>>& references, const Threads& threads)
+    : kernels_(kernels().of<T>()),
+      threads_(threads),
+      packing_(kernels_.packed_channels, chain.layers.size()),
+      chain_{chain, make_training_layout(chain), {}} {
+  check_trainable(chain);
+  chain_.weights = packing_.packed_layers(chain, parameters, references, 0, threads);
+}
+
+template <class T>
+void ObjectiveEngine<T>::run(const ImagesView<T>& images, const BatchView<T>& noise, int64_t batch, double alpha,
+                             const ObjectiveOutputs<T>& outputs) {
+  const Chain& chain = chain_.chain;
+  const int64_t blocks = (batch + kernels_.samples - 1) / kernels_.samples;
+  const int64_t code = chain.bottleneck < 0 ? 0 : size_of(chain.layers[static_cast<size_t>(chain.bottleneck)].output);
+  const int64_t block_size = (kernels_.arrays_a_block * chain_.layout.size + code) * kernels_.samples;
+  const Scratch<T> arrays(blocks * block_size);
+  const TrainingProblem<T> problem = {
+      chain_, images, noise, batch, arrays.data(), block_size, outputs.reconstruction, outputs.latent,
+  };
+  const bool constrained = alpha != 0;
+  share_parts(threads_, blocks, [&](int64_t block) { kernels_.training_forward(problem, block, constrained); });
+  if (constrained) constrain(problem, alpha, outputs);
+  share_parts(threads_, blocks, [&](int64_t block) { kernels_.training_backward(problem, block, constrained); });
+  compute(problem, tasks(constrained, outputs));
+}
+
+template <class T>
+void ObjectiveEngine<T>::constrain(const TrainingProblem<T>& problem, double alpha,
+                                   const ObjectiveOutputs<T>& outputs) {
+  std::vector<GradientTask<T>> primal;
+  for (size_t index = 0; index < chain_.weights.size(); ++index) {
+    const int64_t reference = chain_.chain.layers[index].reference;
+    if (reference < 0) continue;
+    T* gradient = outputs.primal[static_cast<size_t>(reference)];
+    primal.push_back({static_cast<int64_t>(index), GradientOf::primal, gradient, nullptr});
+  }
+  compute(problem, primal);
+  const double factor = -alpha / static_cast<double>(primal.size());
+  share_parts(threads_, static_cast<int64_t>(primal.size()), [&](int64_t part) {
+    const GradientTask<T>& task = primal[static_cast<size_t>(part)];
+    const auto layer = static_cast<size_t>(task.layer);
+    outputs.cosine[chain_.chain.layers[layer].reference] = static_cast<T>(direct(layer, factor, task.weight));
+  });
+}
+
+// Points the tangent of a constrained weight along `factor` times the derivative of its cosine by the gradient, and
+// returns the cosine.
+template <class T>
+double ObjectiveEngine<T>::direct(size_t layer, double factor, const T* gradient) {
+  const ChainLayer& description = chain_.chain.layers[layer];
+  LayerWeights<T>& weights = chain_.weights[layer];
+  const int64_t size = description.geometry.weights();
+  const double of_gradient = inverse_norm<T>(norm_of(gradient, size));
+  const double of_reference = inverse_norm<T>(weights.reference_norm);
+  double cosine = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    cosine += static_cast<double>(gradient[i]) * of_gradient * static_cast<double>(weights.reference[i]) * of_reference;
+  }
+  std::vector<T> direction(static_cast<size_t>(size));
+  for (int64_t i = 0; i < size; ++i) {
+    const double unit_gradient = static_cast<double>(gradient[i]) * of_gradient;
+    const double unit_reference = static_cast<double>(weights.reference[i]) * of_reference;
+    direction[static_cast<size_t>(i)] =
+        static_cast<T>(factor * of_gradient * (unit_reference - cosine * unit_gradient));
+  }
+  weights.tangent_forward = packing_.packed(description, layer, forward_direction(description), direction.data());
+  if (layer > 0) {
+    weights.tangent_backward = packing_.packed(description, layer, backward_direction(description), direction.data());
+  }
+  return cosine;
+}
+
+template <class T>
+std::vector<GradientTask<T>> ObjectiveEngine<T>::tasks(bool constrained, const ObjectiveOutputs<T>& outputs) const {
+  const GradientOf of = constrained ? GradientOf::constrained : GradientOf::unconstrained;
+  const auto gradient = [&](int64_t parameter) {
+    return parameter < 0 ? nullptr : outputs.gradients[static_cast<size_t>(parameter)];
+  };
+  std::vector<GradientTask<T>> result;
+  for (size_t index = 0; index < chain_.chain.layers.size(); ++index) {
+    const ChainLayer& layer = chain_.chain.layers[index];
+    if (!layer.is_bilinear()) continue;
+    const auto at = static_cast<int64_t>(index);
+    result.push_back({at, of, gradient(layer.weight), gradient(layer.bias)});
+    if (layer.kind != Kind::bottleneck) continue;
+    result.push_back({at, GradientOf::log_variance, gradient(layer.weight + 2), gradient(layer.bias + 2)});
+  }
+  return result;
+}
+
+template <class T>
+void ObjectiveEngine<T>::compute(const TrainingProblem<T>& problem, const std::vector<GradientTask<T>>& tasks) const {
+  constexpr int64_t chunks = 8;
+  share_parts(threads_, static_cast<int64_t>(tasks.size()) * chunks, [&](int64_t part) {
+    kernels_.training_gradient(problem, tasks[static_cast<size_t>(part / chunks)], part % chunks, chunks);
+  });
+}
+
+template class ObjectiveEngine<float>;
+template class ObjectiveEngine<double>;
+
+}  // namespace gradcon::cpu

@@ -1,0 +1,38 @@
+// Weights packed for the kernels in use.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/chain.hpp"
+#include "core/packed_chain.hpp"
+#include "cpu/threads.hpp"
+
+namespace gradcon::cpu {
+
+// Keeps what it has packed. Different layers may be packed by different threads.
+template <class T>
+class Packing {
+ public:
+  Packing(int most_channels, size_t layers) : most_channels_(most_channels), kept_(layers) {}
+
+  const T* packed(const ChainLayer& layer, size_t index, Direction direction, const T* weight);
+
+  // For a backward pass that ends at the output of layer `last`. Biases and references are used where they are.
+  std::vector<LayerWeights<T>> packed_layers(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
+                                             const std::vector<ArrayView<T>>& references, int64_t last,
+                                             const Threads& threads);
+
+ private:
+  LayerWeights<T> packed_layer(const ChainLayer& layer, size_t index, const std::vector<ArrayView<T>>& parameters,
+                               const std::vector<ArrayView<T>>& references, bool passed_backward);
+
+  int most_channels_;
+  std::vector<std::vector<std::vector<T>>> kept_;
+};
+
+template <class T>
+double norm_of(const T* data, int64_t size);
+
+}  // namespace gradcon::cpu
