@@ -1,4 +1,4 @@
-"""What is compiled, and how. Everything else about the package stands in pyproject.toml."""
+"""What is compiled, and how, and what it needs. Everything else about the package stands in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gradcon_build import BuildStopped, release, torch_range  # The backend; backend-path in pyproject.toml.
+from gradcon_build import TORCH_RANGE, BuildStopped, release, runtime_only  # backend-path in pyproject.toml
 from setuptools import Extension, setup
 
+RUNTIME_DEPENDENCIES = ["numpy>=1.26", "safetensors>=0.4.5"]
+DEPENDENCIES = [
+    *RUNTIME_DEPENDENCIES,
+    f"torch{TORCH_RANGE}",
+    "matplotlib>=3.8",
+    "pillow>=10.3",
+    "scikit-learn>=1.5",
+    "tqdm>=4.66",
+]
+
 # Instruction sets are chosen inside the sources and at run time: nothing here depends on the machine at hand.
-CXX_FLAGS = ["-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra"]
+# Some Pythons ask for debug information, which would be three quarters of what is installed.
+CXX_FLAGS = ["-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra"]
 # The stable ABI declares what it offers for CUDA only under USE_CUDA.
 NVCC_FLAGS = ["-O3", "-DUSE_CUDA", "-Xcompiler=-fvisibility=hidden"]
 CUDA_ARCHITECTURES = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]  # and PTX of the last
@@ -79,7 +90,7 @@ def ops(cuda: bool) -> Extension:
     """gradcon_ext._C: the ops, on the stable ABI of the oldest torch in the range."""
     from torch.utils.cpp_extension import CppExtension, CUDAExtension, include_paths
 
-    major, minor = release(torch_range())
+    major, minor = release(TORCH_RANGE)
     options: dict[str, Any] = {
         "include_dirs": [CSRC],
         "define_macros": [("TORCH_TARGET_VERSION", f"0x{major:02x}{minor:02x}000000000000")],
@@ -87,44 +98,77 @@ def ops(cuda: bool) -> Extension:
         # Python without its global lock has no limited API.
         "py_limited_api": not sysconfig.get_config_var("Py_GIL_DISABLED"),
     }
-    cpu_sources = ["csrc/ops.cpp", *sources("cpu/*.cpp")]
+    cpu_sources = ["csrc/ops.cpp", *sources("core/*.cpp"), *sources("cpu/*.cpp")]
     if cuda:
         return CUDAExtension("gradcon_ext._C", [*cpu_sources, *sources("cuda/*.cu")], **options)
     return CppExtension("gradcon_ext._C", cpu_sources, **options)
 
 
-def runtime(architectures: str) -> Extension:
-    """gradcon_ext._runtime: the facts of this build, without torch."""
-    import pybind11
-    import torch
-
+def runtime(files: list[str], compile_args: Any, torch_version: str = "", architectures: str = "") -> Extension:
+    """gradcon_ext._runtime: the facts of this build, and scores without torch."""
     facts = {
         "GRADCON_VERSION": runpy.run_path("gradcon_ext/version.py")["__version__"],
-        "GRADCON_TORCH_VERSION": torch.__version__,
-        "GRADCON_TORCH_RANGE": torch_range(),
+        "GRADCON_TORCH_VERSION": torch_version,
+        "GRADCON_TORCH_RANGE": TORCH_RANGE,
         "GRADCON_CUDA_ARCHITECTURES": architectures,
     }
     return Extension(
         "gradcon_ext._runtime",
-        ["csrc/runtime.cpp", "csrc/cpu/capability.cpp"],
+        files,
         include_dirs=[CSRC],
         define_macros=[(name, f'"{value}"') for name, value in facts.items()],
-        extra_compile_args=flags([pybind11.get_include()]),
+        extra_compile_args=compile_args,
         language="c++",
     )
 
 
-def compiled() -> dict[str, Any]:
-    """The compiled part of setup()'s arguments."""
-    if find_spec("torch") is None or find_spec("pybind11") is None:
-        return {}  # Metadata and source distributions need neither; the backend refuses to build without.
+def engine_sources() -> list[str]:
+    """The sources of the CPU that know nothing of torch: all but those that register an op."""
+    files = [*sources("core/*.cpp"), *sources("cpu/*.cpp")]
+    return [file for file in files if "STABLE_TORCH_LIBRARY" not in Path(file).read_text(encoding="utf-8")]
+
+
+def with_torch() -> dict[str, Any]:
+    """The compiled part of setup()'s arguments, for all of the package."""
+    import pybind11
+    import torch
     from torch.utils.cpp_extension import BuildExtension
 
+    class Build(BuildExtension):
+        """Compiles the engine once, with the ops, and links it into both modules."""
+
+        def build_extension(self, ext: Extension) -> None:
+            if ext.name == "gradcon_ext._runtime":
+                ext.extra_objects = self.compiler.object_filenames(engine_sources(), output_dir=self.build_temp)
+            super().build_extension(ext)
+
     architectures = cuda_architectures() if with_cuda() else ""
-    return {
-        "ext_modules": [ops(cuda=bool(architectures)), runtime(architectures)],
-        "cmdclass": {"build_ext": BuildExtension},
-    }
+    compile_args = flags([pybind11.get_include()])
+    extensions = [
+        ops(cuda=bool(architectures)),
+        runtime(["csrc/runtime.cpp"], compile_args, torch.__version__, architectures),
+    ]
+    return {"ext_modules": extensions, "cmdclass": {"build_ext": Build}}
 
 
-setup(**compiled())
+def without_torch() -> dict[str, Any]:
+    """The same for `gradcon_ext.runtime` alone."""
+    import pybind11
+    from pybind11.setup_helpers import ParallelCompile
+
+    ParallelCompile("MAX_JOBS").install()  # as torch compiles
+    compile_args = ["-std=c++20", *flags([pybind11.get_include()])["cxx"]]
+    return {"ext_modules": [runtime(["csrc/runtime.cpp", *engine_sources()], compile_args)]}
+
+
+def compiled() -> dict[str, Any]:
+    """The compiled part of setup()'s arguments."""
+    # Metadata and source distributions need none of these; the backend refuses to build without.
+    if find_spec("pybind11") is None:
+        return {}
+    if runtime_only():
+        return without_torch()
+    return with_torch() if find_spec("torch") is not None else {}
+
+
+setup(install_requires=RUNTIME_DEPENDENCIES if runtime_only() else DEPENDENCIES, **compiled())

@@ -26,6 +26,9 @@ from setuptools import build_meta
 
 Settings = dict[str, Any] | None
 
+# The one place that says which torch is supported: the requirements, the build and the import check take it from here.
+TORCH_RANGE = ">=2.10,<2.14"
+
 PROBE = """
 #include <Python.h>
 #include <bit>
@@ -64,8 +67,8 @@ class BuildStopped(SystemExit):
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
-    """Torch, where the environment has none."""
-    return [] if installed_torch() else [f"torch{torch_range()}"]
+    """Torch, where the environment has none and the build is with torch."""
+    return [] if runtime_only() or installed_torch() else [f"torch{TORCH_RANGE}"]
 
 
 get_requires_for_build_editable = get_requires_for_build_wheel
@@ -90,7 +93,7 @@ def build_editable(
 @contextmanager
 def remedies() -> Iterator[None]:
     """Check what a build needs, and end one that fails with the command that mends it."""
-    if installed_torch() is None:
+    if not runtime_only() and installed_torch() is None:
         raise BuildStopped("gradcon_ext compiles against torch, and none is installed.", torch_command())
     if shutil.which("ninja") is None or find_spec("pybind11") is None:
         raise BuildStopped("gradcon_ext is built with ninja and pybind11.", "pip install ninja pybind11")
@@ -108,13 +111,16 @@ def remedies() -> Iterator[None]:
         ) from None
 
 
-def torch_range() -> str:
-    """The range of torch versions that pyproject.toml requires, such as ">=2.10,<2.14"."""
-    text = Path("pyproject.toml").read_text(encoding="utf-8")
-    match = re.search(r'^ *"torch(>=\d+\.\d+,<\d+\.\d+)"', text, re.MULTILINE)
-    if match is None:
-        raise SystemExit('pyproject.toml must require torch in the form "torch>=A.B,<C.D"')
-    return match[1]
+def runtime_only() -> bool:
+    """Whether only `gradcon_ext.runtime` is built, which needs no torch: GRADCON_RUNTIME says.
+
+    Raises:
+        BuildStopped: it says neither 0 nor 1.
+    """
+    asked = os.environ.get("GRADCON_RUNTIME") or "0"
+    if asked not in ("0", "1"):
+        raise BuildStopped(f"GRADCON_RUNTIME must be 0 or 1, got {asked!r}.", "unset GRADCON_RUNTIME")
+    return asked == "1"
 
 
 def release(version: str) -> tuple[int, int]:
@@ -133,16 +139,16 @@ def installed_torch() -> str | None:
         version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
         return None
-    low, high = (release(bound) for bound in torch_range().split(","))
+    low, high = (release(bound) for bound in TORCH_RANGE.split(","))
     if not low <= release(version) < high:
-        problem = f"torch {version} is installed, and gradcon_ext runs with torch{torch_range()}."
+        problem = f"torch {version} is installed, and gradcon_ext runs with torch{TORCH_RANGE}."
         raise BuildStopped(problem, torch_command())
     return version
 
 
 def torch_command() -> str:
     """What installs a torch that the package runs with."""
-    return f"pip install 'torch{torch_range()}'"
+    return f"pip install 'torch{TORCH_RANGE}'"
 
 
 def check_compiler() -> None:

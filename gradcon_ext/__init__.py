@@ -1,20 +1,24 @@
 """Anomaly detection by the alignment of per-sample gradients (GradCon), in fused kernels.
 
-Train with `Trainer`, score with `Scorer`, or start from the command line with `gradcon demo`.
+Train with `Trainer`, score with `Scorer`, or start from the command line with `gradcon demo`. Where only scores are
+needed, `gradcon_ext.runtime` computes them without torch.
 """
 
-# First, so that an installation that cannot work is told of before anything else goes wrong.
-from gradcon_ext import _compiled as _compiled  # isort: split
+from __future__ import annotations
 
-from gradcon_ext import data, models, ops
-from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
-from gradcon_ext.build_info import build_info
-from gradcon_ext.constraint import GradientConstraint
-from gradcon_ext.detector import Detector
-from gradcon_ext.evaluation import Evaluation, evaluate
-from gradcon_ext.scorer import Scorer, Scores
-from gradcon_ext.trainer import Trainer
+from typing import TYPE_CHECKING, Any
+
 from gradcon_ext.version import __version__
+
+if TYPE_CHECKING:
+    from gradcon_ext import data, models, ops
+    from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
+    from gradcon_ext.build_facts import build_info
+    from gradcon_ext.constraint import GradientConstraint
+    from gradcon_ext.detector import Detector
+    from gradcon_ext.evaluation import Evaluation, evaluate
+    from gradcon_ext.scorer import Scorer, Scores
+    from gradcon_ext.trainer import Trainer
 
 __all__ = [
     "Alignment",
@@ -33,3 +37,36 @@ __all__ = [
     "ops",
     "per_sample_alignment",
 ]
+
+# The module of every name that is not one itself.
+_HOMES = {
+    "Alignment": "alignment",
+    "average_alignment": "alignment",
+    "per_sample_alignment": "alignment",
+    "build_info": "build_facts",
+    "GradientConstraint": "constraint",
+    "Detector": "detector",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "Scorer": "scorer",
+    "Scores": "scorer",
+    "Trainer": "trainer",
+}
+
+if not TYPE_CHECKING:  # A type checker would take any name for one of this module's.
+
+    def __getattr__(name: str) -> Any:
+        """Import a name when it is first used: `gradcon_ext.runtime` is to work where there is no torch."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        # First, so that an installation that cannot work is told of before anything else goes wrong.
+        import_module("gradcon_ext._compiled")
+        home = import_module(f"gradcon_ext.{_HOMES.get(name, name)}")
+        value = globals()[name] = getattr(home, name) if name in _HOMES else home
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

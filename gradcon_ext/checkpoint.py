@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gradcon_ext.constraint import GradientConstraint
-from gradcon_ext.tensorfile import check_facts, read_tensors, with_prefix, without_prefix, write_tensors
+from gradcon_ext.header import check_facts
+from gradcon_ext.tensorfile import read_tensors, with_prefix, without_prefix, write_tensors
 
 _FORMAT_VERSION = 1
 

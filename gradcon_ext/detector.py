@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,21 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext import models
-from gradcon_ext.tensorfile import check_facts, read_tensors, with_prefix, without_prefix, write_tensors
+from gradcon_ext.detector_facts import FORMAT_VERSION, KIND, MODEL, REFERENCE, chain_of, checked
+from gradcon_ext.images import height_width
+from gradcon_ext.losses import loss_of
+from gradcon_ext.tensorfile import read_tensors, with_prefix, without_prefix, write_tensors
+from gradcon_ext.tracing import trace_chain
 from gradcon_ext.version import __version__
-
-_FORMAT_VERSION = 1
-_MODEL = "model."
-_REFERENCE = "reference."
-
-_TYPES = {
-    "architecture": dict | None,
-    "layers": list,
-    "count": int,
-    "alpha": int | float,
-    "preprocessing": dict,
-    "training": dict,
-}
 
 
 @dataclass
@@ -53,7 +43,8 @@ class Detector:
         """Write one safetensors file: weights and references, and all else as JSON in its header.
 
         A model with an `architecture`, such as those of `gradcon_ext.models`, is rebuilt from the file. For any
-        other the file holds the weights only, and `load` needs a model.
+        other the file holds the weights only, and `load` needs a model. A model that the fused engine runs is there as
+        a chain of layers too, if the preprocessing or the architecture tells the channels and size of its images.
         """
         facts = {
             "architecture": getattr(self.model, "architecture", None),
@@ -62,9 +53,10 @@ class Detector:
             "alpha": self.alpha,
             "preprocessing": self.preprocessing,
             "training": self.training,
+            "chain": self._chain(),
             "versions": {"gradcon_ext": __version__, "torch": torch.__version__},
         }
-        write_tensors(path, "detector", _FORMAT_VERSION, _tensors_of(self.model, self.references), facts)
+        write_tensors(path, KIND, FORMAT_VERSION, _tensors_of(self.model, self.references), facts)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: nn.Module | None = None) -> Detector:
@@ -88,15 +80,24 @@ class Detector:
             _check_fit(tensors, _tensors_of(fitting, references))
         except (ValueError, AttributeError) as error:
             raise ValueError(f"{path}: {error}") from error
-        fitting.load_state_dict(without_prefix(_MODEL, tensors), assign=model is None)
+        fitting.load_state_dict(without_prefix(MODEL, tensors), assign=model is None)
         return cls(
             fitting.eval(),
-            {name: tensors[_REFERENCE + name] for name in facts["layers"]},
+            {name: tensors[REFERENCE + name] for name in facts["layers"]},
             facts["count"],
             facts["alpha"],
             facts["preprocessing"],
             facts["training"],
         )
+
+    def _chain(self) -> dict[str, Any] | None:
+        """The model as a chain of layers, if it is one and the shape of its images is known."""
+        known = {**(getattr(self.model, "architecture", None) or {}), **self.preprocessing}
+        try:
+            image_shape = (known["channels"], *height_width(known["size"]))
+            return trace_chain(self.model, list(self.references), loss_of(self.model), image_shape).to_json()
+        except (KeyError, ValueError):
+            return None
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -111,13 +112,9 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors, facts = read_tensors(path, "detector", _FORMAT_VERSION)
-    check_facts(path, facts, _TYPES)
-    if not facts["layers"] or facts["count"] < 0 or not 0 <= facts["alpha"] < math.inf:
-        given = f"layers = {facts['layers']}, count = {facts['count']}, alpha = {facts['alpha']}"
-        raise ValueError(
-            f"{path}: expected one or more layers, and a count and a finite alpha of at least 0, got {given}"
-        )
+    tensors, header = read_tensors(path, KIND, FORMAT_VERSION)
+    facts = checked(path, header)
+    chain_of(path, facts)
     return tensors, facts
 
 
@@ -131,7 +128,7 @@ def _rebuilt(architecture: Mapping[str, Any] | None) -> nn.Module:
 
 
 def _tensors_of(model: nn.Module, references: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {**with_prefix(_MODEL, model.state_dict()), **with_prefix(_REFERENCE, references)}
+    return {**with_prefix(MODEL, model.state_dict()), **with_prefix(REFERENCE, references)}
 
 
 def _check_fit(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gradcon_ext.build_info import build_info
+from gradcon_ext.build_facts import build_info
 
 
 def usable_device(device: str | torch.device) -> torch.device:

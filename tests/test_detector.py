@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
 
-from gradcon_ext.detector import Detector
+from gradcon_ext.chain import Chain
+from gradcon_ext.detector import Detector, read_facts
 from gradcon_ext.losses import reconstruction_of, squared_error
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.tensorfile import read_tensors, write_tensors
@@ -64,6 +67,40 @@ def test_the_file_says_what_wrote_it(path):
     _, facts = read_tensors(path, "detector", 1)
     assert facts["versions"] == {"gradcon_ext": __version__, "torch": str(torch.__version__)}
     assert facts["architecture"]["name"] == "ConvAutoencoder"
+
+
+@pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
+def test_the_file_holds_the_chain_of_layers(path, model_type):
+    detector = detector_of(model_type(1, 8, width=2))
+    for preprocessing in (detector.preprocessing, {}):
+        detector.preprocessing = preprocessing
+        detector.save(path)
+        chain = Chain.from_json(read_facts(path)["chain"])
+        assert chain.image_shape == (1, 8, 8)
+        assert list(chain.references) == list(detector.references)
+        assert {source.name for source in chain.parameters} == set(detector.model.state_dict())
+
+
+def test_a_model_that_is_no_chain_is_saved_without(path):
+    detector_of(Custom()).save(path)
+    assert read_facts(path)["chain"] is None
+    detector = detector_of(nn.Sequential(OrderedDict(decoder=nn.Sequential(nn.Conv2d(1, 1, 3, padding=1)))))
+    for preprocessing in ({}, {"channels": 1}, {"channels": 1, "size": "8x8"}, {"channels": "1", "size": 8}):
+        detector.preprocessing = preprocessing
+        detector.save(path)
+        assert read_facts(path)["chain"] is None
+    detector.preprocessing = {"channels": 1, "size": 8}
+    detector.save(path)
+    assert read_facts(path)["chain"] is not None
+
+
+def test_a_file_without_a_chain_is_read(path):
+    detector_of(ConvAutoencoder(size=8, width=2)).save(path)
+    tensors, facts = read_tensors(path, "detector", 1)
+    del facts["chain"]
+    write_tensors(path, facts.pop("kind"), facts.pop("version"), tensors, facts)
+    assert Detector.load(path).count == 17
+    assert read_facts(path)["chain"] is None
 
 
 def test_the_paper_weighs_the_alignment_by_0_12():
@@ -148,6 +185,9 @@ def change(**changes):
         *((change(**{name: "x"}), f"expected {name} to be of type .*, got 'x'") for name in FACTS),
         (change(preprocessing=None), "expected preprocessing to be of type dict, got None"),
         (change(count=True), "expected count to be of type int, got True"),
+        (change(chain=3), "expected chain to be of type dict | None, got 3"),
+        (change(chain={}), "chain: an entry of {} is missing"),
+        (lambda tensors, facts: facts["chain"]["layers"].pop(0), "chain: layer 0 .*does not fit its input"),
         (change(layers=[]), "expected one or more layers"),
         (change(layers=[3]), "has no attribute"),
         (change(count=-1), "got .* count = -1"),

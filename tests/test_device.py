@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gradcon_ext import device
-from gradcon_ext.build_info import build_info
+from gradcon_ext.build_facts import build_info
 
 
 def build_for(monkeypatch, architectures):

@@ -1,4 +1,4 @@
-"""An installation that cannot work says so at import, with the command that mends it."""
+"""An installation that cannot work says so where it is first needed, with the command that mends it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,21 @@ def stand_in_for_torch(package: Path, version: str) -> None:
     (package.parent / "torch.py").write_text(f'__version__ = "{version}"\n')
 
 
-def failed_import(package: Path, *further_folders: Path, **environment: str) -> str:
-    """What `import gradcon_ext` ends with where the path has `package` and neither torch nor an installed one."""
+FIRST_USES = (
+    "import gradcon_ext; gradcon_ext.Scorer",
+    "from gradcon_ext import Trainer",
+    "from gradcon_ext import ops",
+    "import gradcon_ext.cli",
+)
+
+
+def failed_import(
+    package: Path, *further_folders: Path, code: str = "import gradcon_ext; gradcon_ext.Scorer", **environment: str
+) -> str:
+    """What `code` ends with where the path has `package` and neither torch nor an installed one."""
     path = os.pathsep.join(map(str, [package.parent, *further_folders]))
     result = subprocess.run(
-        [sys.executable, "-S", "-c", "import gradcon_ext"],
+        [sys.executable, "-S", "-c", code],
         cwd=package.parent,
         env=os.environ | {"PYTHONPATH": path} | environment,
         capture_output=True,
@@ -54,9 +64,10 @@ def only_file(package: Path, pattern: str) -> Path:
     return file
 
 
-def test_missing_runtime(package: Path) -> None:
+@pytest.mark.parametrize("code", FIRST_USES)
+def test_missing_runtime(package: Path, code: str) -> None:
     only_file(package, "_runtime.*.so").unlink()
-    message = failed_import(package)
+    message = failed_import(package, code=code)
     assert "compiled module _runtime is missing" in message
     assert REBUILD in message
 
@@ -107,6 +118,15 @@ def test_ops_that_do_not_load(package: Path) -> None:
     message = failed_import(package)
     assert re.search(r"built against torch 2\.\d+\.\d\S*, it does not load beside 2\.13\.0 ", message)
     assert REBUILD in message
+
+
+def test_installed_without_torch(package: Path) -> None:
+    only_file(package, "_runtime.*.so").unlink()
+    stand_in = 'torch_version = ""\nversion = {!r}\ncpu_capability = lambda: "default"\n'
+    (package / "_runtime.py").write_text(stand_in.format(gradcon_ext.__version__))
+    message = failed_import(package)
+    assert "installed with GRADCON_RUNTIME=1, without torch" in message
+    assert "pip install .\n" in message
 
 
 def test_unknown_capability(package: Path) -> None:

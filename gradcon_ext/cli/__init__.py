@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# First, so that an installation that cannot work is told of before anything else goes wrong.
+from gradcon_ext import _compiled as _compiled  # isort: split
+
 import argparse
 import os
 import sys

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gradcon_ext.build_info import build_info
+from gradcon_ext.build_facts import build_info
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.run_files import detector_file
 from gradcon_ext.detector import read_facts

@@ -1,0 +1,232 @@
+"""Scores of images where there is no torch: numpy, safetensors and one compiled module are all that this imports.
+
+    from gradcon_ext.runtime import Scorer
+
+    scores = Scorer.load("detector.safetensors").score(images)
+
+`GRADCON_RUNTIME=1 pip install .` installs no more than this needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gradcon_ext._installation import load_runtime
+from gradcon_ext.chain import Chain, Source
+from gradcon_ext.detector_facts import FORMAT_VERSION, KIND, MODEL, REFERENCE, chain_of, checked
+from gradcon_ext.header import Content, facts_of, header_of, opened
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Float32 = NDArray[np.float32]
+
+__all__ = ["Scorer", "Scores"]
+
+_runtime = load_runtime()
+_ENGINES = {"float32": _runtime.EngineFloat32, "float64": _runtime.EngineFloat64}
+
+
+class Scores(NamedTuple):
+    """Scores of N samples, float32.
+
+    Attributes:
+        reconstruction: reconstruction loss, (N,).
+        latent: latent loss, (N,); zeros where the model has none.
+        cosine: alignment of each constrained layer's gradient with its reference, (N, L).
+        anomaly: reconstruction + latent - alpha * mean over layers of the cosine, (N,). Higher is more anomalous.
+    """
+
+    reconstruction: Float32
+    latent: Float32
+    cosine: Float32
+    anomaly: Float32
+
+    @property
+    def gradient(self) -> Float32:
+        """The gradient loss alone, minus the mean cosine, (N,). Higher is more anomalous."""
+        gradient: Float32 = -self.cosine.mean(1)
+        return gradient
+
+
+class Scorer:
+    """Scores images with a trained autoencoder, as `gradcon_ext.Scorer` does; several threads may use one at once.
+
+    Args:
+        chain: the autoencoder.
+        parameters: of its layers, all float32 or all float64; they are kept and must not be changed.
+        references: the running means of the training gradients, in the order of `chain.references`; likewise.
+        alpha: weight of the alignment in the anomaly score.
+        threads: how many threads share the work of a call; by default as many as there are processors to run on. The
+            scores are the same to the bit whatever the number.
+
+    Raises:
+        ValueError: parameters or references that do not fit the chain, or are of other dtypes; a reference that is
+            not finite; or a number of threads below 1.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        parameters: Sequence[Array],
+        references: Sequence[Array],
+        alpha: float = 0.12,
+        threads: int | None = None,
+    ) -> None:
+        self.image_shape = chain.image_shape
+        self.layers = chain.references
+        self.alpha = alpha
+        self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self._dtype = _common_dtype([*parameters, *references])
+        for name, reference in zip(chain.references, references, strict=True):
+            if not np.isfinite(reference).all():
+                raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
+        self._engine = _ENGINES[self._dtype.name](
+            chain.image_shape,
+            chain.program,
+            chain.constants,
+            chain.loss,
+            [np.ascontiguousarray(parameter) for parameter in parameters],
+            [np.ascontiguousarray(reference) for reference in references],
+            self.threads,
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Scorer:
+        """Read a detector's file, the one that `gradcon_ext.Scorer.load` reads.
+
+        Args:
+            path: the file.
+            threads: as above.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, truncated, not a detector or of another version; it holds no chain of
+                layers, but another model that only torch can run; or a number of threads below 1.
+        """
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        chain, arrays, alpha = _read(path)
+        try:
+            parameters = [_value_of(source, arrays) for source in chain.parameters]
+            references = [_array(arrays, REFERENCE + name) for name in chain.references]
+            return cls(chain, parameters, references, alpha, threads)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def score(self, images: Array, batch_size: int = 512) -> Scores:
+        """Score every image.
+
+        Args:
+            images: (N, C, H, W) or (N, H, W), uint8 (0 to 255) or floating point (0 to 1).
+            batch_size: images that are converted at a time, so that memory does not grow with N beyond the scores.
+                Contiguous images of uint8, or of the dtype of the parameters, are read where they are.
+
+        Raises:
+            TypeError: no array, or a dtype of another kind.
+            ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        _check_array(images, self.image_shape)
+        if images.dtype != np.uint8:
+            for start in range(0, len(images), batch_size):
+                _check_pixels(images[start : start + batch_size], start)
+        scored = [self._engine.score(batch) for batch in self._batches(images, batch_size)]
+        reconstruction, latent, cosine = (np.concatenate(parts) for parts in zip(*scored, strict=True))
+        anomaly = reconstruction + latent - self.alpha * cosine.mean(1)
+        return Scores(*(score.astype(np.float32, copy=False) for score in (reconstruction, latent, cosine, anomaly)))
+
+    def _batches(self, images: Array, batch_size: int) -> Iterator[Array]:
+        """Contiguous images (n, C, H, W) of a dtype that the engine takes."""
+        dtype = images.dtype if images.dtype == np.uint8 else self._dtype
+        for start in range(0, len(images), batch_size):
+            batch = np.asarray(images[start : start + batch_size], dtype, order="C")
+            yield batch.reshape(-1, *self.image_shape)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Chain, dict[str, Array], float]:
+    """The chain of a detector's file, its tensors by their names in the file, and alpha."""
+    with opened(path, "np") as file:
+        header = header_of(path, file, KIND, FORMAT_VERSION)
+        facts = checked(path, header)
+        chain = chain_of(path, facts)
+        if chain is None:
+            raise ValueError(
+                f"{path} holds no chain of layers: its model is none, or an earlier version wrote it; "
+                "gradcon_ext.Scorer scores with it, in an installation with torch"
+            )
+        try:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except TypeError as error:  # numpy has no bfloat16
+            raise ValueError(f"{path}: {error}") from error
+    facts_of(path, header, _contents(arrays))
+    return chain, arrays, facts["alpha"]
+
+
+def _contents(arrays: Mapping[str, Array]) -> Iterator[Content]:
+    for name, array in arrays.items():
+        yield name, f"torch.{array.dtype}", array.shape, array.reshape(-1).view(np.uint8).data
+
+
+def _array(arrays: Mapping[str, Array], name: str) -> Array:
+    if name not in arrays:
+        raise ValueError(f"there is no tensor {name}")
+    return arrays[name]
+
+
+def _value_of(source: Source, arrays: Mapping[str, Array]) -> Array:
+    """The numbers of a parameter."""
+    if source.kind == "tensor":
+        return _array(arrays, MODEL + source.name)
+    prefix = MODEL + (f"{source.name}." if source.name else "")
+    mean, variance = _array(arrays, prefix + "running_mean"), _array(arrays, prefix + "running_var")
+    # In float64, for the shift may be a small difference of large numbers.
+    scale = arrays.get(prefix + "weight", 1.0) / np.sqrt(variance.astype(np.float64) + source.eps)
+    shift = arrays.get(prefix + "bias", 0.0) - mean * scale
+    return np.asarray(scale if source.kind == "scale" else shift, mean.dtype)
+
+
+def _common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
+    dtypes = {array.dtype.name for array in arrays}
+    if len(dtypes) != 1 or not dtypes <= _ENGINES.keys():
+        given = ", ".join(sorted(dtypes)) or "nothing"
+        raise ValueError(f"expected parameters and references all of float32 or all of float64, got {given}")
+    return np.dtype(dtypes.pop())
+
+
+def _check_array(images: Array, shape: tuple[int, int, int]) -> None:
+    """Check what can be told without a look at the pixels."""
+    if not isinstance(images, np.ndarray):
+        raise TypeError(f"images are a {type(images).__name__}; expected a numpy array")
+    if images.dtype != np.uint8 and (images.dtype.kind != "f" or images.dtype.itemsize > 8):
+        raise TypeError(f"images: dtype {images.dtype}; expected uint8 (0 to 255) or floating point (0 to 1)")
+    if images.ndim not in (3, 4):
+        raise ValueError(f"images have shape {images.shape}; expected (N, C, H, W) or (N, H, W)")
+    if 0 in images.shape:
+        raise ValueError(f"there are no images: their shape is {images.shape}")
+    given = (images.shape[1] if images.ndim == 4 else 1, *images.shape[-2:])
+    if given != shape:
+        raise ValueError(f"images have shape (C, H, W) = {given}; expected {shape}")
+
+
+def _check_pixels(images: Array, first_index: int) -> None:
+    """Raise ValueError for the first of these images with a pixel that is not in [0, 1]."""
+    axes = tuple(range(1, images.ndim))
+    # Rounded, as pixels are before they are scored; both are NaN where a pixel is.
+    low, high = images.min(axes).astype(np.float32), images.max(axes).astype(np.float32)
+    wrong = ~((low >= 0) & (high <= 1))
+    if not wrong.any():
+        return
+    position = int(wrong.argmax())
+    least, most = float(low[position]), float(high[position])
+    if np.isfinite(least) and np.isfinite(most):
+        problem = f"floating-point pixels from {least:g} to {most:g}; expected 0 to 1, or uint8 from 0 to 255"
+    else:
+        problem = "NaN or infinite pixels"
+    raise ValueError(f"image {first_index + position} has {problem}")
