@@ -37,7 +37,13 @@ class GradientConstraint:
             non-finite alpha, or an unknown average.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], alpha: float = 0.03, average: Average = "objective") -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        alpha: float = 0.03,
+        average: Average = "objective",
+        capturable: bool = False,
+    ) -> None:
         if not weights:
             raise ValueError("expected one or more weights to constrain, got none")
         for name, weight in weights.items():
@@ -55,6 +61,9 @@ class GradientConstraint:
             for name, weight in weights.items()
         }
         self.weights = dict(weights)
+        # In float64, which counts exactly and whose inverse is as exact as the op's.
+        device = next(iter(weights.values())).device
+        self._device_count = torch.zeros((), dtype=torch.float64, device=device) if capturable else None
 
     def cosines(self, gradients: Sequence[Tensor]) -> Tensor:
         """Return the cosine of each layer's gradient to its reference, (L,); not differentiable.
@@ -82,9 +91,9 @@ class GradientConstraint:
         Raises:
             ValueError: the loss does not depend on one of the constrained weights.
         """
-        if self.count == 0 or self.alpha == 0:
+        if not self.active_alpha:
             loss.backward()  # type: ignore[no-untyped-call]
-            return self._update_references(self._gradients_of_objective())
+            return self.measure()
 
         weights = list(self.weights.values())
         gradients = torch.autograd.grad(loss, weights, create_graph=True)
@@ -98,11 +107,41 @@ class GradientConstraint:
         torch.autograd.backward(
             [loss, *(gradient for gradient, _ in terms)], [None, *(derivative for _, derivative in terms)]
         )
-        if self.average == "objective":
-            self._update_references(self._gradients_of_objective())
-        else:
-            self._update_references([gradient.detach() for gradient in gradients])
+        self.take([gradient.detach() for gradient in gradients])
         return torch.stack([alignment.cosine for alignment in alignments])
+
+    @property
+    def active_alpha(self) -> float:
+        """Weight of the constraint in the next iteration: 0 in the first, when there are no references yet."""
+        return self.alpha if self.count > 0 else 0.0
+
+    def take(self, primal: Sequence[Tensor]) -> None:
+        """Take one more gradient into each reference, once those of the objective are in `.grad`.
+
+        Args:
+            primal: gradients of the primal loss, one for each weight, in the order of the weights.
+
+        Raises:
+            ValueError: a constrained weight has no gradient.
+        """
+        gradients = self._gradients_of_objective() if self.average == "objective" else primal
+        if self._device_count is None:
+            self._measure_and_update(gradients)
+        else:
+            self._update(gradients, self._device_count)
+
+    def measure(self) -> Tensor:
+        """Take the gradients in `.grad` of an iteration without a constraint, and return their cosines (L,).
+
+        Raises:
+            ValueError: a constrained weight has no gradient.
+        """
+        gradients = self._gradients_of_objective()
+        if self._device_count is None:
+            return self._measure_and_update(gradients)
+        cosines = self.cosines(gradients)
+        self._update(gradients, self._device_count)
+        return cosines
 
     def state_dict(self) -> dict[str, Any]:
         """Return the references, not copied, and their count."""
@@ -123,6 +162,8 @@ class GradientConstraint:
         for name, reference in self.references.items():
             reference.copy_(state["references"][name])
         self.count = int(state["count"])
+        if self._device_count is not None:
+            self._device_count.fill_(self.count)
 
     def _alignments(self, gradients: Sequence[Tensor]) -> list[_Alignment]:
         with torch.no_grad():
@@ -139,7 +180,7 @@ class GradientConstraint:
             gradients.append(weight.grad)
         return gradients
 
-    def _update_references(self, gradients: Sequence[Tensor]) -> Tensor:
+    def _measure_and_update(self, gradients: Sequence[Tensor]) -> Tensor:
         """Take one more gradient into each mean; return the cosine of each to the mean before."""
         cosines = [
             running_mean_cosine_(reference, gradient, self.count)
@@ -147,6 +188,14 @@ class GradientConstraint:
         ]
         self.count += 1
         return torch.stack(cosines)
+
+    def _update(self, gradients: Sequence[Tensor], device_count: Tensor) -> None:
+        """Take one more gradient into each mean, by the count on the device alone."""
+        device_count += 1
+        share = device_count.reciprocal()
+        for reference, gradient in zip(self.references.values(), gradients, strict=True):
+            reference.lerp_(gradient.detach(), share.to(reference.dtype))
+        self.count += 1
 
 
 class _Alignment(NamedTuple):

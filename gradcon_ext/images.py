@@ -45,6 +45,10 @@ class ImageDataset(Dataset[Tensor], ABC):
         """Return the images (n, C, H, W) from `start` up to `stop`, or to the last one before it."""
         return self.take(torch.arange(start, min(stop, len(self))))
 
+    def stored_span(self, start: int, stop: int) -> Tensor:
+        """Return what `span` does, but as uint8 (0 to 255) where that is how the images are stored."""
+        return self.span(start, stop)
+
 
 def as_image_dataset(images: Images, *, channels: int | None = None, size: Size | None = None) -> ImageDataset:
     """View `images` as float32 tensors (C, H, W) in [0, 1] that are converted when they are asked for.
@@ -82,11 +86,24 @@ def batches(dataset: ImageDataset, batch_size: int, order: Tensor | None = None)
     Raises:
         ValueError: a batch size below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    _check_batch_size(batch_size)
     if order is None:
         return (dataset.span(start, start + batch_size) for start in range(0, len(dataset), batch_size))
     return (dataset.take(some) for some in torch.split(order, batch_size))
+
+
+def stored_batches(dataset: ImageDataset, batch_size: int) -> Iterator[Tensor]:
+    """Read `dataset` in order like `batches`, but as uint8 (0 to 255) where it is a tensor or array of that.
+
+    Args:
+        dataset: the images.
+        batch_size: the number of images in a batch.
+
+    Raises:
+        ValueError: a batch size below 1.
+    """
+    _check_batch_size(batch_size)
+    return (dataset.stored_span(start, start + batch_size) for start in range(0, len(dataset), batch_size))
 
 
 def mean_image(datasets: Sequence[ImageDataset], batch_size: int) -> Tensor:
@@ -140,6 +157,14 @@ class _ArrayImages(ImageDataset):
     def span(self, start: int, stop: int) -> Tensor:
         # A slice is copied once, and faster than single images are gathered.
         return _as_float(self._images[start:stop]).reshape(-1, *self.shape)
+
+    def stored_span(self, start: int, stop: int) -> Tensor:
+        images = self._images[start:stop]
+        if not _is_bytes(images):
+            return self.span(start, stop)
+        if not isinstance(images, Tensor):
+            images = torch.from_numpy(images.copy())  # torch refuses negative strides, and warns of read-only arrays
+        return images.reshape(-1, *self.shape)
 
 
 class _DatasetImages(ImageDataset):
@@ -211,6 +236,11 @@ def _as_float(values: Tensor | Array) -> Tensor:
         native = values.astype(values.dtype.newbyteorder("="), order="C")
         pixels = torch.from_numpy(native).to(torch.float32)
     return pixels.div_(255) if _is_bytes(values) else pixels
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
 
 def _check_shape(shape: Shape, channels: int | None, size: Size | None) -> None:

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gradcon_ext.reference_chain import objective_gradient as objective_gradient
+from gradcon_ext.reference_chain import score_autoencoder as score_autoencoder
+
 _Forward = Callable[..., Tensor]
 _CONVOLUTIONS: dict[int, _Forward] = {1: functional.conv1d, 2: functional.conv2d}
 _TRANSPOSED_CONVOLUTIONS: dict[int, _Forward] = {1: functional.conv_transpose1d, 2: functional.conv_transpose2d}

@@ -11,10 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment import align_with_aux, parameter_of
+from gradcon_ext.chain import Chain, NotAChain
 from gradcon_ext.detector import Detector
 from gradcon_ext.device import usable_device
-from gradcon_ext.images import as_image_dataset, batches
+from gradcon_ext.engine import Engine
+from gradcon_ext.images import as_image_dataset, stored_batches
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
+from gradcon_ext.ops import score_autoencoder
+from gradcon_ext.tracing import parameters_of, trace_chain
 
 
 class Scores(NamedTuple):
@@ -40,6 +44,13 @@ class Scores(NamedTuple):
 
 class Scorer:
     """Scores images with a trained autoencoder and the references of its constrained layers.
+
+    A model that is a chain of common layers (see `gradcon_ext.chain.Kind`), with one of the losses of
+    `gradcon_ext.losses`, is scored as one fused program; any other is run as it is. Which it is is found out once for
+    each shape of images: a model whose layers are changed later needs a new scorer, one whose weights are does not.
+
+    Attributes:
+        engine: what scored the last images, and why; None before the first. `engine_for` tells it beforehand.
 
     Args:
         model: an autoencoder; it is run in eval mode and left in the mode it was in. Its weights are read at each
@@ -71,6 +82,8 @@ class Scorer:
             raise ValueError("expected the references of one or more weights, got none")
         for name, reference in self.references.items():
             _check_reference(name, reference, parameter_of(model, name))
+        self.engine: Engine | None = None
+        self._engines: dict[tuple[int, ...], Engine] = {}
 
     @classmethod
     def load(cls, path: str | Path, *, model: nn.Module | None = None, device: str | torch.device = "cpu") -> Scorer:
@@ -87,6 +100,12 @@ class Scorer:
         """Names of the constrained weights, in the order of the columns of `Scores.cosine`."""
         return tuple(self.references)
 
+    def engine_for(self, image_shape: tuple[int, ...]) -> Engine:
+        """Tell what scores images of shape (C, H, W), and why."""
+        if image_shape not in self._engines:
+            self._engines[image_shape] = self._choose_engine(image_shape)
+        return self._engines[image_shape]
+
     def score(self, images: Any, batch_size: int = 512) -> Scores:
         """Score every image.
 
@@ -101,29 +120,55 @@ class Scorer:
             ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
         """
         dataset = as_image_dataset(images)
-        parts = list(self.score_batches(batches(dataset, batch_size)))
+        parts = list(self.score_batches(stored_batches(dataset, batch_size)))
         return Scores(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
     def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
-        """Score batches (n, C, H, W) in [0, 1] as they come, for streams whose scores are not all kept."""
+        """Score batches (n, C, H, W) as they come, for streams whose scores are not all kept.
+
+        Args:
+            image_batches: floating point in [0, 1], or uint8 from 0 to 255.
+        """
         for images in image_batches:
             yield self._score_batch(images)
 
+    def _choose_engine(self, image_shape: tuple[int, ...]) -> Engine:
+        try:
+            chain = trace_chain(self.model, self.layers, self.loss, image_shape)
+        except NotAChain as reason:
+            return Engine("any model", str(reason))
+        return Engine("fused chain", "the model is a chain of layers that it has", chain)
+
     def _score_batch(self, images: Tensor) -> Scores:
+        self.engine = self.engine_for(tuple(images.shape[1:]))
+        chain = self.engine.chain
+        losses, cosine = self._run_model(images) if chain is None else self._run_chain(chain, images)
+        anomaly = losses.total - self.alpha * cosine.mean(1)
+        return Scores(
+            *(scores.detach().float().cpu() for scores in (losses.reconstruction, losses.latent, cosine, anomaly))
+        )
+
+    def _run_chain(self, chain: Chain, images: Tensor) -> tuple[SampleLosses, Tensor]:
+        parameters = parameters_of(chain, self.model)
+        pixels = images.to(parameters[0].device) if images.dtype == torch.uint8 else images.to(parameters[0])
+        references = [reference.to(parameters[0]) for reference in self.references.values()]
+        reconstruction, latent, cosine = score_autoencoder(
+            pixels, parameters, references, chain.program, chain.constants, chain.loss
+        )
+        return SampleLosses(reconstruction, latent), cosine
+
+    def _run_model(self, images: Tensor) -> tuple[SampleLosses, Tensor]:
         weight = next(self.model.parameters())
+        pixels = images.to(weight) / 255 if images.dtype == torch.uint8 else images.to(weight)
 
         def loss(output: Any, images: Tensor) -> tuple[Tensor, SampleLosses]:
             losses = self.loss(output, images)
             return losses.total, losses
 
         with _eval_mode(self.model):
-            alignment = align_with_aux(self.model, loss, images.to(weight), self.references)
+            alignment = align_with_aux(self.model, loss, pixels, self.references)
         losses: SampleLosses = alignment.aux
-        cosine = torch.stack([alignment.cosine[name] for name in self.references], 1)
-        anomaly = losses.total - self.alpha * cosine.mean(1)
-        return Scores(
-            *(scores.detach().float().cpu() for scores in (losses.reconstruction, losses.latent, cosine, anomaly))
-        )
+        return losses, torch.stack([alignment.cosine[name] for name in self.references], 1)
 
 
 @contextmanager

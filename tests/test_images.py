@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from gradcon_ext.images import as_image_dataset, batches, height_width, mean_image
+from gradcon_ext.images import as_image_dataset, batches, height_width, mean_image, stored_batches
 
 FLOATS = torch.linspace(0, 1, 5 * 3 * 4 * 6).reshape(5, 3, 4, 6)
 BYTES = (torch.arange(5 * 3 * 4 * 6) % 256).to(torch.uint8).reshape(5, 3, 4, 6)
@@ -67,6 +67,31 @@ def test_arrays_are_read_in_order_by_slices(images, monkeypatch):
     assert torch.equal(dataset.span(3, 9), BYTES[3:].float() / 255)
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        BYTES,
+        BYTES.numpy(),
+        BYTES.numpy()[:, :, ::-1],
+        BYTES.transpose(2, 3),
+        BYTES[:, 0],
+        np.broadcast_to(np.uint8(7), (5, 2, 3)),
+    ],
+)
+def test_stored_batches_of_bytes_are_bytes(images):
+    dataset = as_image_dataset(images)
+    read = list(stored_batches(dataset, 2))
+    assert [len(batch) for batch in read] == [2, 2, 1]
+    assert all(batch.dtype == torch.uint8 and batch.shape[1:] == dataset.shape for batch in read)
+    assert torch.equal(torch.cat(read).float() / 255, everything(dataset))
+
+
+@pytest.mark.parametrize("images", [FLOATS, FLOATS.numpy(), FLOATS.double(), Items(list(BYTES))])
+def test_other_stored_batches_are_floats(images):
+    dataset = as_image_dataset(images)
+    assert torch.equal(torch.cat(list(stored_batches(dataset, 2))), everything(dataset))
+
+
 def test_batches_of_floats_are_copies():
     images = FLOATS.clone()
     next(batches(as_image_dataset(images), 5)).zero_()
@@ -86,6 +111,8 @@ def test_the_mean_image_is_that_of_all_images(convert):
 def test_a_batch_size_below_one_is_refused(batch_size):
     with pytest.raises(ValueError, match=f"batch_size must be at least 1, got {batch_size}"):
         batches(as_image_dataset(BYTES), batch_size)
+    with pytest.raises(ValueError, match=f"batch_size must be at least 1, got {batch_size}"):
+        stored_batches(as_image_dataset(BYTES), batch_size)
 
 
 def test_white_is_exactly_one():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from gradcon_ext import Detector, Scorer, Scores
+from gradcon_ext.losses import SampleLosses, loss_of
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 
 
@@ -93,6 +94,54 @@ def test_weights_are_read_at_each_call_and_modes_restored(scorer: Scorer, model:
     with torch.no_grad():
         model.decoder[6].bias += 1
     assert not torch.allclose(scorer.score(images).reconstruction, before.reconstruction)
+
+
+def on_any_model(scorer: Scorer) -> Scorer:
+    """The same without the fused engine, which does not know the loss."""
+
+    def loss(output: object, images: Tensor) -> SampleLosses:
+        return loss_of(scorer.model)(output, images)
+
+    return Scorer(scorer.model, scorer.references, scorer.alpha, loss)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
+def test_both_engines_score_the_same(device: str, model_type: type[nn.Module], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    scorer = scorer_of(model_type(3, (9, 14), width=4).to(device, dtype))
+    other = on_any_model(scorer)
+    images = torch.randint(0, 256, (37, 3, 9, 14), dtype=torch.uint8)
+    for form in (images, images.float() / 255, images.numpy()):
+        assert_same(scorer.score(form, batch_size=20), other.score(form))
+        assert (scorer.engine.name, other.engine.name) == ("fused chain", "any model")
+    assert other.engine.reason == "its loss is neither squared_error nor evidence_bound of gradcon_ext.losses"
+    for batch in (images, images.float() / 255):
+        assert_same(next(scorer.score_batches([batch])), next(other.score_batches([batch])))
+
+
+def test_the_engine_depends_on_the_shape_of_the_images() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), nn.ReLU(), nn.Conv2d(2, 1, 3, padding="same"))
+    scorer = Scorer(model, {"2.weight": torch.randn(1, 2, 3, 3)})
+    assert scorer.engine is None
+    for shape in ((1, 4, 5), (1, 7, 3)):
+        engine = scorer.engine_for(shape)
+        assert engine.name == "fused chain"
+        assert engine.chain.image_shape == shape
+        scorer.score(torch.rand(2, *shape))
+        assert scorer.engine is engine
+    assert scorer.engine_for((2, 4, 5)).name == "any model"
+
+
+def test_a_model_that_is_no_chain_is_run_as_it_is(scorer: Scorer, model: ConvAutoencoder) -> None:
+    images = torch.rand(3, 1, 28, 28)
+    expected = scorer.score(images)
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    hooked = scorer_of(model)
+    assert_same(hooked.score(images), expected)
+    assert calls == [1]
+    assert hooked.engine.reason == "the model has hooks, which the fused engine would not call"
 
 
 class Counted(Dataset[Tensor]):

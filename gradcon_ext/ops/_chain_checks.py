@@ -1,0 +1,57 @@
+"""What the ops on a whole autoencoder are given; the compiled program checks the layers themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gradcon_ext.chain import INTEGERS_PER_LAYER, LOSSES
+
+
+def check_chain_arguments(
+    images: Tensor,
+    parameters: Sequence[Tensor],
+    references: Sequence[Tensor],
+    program: Sequence[int],
+    constants: Sequence[float],
+    loss: str,
+) -> None:
+    """Check the arguments that `score_autoencoder` and `objective_gradient` share; see there for their meaning.
+
+    Raises:
+        TypeError: something else than a tensor, or tensors of other dtypes.
+        ValueError: no parameters or no references, different devices, images of another shape, another loss, or a
+            program of another length.
+    """
+    _check_tensors(images, parameters, references)
+    if images.dim() != 4:
+        raise ValueError(f"images must be (N, C, H, W), got {tuple(images.shape)}")
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {list(LOSSES)}, got {loss!r}")
+    if len(program) != INTEGERS_PER_LAYER * len(constants):
+        raise ValueError(
+            f"program must have {INTEGERS_PER_LAYER} integers for each of {len(constants)} constants, "
+            f"got {len(program)}"
+        )
+
+
+def _check_tensors(images: Tensor, parameters: Sequence[Tensor], references: Sequence[Tensor]) -> None:
+    for what, tensors in (("parameters", parameters), ("references", references)):
+        if not tensors:
+            raise ValueError(f"{what} must not be empty")
+    named = {"images": images}
+    named |= {f"parameters[{index}]": parameter for index, parameter in enumerate(parameters)}
+    named |= {f"references[{index}]": reference for index, reference in enumerate(references)}
+    for name, tensor in named.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    dtype, device = parameters[0].dtype, parameters[0].device
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"parameters must be float32 or float64, got {dtype}")
+    for name, tensor in named.items():
+        if tensor.dtype != dtype and not (tensor is images and tensor.dtype == torch.uint8):
+            raise TypeError(f"{name} is {tensor.dtype}, but parameters[0] is {dtype}")
+        if tensor.device != device:
+            raise ValueError(f"{name} is on {tensor.device}, but parameters[0] is on {device}")

@@ -1,0 +1,69 @@
+"""Anomaly scores of images by an autoencoder that is a chain of layers, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gradcon_ext.ops._catalogue import compiled
+from gradcon_ext.ops._chain_checks import check_chain_arguments
+
+_Results = tuple[Tensor, Tensor, Tensor]
+
+
+def score_autoencoder(
+    images: Tensor,
+    parameters: Sequence[Tensor],
+    references: Sequence[Tensor],
+    program: Sequence[int],
+    constants: Sequence[float],
+    loss: str,
+) -> _Results:
+    """Score every image: its losses, and the alignment of its gradients with the references.
+
+    The layers' forward and backward passes and the alignments are one program, which keeps a few samples in the cache
+    from end to end. No per-sample gradient and no batch of activations is ever formed. Not differentiable.
+
+    Args:
+        images: (N, C, H, W), uint8 (0 to 255) or of the dtype of the parameters (0 to 1); also what is to be
+            reconstructed.
+        parameters: weights, biases, scales and shifts of the layers; float32 or float64, of any strides.
+        references: of the constrained weights, each of the shape of its weight.
+        program: the layers, as `gradcon_ext.chain.Chain.program` encodes them.
+        constants: one number a layer, `gradcon_ext.chain.Chain.constants`.
+        loss: "squared_error", or "evidence_bound" for a chain with a bottleneck; see `gradcon_ext.losses`.
+
+    Returns:
+        Reconstruction loss (N,), latent loss (N,), and cosine (N, L) in the order of the references; of the dtype of
+        the parameters. A cosine is 0 where the gradient or the reference is zero.
+
+    Raises:
+        TypeError: an argument that is no tensor, another dtype than the above, or two of them.
+        ValueError: no parameters or no references, different devices, another loss, or a program whose layers do not
+            fit each other, the parameters, the references or the images.
+    """
+    check_chain_arguments(images, parameters, references, program, constants, loss)
+    results: _Results = compiled.score_autoencoder(
+        images.detach(),
+        [parameter.detach() for parameter in parameters],
+        [reference.detach() for reference in references],
+        list(program),
+        list(constants),
+        loss,
+    )
+    return results
+
+
+@torch.library.register_fake("gradcon_ext::score_autoencoder")
+def _(
+    images: Tensor,
+    parameters: Sequence[Tensor],
+    references: Sequence[Tensor],
+    program: Sequence[int],
+    constants: Sequence[float],
+    loss: str,
+) -> _Results:
+    samples, first = images.shape[0], parameters[0]
+    return first.new_empty(samples), first.new_empty(samples), first.new_empty(samples, len(references))

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from chain_arguments import Arguments, arguments_of, assert_close, paper_arguments
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import ChainCase, chain_cases
+from torch import Tensor, nn
+
+from gradcon_ext import reference
+from gradcon_ext.losses import squared_error
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.ops import objective_gradient
+from gradcon_ext.tracing import trace_chain
+
+
+def trainable_arguments(case: ChainCase, dtype: torch.dtype, images: torch.dtype | None = None) -> Arguments:
+    """Of a chain without normalisation, whose constrained layers come after its bottleneck."""
+    model = case.model(dtype)
+    assume(not any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in model.modules()))
+    references = case.references(model)
+    if case.code is not None:
+        references = {name: value for name, value in references.items() if name.startswith("decoder")}
+    assume(references)
+    chain = trace_chain(model, list(references), case.loss, case.image_shape)
+    return arguments_of(chain, model, list(references.values()), case.images(images or dtype))
+
+
+def noise_of(arguments: Arguments) -> Tensor | None:
+    if arguments.loss == "squared_error":
+        return None
+    bottleneck = arguments.program[::14].index(3)
+    generator = torch.Generator().manual_seed(0)
+    size = len(arguments.images), arguments.program[14 * bottleneck + 4]
+    return torch.randn(size, generator=generator, dtype=arguments.parameters[0].dtype)
+
+
+def flat(results: tuple) -> list[Tensor]:
+    return [tensor for part in results for tensor in ([part] if isinstance(part, Tensor) else part)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=chain_cases(st.sampled_from([1, 2, 5, 9])), alpha=st.sampled_from([0.03, 1.0, -2.0]))
+def test_agrees_with_double_backward(case: ChainCase, alpha: float) -> None:
+    arguments = trainable_arguments(case, torch.float64)
+    noise = noise_of(arguments)
+    results = flat(objective_gradient(*arguments, noise, alpha))
+    expected = flat(reference.objective_gradient(*arguments, noise, alpha))
+    assert len(results) == len(expected)
+    for result, wanted in zip(results, expected, strict=True):
+        scale = max(1.0, wanted.abs().max().item())
+        torch.testing.assert_close(result / scale, wanted / scale, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(case=chain_cases(st.sampled_from([1, 5])), images=st.sampled_from([torch.float64, torch.uint8]))
+def test_without_a_constraint_it_is_the_gradient_of_the_loss(case: ChainCase, images: torch.dtype) -> None:
+    arguments = trainable_arguments(case, torch.float64, images)
+    noise = noise_of(arguments)
+    results = objective_gradient(*arguments, noise, 0.0)
+    expected = reference.objective_gradient(*arguments, noise, 0.0)
+    assert_close(results[:2], expected[:2], 1e-9)
+    for result, wanted in zip(results.gradients, expected[3], strict=True):
+        torch.testing.assert_close(result, wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
+@pytest.mark.parametrize("samples", [1, 37, 64])
+def test_the_models_of_the_paper(model_type: type[nn.Module], samples: int) -> None:
+    arguments = paper_arguments(model_type, samples)
+    noise = noise_of(arguments)
+    results = flat(objective_gradient(*arguments, noise, 0.03))
+    doubled = noise if noise is None else noise.double()
+    for result, wanted in zip(
+        results, flat(reference.objective_gradient(*arguments.double(), doubled, 0.03)), strict=True
+    ):
+        assert result.dtype == torch.float32
+        assert (result - wanted).norm() <= 1e-4 * wanted.norm()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_bits_for_any_number_of_threads(threads: int) -> None:
+    arguments = paper_arguments(samples=70)
+    expected = flat(objective_gradient(*arguments, None, 0.03))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert all(map(torch.equal, flat(objective_gradient(*arguments, None, 0.03)), expected))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_zero_reference_constrains_nothing() -> None:
+    arguments = paper_arguments(dtype=torch.float64)
+    for one in arguments.references:
+        one.zero_()
+    results = objective_gradient(*arguments, None, 0.5)
+    assert not results.cosine.any()
+    for result, wanted in zip(results.gradients, objective_gradient(*arguments, None, 0.0).gradients, strict=True):
+        torch.testing.assert_close(result, wanted)
+
+
+@pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
+def test_opcheck(model_type: type[nn.Module]) -> None:
+    arguments = paper_arguments(model_type, 3)
+    op = torch.ops.gradcon_ext.objective_gradient.default
+    torch.library.opcheck(op, (*arguments, noise_of(arguments), 0.03))
+
+
+def test_a_normalisation_is_not_trained() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 3, padding=1)).eval()
+    chain = trace_chain(model, ["2.weight"], squared_error, (1, 4, 4))
+    arguments = arguments_of(chain, model, [torch.ones(1, 1, 3, 3)], torch.rand(2, 1, 4, 4))
+    with pytest.raises(ValueError, match="a chain with an affine layer is not trained"):
+        objective_gradient(*arguments, None, 0.1)
+
+
+def test_bad_arguments() -> None:
+    arguments = paper_arguments(ConvVariationalAutoencoder, 2)
+    with pytest.raises(ValueError, match="a bottleneck takes noise"):
+        objective_gradient(*arguments, None, 0.1)
+    with pytest.raises(ValueError, match=r"noise must be \(N, code\)"):
+        objective_gradient(*arguments, torch.zeros(2, 1), 0.1)
+    with pytest.raises(ValueError, match="expected one or more images, got none"):
+        objective_gradient(*arguments._replace(images=arguments.images[:0]), None, 0.1)

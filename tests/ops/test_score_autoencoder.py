@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from chain_arguments import assert_close, paper_arguments, random_arguments
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import ChainCase, chain_cases
+from torch import Tensor, nn
+
+from gradcon_ext import reference
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.ops import score_autoencoder
+
+
+@settings(max_examples=200, deadline=None)
+@given(case=chain_cases())
+def test_agrees_with_per_sample_autograd(device: str, case: ChainCase) -> None:
+    arguments = random_arguments(case, torch.float64)
+    assert_close(score_autoencoder(*arguments.to(device)), reference.score_autoencoder(*arguments), 1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(case=chain_cases())
+def test_float32_agrees_with_float64(device: str, case: ChainCase) -> None:
+    arguments = random_arguments(case, torch.float32)
+    results = score_autoencoder(*arguments.to(device))
+    assert all(result.dtype == torch.float32 for result in results)
+    reconstruction, latent, cosine = results
+    expected = reference.score_autoencoder(*arguments.double())
+    assert_close((reconstruction, latent), expected[:2], 1e-5)
+    # The cosine of a gradient that is nearly zero is that of its rounding errors.
+    assert_close((cosine,), expected[2:], 1e-3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(case=chain_cases(), dtype=st.sampled_from([torch.float32, torch.float64]))
+def test_bytes_are_divided_by_255(device: str, case: ChainCase, dtype: torch.dtype) -> None:
+    arguments = random_arguments(case, dtype, torch.uint8)
+    scaled = arguments._replace(images=arguments.images.to(dtype) / 255)
+    results, expected = (score_autoencoder(*each.to(device)) for each in (arguments, scaled))
+    assert_close(results, tuple(result.cpu() for result in expected), 1e-6)
+
+
+@pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
+def test_the_models_of_the_paper(device: str, model_type: type[nn.Module]) -> None:
+    arguments = paper_arguments(model_type)
+    expected = reference.score_autoencoder(*arguments.double())
+    assert_close(score_autoencoder(*arguments.to(device)), expected, 1e-4)
+    latent = expected[1]
+    assert bool((latent > 0).all()) == (model_type is ConvVariationalAutoencoder)
+
+
+def test_no_images(device: str) -> None:
+    arguments = paper_arguments(samples=0).to(device)
+    reconstruction, latent, cosine = score_autoencoder(*arguments)
+    assert reconstruction.shape == latent.shape == (0,)
+    assert cosine.shape == (0, 4)
+
+
+@pytest.mark.parametrize("samples", [1, 7, 8, 9, 65])
+def test_neighbours_do_not_matter(device: str, samples: int) -> None:
+    arguments = paper_arguments(ConvVariationalAutoencoder, samples).to(device)
+    together = score_autoencoder(*arguments)
+    for n in {0, samples // 2, samples - 1}:
+        alone = score_autoencoder(*arguments._replace(images=arguments.images[n : n + 1]))
+        assert_close(alone, tuple(result[n : n + 1].cpu() for result in together), 1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_bits_for_any_number_of_threads(threads: int) -> None:
+    arguments = paper_arguments(samples=100)
+    expected = score_autoencoder(*arguments)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert all(map(torch.equal, score_autoencoder(*arguments), expected))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_strides_do_not_matter(device: str) -> None:
+    arguments = paper_arguments().to(device)
+    expected = score_autoencoder(*arguments)
+
+    def strided(tensor: Tensor) -> Tensor:
+        return torch.stack([tensor, tensor], -1)[..., 0].movedim(0, -1).contiguous().movedim(-1, 0)
+
+    scattered = arguments._replace(
+        images=strided(arguments.images),
+        parameters=[strided(parameter) for parameter in arguments.parameters],
+        references=[strided(one) for one in arguments.references],
+    )
+    assert all(map(torch.equal, score_autoencoder(*scattered), expected))
+
+
+def test_a_zero_reference_or_gradient_aligns_with_nothing(device: str) -> None:
+    arguments = paper_arguments().to(device)
+    arguments.references[1].zero_()
+    *_, cosine = score_autoencoder(*arguments)
+    assert not cosine[:, 1].any()
+    assert cosine[:, 0].all()
+    # Without its last weight the reconstruction does not depend on the layers before.
+    arguments.parameters[-2].zero_()
+    *_, cosine = score_autoencoder(*arguments)
+    assert not cosine[:, :3].any()
+    assert cosine[:, 3].all()
+
+
+def test_references_of_any_length_align_the_same(device: str) -> None:
+    arguments = paper_arguments().to(device)
+    *_, cosine = score_autoencoder(*arguments)
+    for factor in (1e-30, 1e30):
+        scaled = arguments._replace(references=[one * factor for one in arguments.references])
+        torch.testing.assert_close(score_autoencoder(*scaled)[2], cosine)
+
+
+def test_a_nan_stays_with_its_sample(device: str) -> None:
+    arguments = paper_arguments().to(device)
+    expected = score_autoencoder(*arguments)
+    arguments.images[3, 0, 2, 2] = torch.nan
+    results = score_autoencoder(*arguments)
+    assert results[0].isnan().nonzero().tolist() == [[3]]
+    others = [n for n in range(20) if n != 3]
+    assert all(torch.equal(one[others], other[others]) for one, other in zip(results, expected, strict=True))
+
+
+def test_a_saturated_reconstruction_is_finite(device: str) -> None:
+    arguments = paper_arguments(ConvVariationalAutoencoder).to(device)
+    for bias in (-1e4, -60.0, 60.0, 1e4):
+        arguments.parameters[-1].fill_(bias)
+        results = score_autoencoder(*arguments)
+        assert all(bool(result.isfinite().all()) for result in results)
+        assert_close(results[:1], reference.score_autoencoder(*arguments.to("cpu"))[:1], 1e-4)
+
+
+@pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
+@pytest.mark.parametrize("images", [torch.float32, torch.float64, torch.uint8])
+def test_opcheck(device: str, model_type: type[nn.Module], images: torch.dtype) -> None:
+    dtype = torch.float64 if images == torch.float64 else torch.float32
+    arguments = paper_arguments(model_type, 3, dtype).to(device)
+    pixels = (arguments.images * 255).to(torch.uint8) if images == torch.uint8 else arguments.images
+    torch.library.opcheck(torch.ops.gradcon_ext.score_autoencoder.default, tuple(arguments._replace(images=pixels)))
+
+
+def test_compiles_without_a_graph_break() -> None:
+    arguments = paper_arguments(samples=3)
+
+    def anomaly(images: Tensor) -> Tensor:
+        reconstruction, latent, cosine = score_autoencoder(*arguments._replace(images=images))
+        return reconstruction + latent - 0.12 * cosine.mean(1)
+
+    compiled = torch.compile(anomaly, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(arguments.images), anomaly(arguments.images))
+
+
+def test_exports() -> None:
+    arguments = paper_arguments(samples=3)
+
+    class Cosine(nn.Module):
+        def forward(self, images: Tensor, parameters: list[Tensor], references: list[Tensor]) -> Tensor:
+            return score_autoencoder(images, parameters, references, *arguments[3:])[2]
+
+    exported = torch.export.export(Cosine(), tuple(arguments[:3])).module()
+    assert torch.equal(exported(*arguments[:3]), Cosine()(*arguments[:3]))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"images": torch.zeros(2, 28, 28)}, ValueError, r"images must be \(N, C, H, W\), got \(2, 28, 28\)"),
+        ({"images": torch.zeros(2, 1, 28, 28).double()}, TypeError, "images is torch.float64, but parameters"),
+        ({"images": torch.zeros(2, 1, 28, 28).long()}, TypeError, "images is torch.int64, but parameters"),
+        ({"images": torch.zeros(2, 1, 28, 28, device="meta")}, ValueError, "images is on meta, but parameters"),
+        ({"images": [[0.0]]}, TypeError, "images must be a tensor, got list"),
+        ({"images": torch.zeros(2, 1, 27, 28)}, ValueError, "the shapes of a convolution do not fit"),
+        ({"parameters": []}, ValueError, "parameters must not be empty"),
+        ({"parameters": [torch.zeros(1).half()]}, TypeError, "parameters must be float32 or float64"),
+        ({"parameters": [torch.zeros(1)]}, ValueError, "the weight of a convolution is 4-dimensional"),
+        ({"references": [torch.zeros(8, 8, 4, 4).double()] * 4}, TypeError, r"references\[0\] is torch.float64"),
+        ({"references": []}, ValueError, "references must not be empty"),
+        ({"references": [torch.zeros(8, 8, 4, 5)] * 4}, ValueError, "not have the shape of its weight"),
+        ({"program": [0] * 14}, ValueError, "program must have 14 integers for each of 16 constants, got 14"),
+        ({"program": [99] * 14 * 16}, ValueError, "unknown kind of layer"),
+        ({"constants": [0.0]}, ValueError, "for each of 1 constants"),
+        ({"loss": "hinge"}, ValueError, r"loss must be one of \['squared_error', 'evidence_bound'\], got 'hinge'"),
+        ({"loss": "evidence_bound"}, ValueError, "takes one bottleneck"),
+    ],
+)
+def test_bad_arguments(change: dict[str, object], error: type[Exception], message: str) -> None:
+    arguments = paper_arguments(samples=2)
+    with pytest.raises(error, match=message):
+        score_autoencoder(**(arguments._asdict() | change))
