@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gradcon_ext.constraint import GradientConstraint
     from gradcon_ext.detector import Detector
     from gradcon_ext.evaluation import Evaluation, evaluate
+    from gradcon_ext.many import Run, RunsFailed, train_many
     from gradcon_ext.scorer import Scorer, Scores
     from gradcon_ext.trainer import Trainer
 
@@ -25,6 +26,8 @@ __all__ = [
     "Detector",
     "Evaluation",
     "GradientConstraint",
+    "Run",
+    "RunsFailed",
     "Scorer",
     "Scores",
     "Trainer",
@@ -36,6 +39,7 @@ __all__ = [
     "models",
     "ops",
     "per_sample_alignment",
+    "train_many",
 ]
 
 # The module of every name that is not one itself.
@@ -48,6 +52,9 @@ _HOMES = {
     "Detector": "detector",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "Run": "many",
+    "RunsFailed": "many",
+    "train_many": "many",
     "Scorer": "scorer",
     "Scores": "scorer",
     "Trainer": "trainer",

@@ -1,16 +1,16 @@
-"""One pass over the images: a training epoch, or a validation."""
+"""Figures of one pass over the images: a training epoch, or a validation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gradcon_ext.checkpoint import TrainingState
-from gradcon_ext.losses import Loss, SampleLosses, constant_image_loss
+from gradcon_ext.losses import Loss, constant_image_loss
+from gradcon_ext.optimizer_step import Step
 
 
 @dataclass(frozen=True)
@@ -63,68 +63,109 @@ class ValidationFigures(Figures):
     white_image: float
 
 
-def train_epoch(
-    state: TrainingState, loss: Loss, batches: Iterable[Tensor], report: Callable[[int, float, float], None]
-) -> TrainingFigures:
-    """Take one step of the optimizer for each batch.
+class TrainingEpoch:
+    """Takes a step a batch, and reads the figures of several steps at once: reading them waits for the device.
 
     Args:
-        state: model, constraint and optimizer, which are changed.
-        loss: of single samples; a step minimises its mean.
-        batches: images (n, C, H, W).
-        report: called after each step with the number of images, the loss and the mean cosine.
+        step: takes the steps.
+        number: of the epoch, from 1.
+        read_every: after how many steps figures are read. A loss that is not finite is noticed then.
 
-    Raises:
-        RuntimeError: the loss is not finite.
+    Attributes:
+        loss: of the step that was read last; None before.
+        cosine: mean over the layers of that step; None before.
     """
-    state.model.train()
-    means = _Means()
-    silent = dict(state.model.named_parameters())
-    for step, batch in enumerate(batches, start=1):
-        images = _like_weights(batch, state)
-        state.optimizer.zero_grad()
-        losses = loss(state.model(images), images)
-        batch_loss = losses.total.mean()
-        value = batch_loss.item()
-        if not math.isfinite(value):
-            raise RuntimeError(f"the loss is {value} in epoch {state.epoch + 1}, step {step}; a lower lr may help")
-        cosines = state.constraint.backward(batch_loss)
-        state.optimizer.step()
 
-        silent = {
-            name: parameter
-            for name, parameter in silent.items()
-            if parameter.grad is not None and not parameter.grad.any()
-        }
-        means.add(len(images), losses, cosines)
-        report(len(images), value, cosines.mean().item())
-    reconstruction, latent, *cosine = means.values()
-    return TrainingFigures(reconstruction, latent, cosine, list(silent))
+    def __init__(self, step: Step, number: int, read_every: int = 1) -> None:
+        self.loss: float | None = None
+        self.cosine: float | None = None
+        self._step = step
+        self._number = number
+        self._read_every = read_every
+        self._steps_read = 0
+        self._unread: list[Tensor] = []
+        self._means = _Means()
+        step.begin_epoch()
+
+    def take(self, images: Tensor) -> None:
+        """Take one step of the optimizer.
+
+        Args:
+            images: (n, C, H, W).
+
+        Raises:
+            RuntimeError: the loss of this step, or of one before that had not been read, is not finite.
+        """
+        figures = self._step(images)
+        self._means.add(len(images), figures)
+        self._unread.append(figures)
+        if len(self._unread) >= self._read_every:
+            self._read()
+
+    def figures(self) -> TrainingFigures:
+        """Return the means over all images.
+
+        Raises:
+            RuntimeError: the loss of a step that had not been read is not finite.
+        """
+        if self._unread:
+            self._read()
+        reconstruction, latent, *cosine = self._means.values()
+        return TrainingFigures(reconstruction, latent, cosine, self._step.silent())
+
+    def _read(self) -> None:
+        for reconstruction, latent, *cosines in torch.stack(self._unread).tolist():
+            self._steps_read += 1
+            self.loss, self.cosine = reconstruction + latent, math.fsum(cosines) / len(cosines)
+            if not math.isfinite(self.loss):
+                raise RuntimeError(
+                    f"the loss is {self.loss} in epoch {self._number}, step {self._steps_read}; a lower lr may help"
+                )
+        self._unread.clear()
 
 
-def validate(state: TrainingState, loss: Loss, batches: Iterable[Tensor], mean_image: Tensor) -> ValidationFigures:
-    """Measure losses and the alignment of batch gradients in evaluation mode; nothing is changed.
+class Validation:
+    """Measures losses and the alignment of batch gradients in evaluation mode; nothing is changed.
 
     Args:
         state: model and constraint.
         loss: of single samples.
-        batches: images (n, C, H, W).
         mean_image: mean of all images of training and validation, (C, H, W). That of a batch would be a perfect
             reconstruction of a batch of one; that of a few training images is off by chance, and worse than grey.
     """
-    state.model.eval()
-    means = _Means()
-    mean_image = _like_weights(mean_image, state)
-    for batch in batches:
-        images = _like_weights(batch, state)
-        output = state.model(images)
-        losses = loss(output, images)
-        gradients = torch.autograd.grad(losses.total.mean(), list(state.constraint.weights.values()))
-        constants = (mean_image, images.new_zeros(()), images.new_ones(()))
-        constant_losses = [constant_image_loss(loss, output, images, constant) for constant in constants]
-        means.add(len(images), losses, state.constraint.cosines(gradients), *constant_losses)
-    reconstruction, latent, *cosine, of_mean, of_black, of_white = means.values()
-    return ValidationFigures(reconstruction, latent, cosine, of_mean, of_black, of_white)
+
+    def __init__(self, state: TrainingState, loss: Loss, mean_image: Tensor) -> None:
+        self._model = state.model
+        self._constraint = state.constraint
+        self._weights = list(state.constraint.weights.values())
+        self._loss = loss
+        self._mean_image = self._like_weights(mean_image)
+        self._means = _Means()
+        state.model.eval()
+
+    def take(self, images: Tensor) -> None:
+        """Measure one batch, (n, C, H, W)."""
+        images = self._like_weights(images)
+        output = self._model(images)
+        losses = self._loss(output, images)
+        gradients = torch.autograd.grad(losses.total.mean(), self._weights)
+        constants = (self._mean_image, images.new_zeros(()), images.new_ones(()))
+        constant_losses = [constant_image_loss(self._loss, output, images, constant) for constant in constants]
+        self._means.add(
+            len(images),
+            losses.reconstruction.mean(),
+            losses.latent.mean(),
+            self._constraint.cosines(gradients),
+            *constant_losses,
+        )
+
+    def figures(self) -> ValidationFigures:
+        """Return the means over all images."""
+        reconstruction, latent, *cosine, of_mean, of_black, of_white = self._means.values()
+        return ValidationFigures(reconstruction, latent, cosine, of_mean, of_black, of_white)
+
+    def _like_weights(self, images: Tensor) -> Tensor:
+        return images.to(self._weights[0].device, self._weights[0].dtype)
 
 
 class _Means:
@@ -134,9 +175,8 @@ class _Means:
         self._images: list[int] = []
         self._figures: list[Tensor] = []
 
-    def add(self, images: int, losses: SampleLosses, *others: Tensor) -> None:
-        """Take in a batch: its sample losses, and other figures, of any shape, that hold for all of its images."""
-        figures = [losses.reconstruction.mean(), losses.latent.mean(), *others]
+    def add(self, images: int, *figures: Tensor) -> None:
+        """Take in the figures of a batch, of any shape, that hold for all of its images."""
         self._images.append(images)
         self._figures.append(torch.cat([figure.detach().double().flatten() for figure in figures]))
 
@@ -145,8 +185,3 @@ class _Means:
         shares = torch.tensor(self._images).to(figures) / sum(self._images)
         values: list[float] = (shares @ figures).tolist()
         return values
-
-
-def _like_weights(images: Tensor, state: TrainingState) -> Tensor:
-    weight = next(iter(state.constraint.weights.values()))
-    return images.to(weight.device, weight.dtype)

@@ -151,7 +151,11 @@ class _ArrayImages(ImageDataset):
 
     def take(self, indices: Tensor) -> Tensor:
         images = self._images
-        chosen = images[indices.to(images.device)] if isinstance(images, Tensor) else images[indices.numpy()]
+        if isinstance(images, Tensor):
+            # Not blocking: on a GPU the host need not wait for the work before.
+            chosen = images[indices.to(images.device, non_blocking=True)]
+        else:
+            chosen = images[indices.numpy()]
         return _as_float(chosen).reshape(-1, *self.shape)
 
     def span(self, start: int, stop: int) -> Tensor:

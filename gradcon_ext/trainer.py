@@ -6,29 +6,37 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from gradcon_ext.checkpoint import TrainingState
 from gradcon_ext.constrained import constrained_layers
 from gradcon_ext.constraint import Average, GradientConstraint
+from gradcon_ext.cuda_graph import CapturedStep
 from gradcon_ext.dead_start import ATTEMPTS, PATIENCE, redraw, symptom
 from gradcon_ext.detector import Detector
 from gradcon_ext.device import usable_device
-from gradcon_ext.epoch import TrainingFigures, ValidationFigures, train_epoch, validate
+from gradcon_ext.epoch import TrainingEpoch, TrainingFigures, Validation, ValidationFigures
+from gradcon_ext.history import epoch_entry, restart_entry
 from gradcon_ext.images import ImageDataset, Images, as_image_dataset, batches, mean_image
 from gradcon_ext.losses import Loss, loss_of
+from gradcon_ext.optimizer_step import OptimizerStep, Step
+from gradcon_ext.precision import Precision
+from gradcon_ext.progress import Progress, run_with_bar
 from gradcon_ext.run_folder import RunFolder
 from gradcon_ext.seeding import seeded
 
 _log = logging.getLogger(__name__)
+
+_Epoch: TypeAlias = Generator[Progress, None, tuple[TrainingFigures, ValidationFigures]]
+
+# Reading the figures of a step waits for it, which costs nothing on the CPU. A GPU is to have work in line meanwhile.
+_READ_EVERY = {"cpu": 1, "cuda": 100}
 
 
 class Trainer:
@@ -53,11 +61,15 @@ class Trainer:
         progress: whether to show a progress bar.
         data: facts about the images, such as where they come from; what JSON can hold. They are kept among the facts
             of the detector, and have to be the same to resume.
+        precision: "bfloat16" runs the forward pass of training under autocast, which is faster where the hardware has
+            it; weights, losses, alignments, references and validation stay in float32. Such steps are not fused.
+        cuda_graph: on a GPU, whether to run a step as one CUDA graph. The model and its loss must then do nothing that
+            cannot be captured, such as reading a number from the device.
 
     Raises:
         TypeError: the model is not a module.
-        ValueError: an argument is out of range, the device is not there or has no kernels, or the model has no such
-            layers.
+        ValueError: an argument is out of range, the device is not there or has no kernels, the model has no such
+            layers, or has weights in another precision than bfloat16 can be mixed with.
     """
 
     def __init__(
@@ -76,6 +88,8 @@ class Trainer:
         out: str | os.PathLike[str] | None = None,
         progress: bool = True,
         data: Mapping[str, Any] | None = None,
+        precision: Precision = "float32",
+        cuda_graph: bool = True,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
@@ -84,6 +98,8 @@ class Trainer:
         for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
         self.model = model
         self.alpha = float(alpha)
         self.lr = float(lr)
@@ -97,6 +113,10 @@ class Trainer:
         self.out = None if out is None else Path(out)
         self.progress = progress
         self.data = dict(data or {})
+        self.precision = precision
+        self.cuda_graph = cuda_graph
+        if precision == "bfloat16" and self._dtypes() != "torch.float32":
+            raise ValueError(f"precision 'bfloat16' needs a model in torch.float32, got {self._dtypes()}")
         self._new_constraint()  # for its checks
 
     def fit(self, train: Images, val: Images, resume: bool = False) -> Detector:
@@ -120,6 +140,14 @@ class Trainer:
                 `out`, or the checkpoint there is damaged or of a run with other settings.
             RuntimeError: the loss is not finite, or every attempt was a dead start.
         """
+        return run_with_bar(self.steps(train, val, resume), self.epochs, self.progress)
+
+    def steps(self, train: Images, val: Images, resume: bool = False) -> Generator[Progress | Detector, None, None]:
+        """Train as `fit` does, a batch at a time, for a caller that has more than one run to see to.
+
+        Yields how far the run is, once before the first batch and then after each, and at last the detector. Between
+        two batches torch's global random numbers are those of the run; the caller may exchange them for others there.
+        """
         if resume and self.out is None:
             raise ValueError("resume=True needs a folder: give Trainer an `out`")
         train_images, val_images = self._as_dataset(train), self._as_dataset(val)
@@ -137,38 +165,45 @@ class Trainer:
                 raise ValueError(f"{self.out} has {state.epoch} epochs already; expected at most epochs={self.epochs}")
         # Also before the first epoch, lest an interruption leave the checkpoint of an earlier run in place.
         folder.save(state)
+        yield Progress(state.epoch * len(train_images), self.epochs * len(train_images), state.epoch + 1)
         with seeded(self.device, self.seed):  # for a dataset that draws random numbers
             baseline = mean_image([train_images, val_images], self.batch_size)
-        with tqdm(
-            total=self.epochs * len(train_images),
-            initial=state.epoch * len(train_images),
-            unit=" images",
-            unit_scale=True,
-            disable=not self.progress,
-        ) as bar:
-            while state.epoch < self.epochs:
-                training, validation = self._run_epoch(state, train_images, val_images, baseline, bar)
-                found = self._symptom(state, training, validation)
-                if found is not None:
-                    folder.save_history(state)
-                    self._restart(state, found)
-                    bar.reset()
-                folder.save(state)
-        return self._detector(state, train_images.shape, settings)
+        step = self._new_step(state, train_images.shape)
+        while state.epoch < self.epochs:
+            training, validation = yield from self._run_epoch(state, step, train_images, val_images, baseline)
+            found = self._symptom(state, training, validation)
+            if found is not None:
+                folder.save_history(state)
+                self._restart(state, found)
+                step = self._new_step(state, train_images.shape)
+            folder.save(state)
+        yield self._detector(state, train_images.shape, settings)
 
     def _run_epoch(
-        self, state: TrainingState, train: ImageDataset, val: ImageDataset, baseline: Tensor, bar: tqdm[NoReturn]
-    ) -> tuple[TrainingFigures, ValidationFigures]:
-        def report(images: int, loss: float, cosine: float) -> None:
-            bar.set_postfix(loss=f"{loss:.4f}", cosine=f"{cosine:.3f}", refresh=False)
-            bar.update(images)
-
-        bar.set_description(f"epoch {state.epoch + 1}/{self.epochs}")
+        self, state: TrainingState, step: Step, train: ImageDataset, val: ImageDataset, baseline: Tensor
+    ) -> _Epoch:
+        images, total = state.epoch * len(train), self.epochs * len(train)
         started = perf_counter()
         with seeded(self.device, state.seed, state.epoch):
             order = torch.randperm(len(train))
-            training = train_epoch(state, self.loss, batches(train, self.batch_size, order), report)
-            validation = validate(state, self.loss, batches(val, self.batch_size), baseline)
+            epoch = TrainingEpoch(step, state.epoch + 1, _READ_EVERY[self.device.type])
+            for batch in batches(train, self.batch_size, order):
+                epoch.take(batch)
+                images += len(batch)
+                yield Progress(images, total, state.epoch + 1, epoch.loss, epoch.cosine)
+            training = epoch.figures()
+            held_out = Validation(state, self.loss, baseline)
+            for batch in batches(val, self.batch_size):
+                held_out.take(batch)
+                yield Progress(images, total, state.epoch + 1, epoch.loss, epoch.cosine)
+            validation = held_out.figures()
+        self._record(state, training, validation, perf_counter() - started)
+        return training, validation
+
+    def _record(
+        self, state: TrainingState, training: TrainingFigures, validation: ValidationFigures, seconds: float
+    ) -> None:
+        """Count an epoch that has finished, and keep what it left if it is the best."""
         objective = validation.objective(self.alpha)
         state.epoch += 1
         if not math.isfinite(objective):
@@ -176,20 +211,7 @@ class Trainer:
         is_best = state.best is None or objective < state.best.objective
         if is_best:
             state.keep_as_best(objective, validation.reconstruction)
-        state.history.append(
-            {
-                "epoch": state.epoch,
-                "attempt": state.attempt,
-                "seed": state.seed,
-                "loss": training.loss,
-                **asdict(training),
-                "validation_objective": objective,
-                **{f"validation_{name}": figure for name, figure in asdict(validation).items()},
-                "seconds": perf_counter() - started,
-                "best": is_best,
-            }
-        )
-        return training, validation
+        state.history.append(epoch_entry(state, training, validation, objective, seconds, is_best))
 
     def _symptom(self, state: TrainingState, training: TrainingFigures, validation: ValidationFigures) -> str | None:
         """Say in which way the attempt is dead; None if it is alive, or not to be judged yet."""
@@ -205,16 +227,7 @@ class Trainer:
             raise RuntimeError(f"{reason}; gave up after {ATTEMPTS} attempts")
         redraw(state.model, self.device, state.seed + 1)
         _log.warning("%s; restarting with seed %d", reason, state.seed + 1)
-        state.history.append(
-            {
-                "event": "restart",
-                "epoch": state.epoch,
-                "attempt": state.attempt,
-                "seed": state.seed,
-                "next_seed": state.seed + 1,
-                "reason": reason,
-            }
-        )
+        state.history.append(restart_entry(state, reason))
         state.constraint, state.optimizer = self._new_constraint(), self._new_optimizer()
         state.attempt, state.seed, state.epoch, state.best = state.attempt + 1, state.seed + 1, 0, None
 
@@ -227,15 +240,24 @@ class Trainer:
     def _new_constraint(self) -> GradientConstraint:
         layers = constrained_layers(self.model, self.layers)
         weights = {name: layer.get_parameter("weight") for name, layer in layers.items()}
-        return GradientConstraint(weights, self.alpha, self.average)
+        return GradientConstraint(weights, self.alpha, self.average, capturable=self.device.type == "cuda")
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.parameters(), lr=self.lr)
+        return torch.optim.Adam(self.model.parameters(), lr=self.lr, capturable=self.device.type == "cuda")
+
+    def _new_step(self, state: TrainingState, image_shape: tuple[int, ...]) -> Step:
+        step = OptimizerStep(state, self.loss, image_shape, self.precision)
+        if self.device.type == "cuda" and self.cuda_graph:
+            return CapturedStep(step, state.constraint, self.device)
+        return step
 
     def _as_dataset(self, images: Images) -> ImageDataset:
         """Check images against the model's architecture, where it has one; any other model checks them itself."""
         architecture = getattr(self.model, "architecture", {})
         return as_image_dataset(images, channels=architecture.get("channels"), size=architecture.get("size"))
+
+    def _dtypes(self) -> str:
+        return ", ".join(sorted({str(parameter.dtype) for parameter in self.model.parameters()}))
 
     def _settings(self, train: ImageDataset, val: ImageDataset) -> dict[str, Any]:
         """What shapes the steps of a run, as JSON holds it."""
@@ -243,7 +265,8 @@ class Trainer:
             "model": getattr(self.model, "architecture", type(self.model).__name__),
             "loss": getattr(self.loss, "__qualname__", type(self.loss).__name__),
             "layers": self.layers,
-            "dtype": ", ".join(sorted({str(parameter.dtype) for parameter in self.model.parameters()})),
+            "dtype": self._dtypes(),
+            "precision": self.precision,
             "alpha": self.alpha,
             "average": self.average,
             "lr": self.lr,

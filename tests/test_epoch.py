@@ -8,9 +8,10 @@ from torch.nn import functional
 from gradcon_ext.checkpoint import TrainingState
 from gradcon_ext.constrained import constrained_layers
 from gradcon_ext.constraint import GradientConstraint
-from gradcon_ext.epoch import Figures, train_epoch, validate
+from gradcon_ext.epoch import Figures, TrainingEpoch, Validation
 from gradcon_ext.losses import squared_error
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.optimizer_step import OptimizerStep
 
 GREY = torch.full((1, 8, 8), 0.5)
 
@@ -26,10 +27,20 @@ def state_of(model, alpha=0.03):
     return TrainingState(model, GradientConstraint(weights, alpha), optimizer, seed=0)
 
 
-def run(state, batches, loss=squared_error):
+def run(state, batches, loss=squared_error, read_every=1):
+    epoch = TrainingEpoch(OptimizerStep(state, loss, (1, 8, 8)), state.epoch + 1, read_every)
     reports = []
-    figures = train_epoch(state, loss, batches, lambda *report: reports.append(report))
-    return figures, reports
+    for batch in batches:
+        epoch.take(batch)
+        reports.append((len(batch), epoch.loss, epoch.cosine))
+    return epoch.figures(), reports
+
+
+def validate(state, loss, batches, mean_image):
+    validation = Validation(state, loss, mean_image)
+    for batch in batches:
+        validation.take(batch)
+    return validation.figures()
 
 
 def images(*counts):
@@ -76,11 +87,11 @@ def test_a_parameter_that_one_gradient_reaches_is_not_silent():
     model = ConvAutoencoder(1, 8, width=4)
     nn.init.constant_(model.decoder[2].bias, -1e6)
 
-    def revive(*_):
-        nn.init.zeros_(model.decoder[2].bias)
-
-    figures = train_epoch(state_of(model), squared_error, images(4, 4), revive)
-    assert figures.silent == []
+    epoch = TrainingEpoch(OptimizerStep(state_of(model), squared_error, (1, 8, 8)), number=1)
+    epoch.take(*images(4))
+    nn.init.zeros_(model.decoder[2].bias)
+    epoch.take(*images(4))
+    assert epoch.figures().silent == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -94,6 +105,27 @@ def test_a_loss_that_is_not_finite_is_an_error(value):
 
     with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in epoch 7, step 2"):
         run(state, images(4, 4), loss)
+
+
+@pytest.mark.parametrize("read_every", [2, 3, 100])
+def test_figures_that_are_read_late_are_the_same(read_every):
+    figures = []
+    for every in (1, read_every):
+        torch.manual_seed(0)
+        state = state_of(ConvAutoencoder(1, 8, width=4))
+        figures.append(run(state, images(5, 5, 5, 2), read_every=every)[0])
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize(("read_every", "taken"), [(3, 3), (100, 4)])
+def test_a_loss_that_is_read_late_is_that_of_its_own_step(read_every, taken):
+    model = ConvAutoencoder(1, 8, width=4)
+    model.register_forward_pre_hook(lambda model, arguments: batches.append(arguments[0]))
+    batches = []
+    spoilt = [batch if step != 1 else batch / 0 for step, batch in enumerate(images(4, 4, 4, 4))]
+    with pytest.raises(RuntimeError, match="in epoch 1, step 2"):
+        run(state_of(model), spoilt, read_every=read_every)
+    assert len(batches) == taken
 
 
 def test_validation_measures_the_alignment_of_batch_gradients():

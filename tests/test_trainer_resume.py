@@ -11,7 +11,7 @@ from training_runs import (
     assert_same_detector,
     dead_model,
     history_of,
-    interrupt,
+    interrupted,
     new_model,
     new_trainer,
     record_batches,
@@ -33,10 +33,8 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(model_type, exception, ca
     whole = new_trainer(new_model(model_type), out=tmp_path / "whole").fit(TRAIN, VAL)
 
     model = new_model(model_type)
-    hook = interrupt(model, call, exception)
-    with pytest.raises(exception):
+    with interrupted(call, exception), pytest.raises(exception):
         new_trainer(model, out=tmp_path / "parts").fit(TRAIN, VAL)
-    hook.remove()
     assert len(history_of(tmp_path / "parts")) == call // 7
     other_start = new_model(model_type, seed=5)
     resumed = new_trainer(other_start, out=tmp_path / "parts").fit(TRAIN, VAL, resume=True)
@@ -72,10 +70,8 @@ def test_resuming_where_nothing_is_starts_from_the_beginning(tmp_path):
 def test_a_new_run_never_leaves_the_checkpoint_of_an_old_one(tmp_path):
     new_trainer(out=tmp_path).fit(TRAIN, VAL)
     model = new_model()
-    hook = interrupt(model, 2, Interrupted)
-    with pytest.raises(Interrupted):
+    with interrupted(2, Interrupted), pytest.raises(Interrupted):
         new_trainer(model, out=tmp_path, seed=7).fit(TRAIN, VAL)
-    hook.remove()
     resumed = new_trainer(new_model(), out=tmp_path, seed=7).fit(TRAIN, VAL, resume=True)
     assert_same_detector(new_trainer(seed=7).fit(TRAIN, VAL), resumed)
 
@@ -125,10 +121,8 @@ def test_a_run_leaves_two_files(tmp_path):
 def test_a_restarted_run_is_resumed_as_if_it_had_not_been_interrupted(call, tmp_path):
     whole = new_trainer(dead_model(), out=tmp_path / "whole").fit(TRAIN, VAL)
     model = dead_model()
-    hook = interrupt(model, call, Interrupted)
-    with pytest.raises(Interrupted):
+    with interrupted(call, Interrupted), pytest.raises(Interrupted):
         new_trainer(model, out=tmp_path / "parts").fit(TRAIN, VAL)
-    hook.remove()
     resumed = new_trainer(model, out=tmp_path / "parts").fit(TRAIN, VAL, resume=True)
     assert_same_detector(whole, resumed)
     assert history_of(tmp_path / "whole") == history_of(tmp_path / "parts")

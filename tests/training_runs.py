@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import torch
 from torch import nn
 
+from gradcon_ext.checkpoint import TrainingState
+from gradcon_ext.constrained import constrained_layers
+from gradcon_ext.constraint import GradientConstraint
+from gradcon_ext.images import batches
 from gradcon_ext.models import ConvAutoencoder
 from gradcon_ext.trainer import Trainer
 
@@ -28,6 +34,12 @@ def new_model(model_type=ConvAutoencoder, seed=0, width=4):
 
 def new_trainer(model=None, **arguments):
     return Trainer(model or new_model(), **{"batch_size": 8, "epochs": 4, "progress": False, **arguments})
+
+
+def new_state(model, alpha=0.1, average="objective", capturable=False):
+    weights = {name: layer.weight for name, layer in constrained_layers(model).items()}
+    constraint = GradientConstraint(weights, alpha, average, capturable)
+    return TrainingState(model, constraint, torch.optim.Adam(model.parameters(), lr=0.01), seed=0)
 
 
 def history_of(folder):
@@ -55,15 +67,19 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     """Stands for the kill of a process."""
 
 
-def interrupt(model, call, exception):
-    """Raise in one of the model's forward passes, in the middle of an epoch or a validation."""
+@contextmanager
+def interrupted(call, exception):
+    """Raise at one of the batches, of an epoch or a validation."""
     calls = iter(range(call))
 
-    def count(*_):
-        if next(calls, None) is None:
-            raise exception
+    def counted(*arguments):
+        for batch in batches(*arguments):
+            if next(calls, None) is None:
+                raise exception
+            yield batch
 
-    return model.register_forward_pre_hook(count)
+    with patch("gradcon_ext.trainer.batches", counted):
+        yield
 
 
 def dead_model(model_type=ConvAutoencoder):

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -21,6 +21,7 @@ from gradcon_ext.data import DATA_SETS
 from gradcon_ext.detector import Detector
 from gradcon_ext.images import as_image_dataset
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.precision import Precision
 from gradcon_ext.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
@@ -102,6 +103,12 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     training.add_argument(
         "--lr", type=arguments.learning_rate, default=1e-3, help="learning rate of Adam (default: %(default)s)"
     )
+    training.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default="float32",
+        help="of the forward pass in training; bfloat16 is for GPUs that have it (default: %(default)s)",
+    )
     arguments.add_batch_size(training, 64)
     arguments.add_device(training)
 
@@ -133,6 +140,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         device=args.device,
         average=args.average,
+        precision=args.precision,
         out=args.out,
         progress=progress,
         data=images.facts,

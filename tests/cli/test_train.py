@@ -58,12 +58,13 @@ def test_the_split_and_every_option_reach_the_trainer(train_digits, tmp_path, mo
 
     monkeypatch.setattr(Trainer, "fit", fit)
     options = "--seed 3 --alpha 0.5 --lr 0.01 --batch-size 7 --average primal --model vae --width 5 --epochs 9 --resume"
-    assert train_digits(tmp_path, *shlex.split(options)).code == 1
+    assert train_digits(tmp_path, *shlex.split(options), "--precision", "bfloat16").code == 1
     split = one_class_split(read_digits(), "2", seed=3)
     assert (seen["train"] == split.train).all()
     assert (seen["validation"] == split.validation).all()
     expected = {"seed": 3, "alpha": 0.5, "lr": 0.01, "batch_size": 7, "average": "primal", "epochs": 9, "resume": True}
     assert {name: seen[name] for name in expected} == expected
+    assert seen["precision"] == "bfloat16"
     assert seen["model"].architecture == {
         "name": "ConvVariationalAutoencoder",
         "channels": 1,

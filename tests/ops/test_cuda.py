@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from chain_arguments import paper_arguments
 
-from gradcon_ext.ops import conv_grad_alignment, linear_grad_alignment, running_mean_cosine_
+from gradcon_ext.models import ConvVariationalAutoencoder
+from gradcon_ext.ops import conv_grad_alignment, linear_grad_alignment, running_mean_cosine_, score_autoencoder
 
 
 def conv(device: str, samples: int = 40) -> Callable[[], tuple[torch.Tensor, ...]]:
@@ -26,9 +28,14 @@ def running_mean(device: str) -> Callable[[], tuple[torch.Tensor, ...]]:
     return lambda: (running_mean_cosine_(updated := mean.clone(), grad, 5), updated)
 
 
+def score(device: str) -> Callable[[], tuple[torch.Tensor, ...]]:
+    arguments = paper_arguments(ConvVariationalAutoencoder, samples=40).to(device)
+    return lambda: score_autoencoder(*arguments)
+
+
 pytestmark = [pytest.mark.cuda, pytest.mark.parametrize("device", ["cuda"], indirect=True)]
 
-OPS = [conv, linear, running_mean]
+OPS = [conv, linear, running_mean, score]
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -67,3 +74,12 @@ def test_a_batch_larger_than_a_chunk(device: str) -> None:
     dot, sq_norm = run()
     assert dot.shape == (20_000, 3)
     assert bool((sq_norm > 0).all())
+
+
+def test_scores_of_a_batch_larger_than_a_chunk(device: str) -> None:
+    arguments = paper_arguments(samples=20_000).to(device)
+    together = score_autoencoder(*arguments)
+    for part in (slice(40), slice(-40, None)):
+        apart = score_autoencoder(*arguments._replace(images=arguments.images[part]))
+        for result, expected in zip(together, apart, strict=True):
+            torch.testing.assert_close(result[part], expected)

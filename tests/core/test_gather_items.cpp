@@ -1,0 +1,93 @@
+// A contraction item by item, as a GPU runs it, against the loops over whole tiles of channels.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "core/gather_items.hpp"
+#include "core/lane.hpp"
+#include "cpu/scratch.hpp"
+
+namespace core = gradcon::portable;
+using namespace gradcon;
+
+namespace {
+
+using LaneType = core::Lane<double, 4>;
+
+std::mt19937 generator(1);
+
+int64_t draw(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(generator); }
+
+void fill(double* values, int64_t size) {
+  std::normal_distribution<double> normal;
+  for (int64_t i = 0; i < size; ++i) values[i] = normal(generator);
+}
+
+void expect(bool condition, const char* what) {
+  if (condition) return;
+  std::printf("%s\n", what);
+  std::exit(1);
+}
+
+// Every target takes the same terms in the same order, so even the bits are the same.
+template <int Channels>
+void check(const Contraction& contraction) {
+  const Geometry& geometry = contraction.geometry;
+  const int64_t weights = geometry.weights();
+  const bool inward = contraction.inward();
+  const int64_t target_channels = inward ? geometry.inner_channels : geometry.outer_channels;
+  const int64_t sources = (inward ? geometry.outer_size() : geometry.inner_size()) * LaneType::samples;
+  const int64_t targets = target_channels * contraction.target_positions() * LaneType::samples;
+  const cpu::Scratch<double> weight(weights), packed(weights), expected_packed(weights), bias(target_channels);
+  const cpu::Scratch<double> source(sources), target(targets), expected(targets);
+  fill(weight.data(), weights);
+  fill(bias.data(), target_channels);
+  fill(source.data(), sources);
+  fill(target.data(), targets);
+  for (int64_t i = 0; i < targets; ++i) expected.data()[i] = target.data()[i];
+
+  core::pack_weights(contraction, Channels, weight.data(), expected_packed.data());
+  for (int64_t i = 0; i < weights; ++i) {
+    packed.data()[core::packed_place(contraction, Channels, i)] = weight.data()[i];
+  }
+  for (int64_t i = 0; i < weights; ++i) expect(packed.data()[i] == expected_packed.data()[i], "packed weights differ");
+
+  const core::GatherOperands<double> operands = {source.data(), packed.data(), bias.data(), draw(0, 1) == 1};
+  const int64_t tiles = contraction.targets_per_group() / Channels;
+  for (int64_t tile = 0; tile < geometry.groups * tiles; ++tile) {
+    core::gather<LaneType, Channels>(contraction, tile / tiles, tile % tiles, operands, expected.data());
+  }
+  const core::GatherItems items(contraction, Channels);
+  for (int64_t item = 0; item < items.count(); ++item) {
+    core::gather_item<LaneType, Channels>(contraction, items, item, operands, target.data());
+  }
+  for (int64_t i = 0; i < targets; ++i) expect(target.data()[i] == expected.data()[i], "targets differ");
+}
+
+Axis random_axis() { return {draw(1, 6), draw(1, 9), draw(1, 4), draw(1, 3), draw(0, 4), draw(1, 3)}; }
+
+template <int Channels>
+void check_contractions() {
+  for (int trial = 0; trial < 200; ++trial) {
+    Contraction contraction;
+    contraction.direction = draw(0, 1) == 1 ? Direction::to_inner : Direction::to_outer;
+    Geometry& geometry = contraction.geometry;
+    geometry.groups = draw(1, 3);
+    geometry.inner_channels = geometry.groups * (contraction.inward() ? Channels * draw(1, 3) : draw(1, 7));
+    geometry.outer_channels = geometry.groups * (contraction.inward() ? draw(1, 7) : Channels * draw(1, 3));
+    geometry.height = random_axis();
+    geometry.width = random_axis();
+    check<Channels>(contraction);
+  }
+}
+
+}  // namespace
+
+int main() {
+  check_contractions<1>();
+  check_contractions<3>();
+  check_contractions<8>();
+  std::puts("items make what whole tiles make");
+}

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from many_runs import IMAGES, Dying, Stubborn, blank_model, fit, load_images, new_run
+from training_runs import (
+    Interrupted,
+    assert_same_detector,
+    dead_model,
+    history_of,
+    interrupted,
+    new_model,
+    new_trainer,
+)
+
+from gradcon_ext.many import RunsFailed, train_many
+from gradcon_ext.models import ConvVariationalAutoencoder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """As many as a worker has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_the_detectors_are_those_of_single_trainings(tmp_path, capfd):
+    runs = [
+        new_run("plain", out=tmp_path / "plain"),
+        new_run("other seed", seed=3, alpha=0.1),
+        new_run("variational", new_model(ConvVariationalAutoencoder), tuple(part.numpy() for part in IMAGES)),
+        new_run("loaded", images=load_images, data={"from": "a function"}),
+    ]
+    before = [parameter.clone() for run in runs for parameter in run.model.parameters()]
+    finished = {}
+    detectors = train_many(runs, at_once=2, finished=lambda run, detector: finished.update({run.name: detector}))
+    for run, detector in zip(runs, detectors, strict=True):
+        assert_same_detector(fit(run), detector)
+        assert finished[run.name] is detector
+    after = [parameter for run in runs for parameter in run.model.parameters()]
+    assert all(torch.equal(p, q) for p, q in zip(before, after, strict=True))
+    assert len(history_of(tmp_path / "plain")) == 3
+    assert multiprocessing.active_children() == []
+
+    shown = capfd.readouterr().err
+    assert "4/4 runs" in shown
+    assert "432/432" in shown  # 3 epochs of 40, 40, 40 and 24 images
+    assert "images/s" in shown
+
+
+def test_a_run_that_fails_does_not_lose_the_others(capfd):
+    runs = [
+        new_run("killed", Dying(1, 8, 4)),
+        new_run("stubborn", Stubborn(1, 8, 4)),
+        new_run("good"),
+        new_run("not a number", blank_model()),
+        new_run("wrong", loudness=11),
+        new_run("dead", dead_model()),
+    ]
+    with pytest.raises(
+        RunsFailed, match="4 of 6 runs failed:\nkilled: WorkerDied: its process was killed by SIGKILL\n"
+    ) as failed:
+        train_many(runs, at_once=1, progress=False)
+    errors = failed.value.errors
+    assert [str(error) for error in errors.values()][1:3] == [
+        "Refused: I would rather not",
+        "the loss is nan in epoch 1, step 1; a lower lr may help",
+    ]
+    assert isinstance(errors["wrong"], TypeError)
+    assert "epoch.py" in str(errors["not a number"].__cause__)
+    assert failed.value.detectors.keys() == {"good", "dead"}
+    assert_same_detector(fit(runs[2]), failed.value.detectors["good"])
+    said = capfd.readouterr().err
+    assert said.startswith("dead: dead start with seed 0: ")
+    assert said.count("\n") == 1
+
+
+def test_runs_go_on_from_their_folders(tmp_path):
+    new_trainer(epochs=3, out=tmp_path / "finished").fit(*IMAGES)
+    finished = (tmp_path / "finished" / "history.jsonl").read_text()
+    with interrupted(10, Interrupted), pytest.raises(Interrupted):
+        new_trainer(epochs=3, seed=1, out=tmp_path / "begun").fit(*IMAGES)
+    runs = [
+        new_run("finished", out=tmp_path / "finished"),
+        new_run("begun", seed=1, out=tmp_path / "begun"),
+        new_run("new", seed=2, out=tmp_path / "new"),
+    ]
+    for run, detector in zip(runs, train_many(runs, at_once=1, resume=True, progress=False), strict=True):
+        assert_same_detector(fit(run), detector)
+    assert (tmp_path / "finished" / "history.jsonl").read_text() == finished
+
+
+INTERRUPTED = """
+import sys
+from many_runs import new_run
+from gradcon_ext.many import train_many
+
+if __name__ == "__main__":
+    train_many([new_run(str(seed), out=f"{sys.argv[1]}/{seed}", seed=seed, epochs=10**6) for seed in (0, 1)], at_once=2)
+"""
+
+
+def processes_of(group):
+    """Processes of a group that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(folder.name)
+    return found
+
+
+def test_an_interruption_ends_all_runs_at_once_and_they_can_be_resumed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, script, tmp_path], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    histories = [tmp_path / seed / "history.jsonl" for seed in "01"]
+    deadline = time.monotonic() + 120
+    while not all(history.exists() and history.read_text() for history in histories):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    error = process.communicate(timeout=20)[1]
+    assert process.returncode != 0
+    deadline = time.monotonic() + 20
+    assert error.count("KeyboardInterrupt") == 1
+    while processes_of(process.pid):  # multiprocessing has one that ends after its parent
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for seed in range(2):
+        folder = tmp_path / str(seed)
+        epochs = len(history_of(folder)) + 1
+        resumed = new_trainer(seed=seed, epochs=epochs, out=folder).fit(*IMAGES, resume=True)
+        assert_same_detector(new_trainer(seed=seed, epochs=epochs).fit(*IMAGES), resumed)
+
+
+def test_an_error_of_the_caller_ends_the_workers():
+    def refuse(run, detector):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train_many([new_run("a"), new_run("b", epochs=10**6)], at_once=2, progress=False, finished=refuse)
+    assert multiprocessing.active_children() == []
+
+
+def test_no_runs_are_no_detectors():
+    assert train_many([], progress=False) == []
+
+
+def test_what_cannot_be_sent_is_named():
+    with pytest.raises(TypeError, match="run 'closure' cannot be sent to a worker process"):
+        train_many([new_run("closure", loss=lambda output, images: None)])
+
+
+@pytest.mark.parametrize(
+    ("runs", "arguments", "message"),
+    [
+        ([], {"at_once": 0}, "at_once must be an integer of at least 1, got 0"),
+        ([], {"threads": 1.5}, "threads must be an integer of at least 1, got 1.5"),
+        ([], {"device": "gpu"}, "device 'gpu' is not available"),
+        ([new_run("a"), new_run("a")], {}, "expected a name for each run, got two runs with 'a'"),
+        (
+            [new_run("a", out="x"), new_run("b", out="./x")],
+            {},
+            "expected a folder for each run, got two runs with '.*x'",
+        ),
+        ([new_run("a")], {"resume": True}, "resume=True needs a folder for each run: give 'a' an `out`"),
+    ],
+)
+def test_arguments_are_checked(runs, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        train_many(runs, **arguments)
