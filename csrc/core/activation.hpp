@@ -1,11 +1,10 @@
-// Activations and their derivatives.
+// Activations and their derivatives. `mapped` and `exp_of` are those of the lane, found by its namespace.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
 #include "core/chain.hpp"
-#include "core/lane_math.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 

@@ -1,11 +1,13 @@
 // One layer of a chain at a time, forward and backward, on values in lanes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/chain.hpp"
 #include "core/elementwise.hpp"
 #include "core/gather.hpp"
+#include "core/lane_math.hpp"
 #include "core/packed_chain.hpp"
 #include "core/reconstruction.hpp"
 #include "core/splitter.hpp"
@@ -29,8 +31,13 @@ class ChainPass {
   void contract(const ChainLayer& layer, Direction direction, const GatherOperands<T>& operands, T* target) const {
     const Contraction contraction = {layer.geometry, direction};
     const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
-    splitter_.for_each(layer.geometry.groups * tiles.tiles, [&](int64_t part) {
-      gather<LaneType, MostChannels>(contraction, part / tiles.tiles, part % tiles.tiles, operands, target);
+    // More parts than tiles, so that threads find work in a layer of few channels, and are done at about the same time.
+    const int64_t strips = splitter_.is_serial() ? 1 : std::min<int64_t>(contraction.target_rows(), 4);
+    splitter_.for_each(layer.geometry.groups * tiles.tiles * strips, [&](int64_t part) {
+      const int64_t strip = part % strips;
+      const int64_t tile = part / strips;
+      const Rows rows = {strip * contraction.target_rows() / strips, (strip + 1) * contraction.target_rows() / strips};
+      gather<LaneType, MostChannels>(contraction, tile / tiles.tiles, tile % tiles.tiles, rows, operands, target);
     });
   }
 

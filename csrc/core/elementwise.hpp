@@ -9,7 +9,7 @@
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void activate(const ChainLayer& layer, const T* source, T* target) {
+GRADCON_INLINE void activate(const ChainLayer& layer, const T* source, T* target) {
   const int64_t end = size_of(layer.input) * LaneType::samples;
   with_activation<LaneType>(layer, [&](const auto& activation) {
     for (int64_t i = 0; i < end; i += LaneType::samples) {
@@ -20,7 +20,7 @@ inline void activate(const ChainLayer& layer, const T* source, T* target) {
 
 // `value` is what the activation takes its derivative from.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void activate_backward(const ChainLayer& layer, const T* value, const T* grad_output, T* grad_input) {
+GRADCON_INLINE void activate_backward(const ChainLayer& layer, const T* value, const T* grad_output, T* grad_input) {
   const int64_t end = size_of(layer.input) * LaneType::samples;
   with_activation<LaneType>(layer, [&](const auto& activation) {
     for (int64_t i = 0; i < end; i += LaneType::samples) {
@@ -47,7 +47,7 @@ inline void add_curvature(const ChainLayer& layer, const T* value, const T* tang
 
 // Shift of nothing is the backward pass.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void scale_channels(const Extents& extents, const T* scale, const T* shift, const T* source, T* target) {
+GRADCON_INLINE void scale_channels(const Extents& extents, const T* scale, const T* shift, const T* source, T* target) {
   for (int64_t channel = 0; channel < extents.channels; ++channel) {
     for (int64_t position = 0; position < extents.rows * extents.columns; ++position) {
       LaneType value = shift == nullptr ? LaneType::zero() : LaneType::broadcast(shift[channel]);
@@ -61,7 +61,7 @@ inline void scale_channels(const Extents& extents, const T* scale, const T* shif
 
 // Every position of the larger image takes the value of the one it lies in.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void upsample(const ChainLayer& layer, const T* source, T* target) {
+GRADCON_INLINE void upsample(const ChainLayer& layer, const T* source, T* target) {
   const Extents& small = layer.input;
   const Extents& large = layer.output;
   const int64_t row_factor = large.rows / small.rows;
@@ -78,7 +78,7 @@ inline void upsample(const ChainLayer& layer, const T* source, T* target) {
 
 // Sums the gradients of the positions that one value went to.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void upsample_backward(const ChainLayer& layer, const T* grad_output, T* grad_input) {
+GRADCON_INLINE void upsample_backward(const ChainLayer& layer, const T* grad_output, T* grad_input) {
   const Extents& small = layer.input;
   const Extents& large = layer.output;
   const int64_t row_factor = large.rows / small.rows;

@@ -108,7 +108,7 @@ struct GatherOperands {
 template <int Begin, int End, class LaneType, int Columns, int Channels, class T = typename LaneType::Scalar>
 GRADCON_INLINE void add_tap(LaneType (&sum)[Columns][Channels], const T* source, int64_t source_shift,
                             int64_t source_channel, const T* weights, int64_t channels) {
-  for (int64_t channel = 0; channel < channels; ++channel) {
+  GRADCON_UNROLL_TWICE_ON_GPU for (int64_t channel = 0; channel < channels; ++channel) {
     LaneType value[Columns];
     GRADCON_UNROLL for (int column = Begin; column < End; ++column) value[column] =
         LaneType::load(source + column * source_shift);
@@ -192,9 +192,16 @@ GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOper
 // the tile has channels: fewer loads than multiply-adds, which is what a processor can issue.
 constexpr int most_columns = 3;
 
-// All targets of a tile of channels; `target` moved to its first channel.
+// Target rows [begin, end).
+struct Rows {
+  int64_t begin;
+  int64_t end;
+};
+
+// The targets of a tile of channels in some rows; `target` moved to its first channel.
 template <class LaneType, int Channels, class T = typename LaneType::Scalar>
-inline void gather_channels(const Contraction& contraction, const GatherOperands<T>& operands, T* target) {
+inline void gather_channels(const Contraction& contraction, const Rows& range, const GatherOperands<T>& operands,
+                            T* target) {
   const Axis& width = contraction.geometry.width;
   const int64_t shift = contraction.target_shift(width);
   for (int64_t phase = 0; phase < shift && phase < contraction.target_columns(); ++phase) {
@@ -202,7 +209,7 @@ inline void gather_channels(const Contraction& contraction, const GatherOperands
     for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
       const int64_t first = phase + tiles.begin(tile) * shift;
       const TapRun columns = contraction.taps(width, first);
-      for (int64_t row = 0; row < contraction.target_rows(); ++row) {
+      for (int64_t row = range.begin; row < range.end; ++row) {
         const TapRun rows = contraction.taps(contraction.geometry.height, row);
         T* targets = target + (row * contraction.target_columns() + first) * LaneType::samples;
         if (tiles.extent(tile) == 3) {
@@ -219,33 +226,39 @@ inline void gather_channels(const Contraction& contraction, const GatherOperands
 
 // Runs gather_channels at run-time extents 1..MostChannels.
 template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
-inline void gather_channels_of(int64_t extent, const Contraction& contraction, const GatherOperands<T>& operands,
-                               T* target) {
+inline void gather_channels_of(int64_t extent, const Contraction& contraction, const Rows& rows,
+                               const GatherOperands<T>& operands, T* target) {
   if constexpr (MostChannels > 1) {
     if (extent < MostChannels) {
-      return gather_channels_of<LaneType, MostChannels - 1>(extent, contraction, operands, target);
+      return gather_channels_of<LaneType, MostChannels - 1>(extent, contraction, rows, operands, target);
     }
   }
-  gather_channels<LaneType, MostChannels>(contraction, operands, target);
+  gather_channels<LaneType, MostChannels>(contraction, rows, operands, target);
 }
 
-// One tile of target channels of one group, out of `tiles` of each. `source`, `bias` (or none) and `target` are those
+// From those of a layer to those of a tile, whose first target channel is `channel`.
+template <class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE GatherOperands<T> operands_of_tile(const Contraction& contraction, int64_t group, int64_t channel,
+                                                  const GatherOperands<T>& layer) {
+  const PackedWeights packed(contraction);
+  return {
+      layer.source + group * packed.sources * contraction.source_positions() * LaneType::samples,
+      layer.weights + packed.tile(channel),
+      layer.bias == nullptr ? nullptr : layer.bias + channel,
+      layer.accumulates,
+  };
+}
+
+// Some rows of one tile of target channels of one group. `source`, `bias` (or none) and `target` are those
 // of the whole layer, `weights` packed.
 template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
-inline void gather(const Contraction& contraction, int64_t group, int64_t tile, const GatherOperands<T>& operands,
-                   T* target) {
-  constexpr int samples = LaneType::samples;
+inline void gather(const Contraction& contraction, int64_t group, int64_t tile, const Rows& rows,
+                   const GatherOperands<T>& operands, T* target) {
   const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
-  const PackedWeights packed(contraction);
   const int64_t channel = group * contraction.targets_per_group() + tiles.begin(tile);
-  const GatherOperands<T> of_tile = {
-      operands.source + group * packed.sources * contraction.source_positions() * samples,
-      operands.weights + packed.tile(channel),
-      operands.bias == nullptr ? nullptr : operands.bias + channel,
-      operands.accumulates,
-  };
-  gather_channels_of<LaneType, MostChannels>(tiles.extent(tile), contraction, of_tile,
-                                             target + channel * contraction.target_positions() * samples);
+  gather_channels_of<LaneType, MostChannels>(tiles.extent(tile), contraction, rows,
+                                             operands_of_tile<LaneType>(contraction, group, channel, operands),
+                                             target + channel * contraction.target_positions() * LaneType::samples);
 }
 
 // Packs `weight` (inner channels, outer channels / groups, taps) for tiles of at most `most_channels` targets.

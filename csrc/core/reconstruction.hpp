@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "core/chain.hpp"
-#include "core/lane_math.hpp"
 #include "core/sum.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -25,22 +24,38 @@ GRADCON_INLINE PixelLoss<LaneType> squared_error(const LaneType& output, const L
   return {{difference * difference}, {2 * difference}, LaneType::broadcast(2)};
 }
 
+// The same of one sample.
+template <class T>
+struct SamplePixelLoss {
+  T loss;
+  T derivative;
+  T curvature;
+};
+
 // Finite also where a pixel is reconstructed as exactly 0 or 1; the derivative is 0 where the output is clamped.
-template <class LaneType, class T = typename LaneType::Scalar>
-GRADCON_INLINE PixelLoss<LaneType> cross_entropy(const LaneType& output, const LaneType& image) {
+template <class T>
+GRADCON_INLINE SamplePixelLoss<T> cross_entropy_of(T output, T image) {
   constexpr T least = T(1e-12);
   constexpr T most = 1 - std::numeric_limits<T>::epsilon();
+  const T probability = output < least ? least : output > most ? most : output;
+  const bool clamped = output < least || output > most;
+  const T of_zero = (1 - image) / (1 - probability);
+  const T of_one = image / probability;
+  return {
+      -(image * std::log(probability) + (1 - image) * std::log1p(-probability)),
+      clamped ? T(0) : of_zero - of_one,
+      clamped ? T(0) : of_zero / (1 - probability) + of_one / probability,
+  };
+}
+
+template <class LaneType>
+GRADCON_INLINE PixelLoss<LaneType> cross_entropy(const LaneType& output, const LaneType& image) {
   PixelLoss<LaneType> result;
   for (int sample = 0; sample < LaneType::samples; ++sample) {
-    const T given = output.value[sample];
-    const T target = image.value[sample];
-    const T probability = given < least ? least : given > most ? most : given;
-    const bool clamped = given < least || given > most;
-    result.loss.value[sample] = -(target * std::log(probability) + (1 - target) * std::log1p(-probability));
-    const T of_zero = (1 - target) / (1 - probability);
-    const T of_one = target / probability;
-    result.derivative.value[sample] = clamped ? T(0) : of_zero - of_one;
-    result.curvature.value[sample] = clamped ? T(0) : of_zero / (1 - probability) + of_one / probability;
+    const auto pixel = cross_entropy_of(output.value[sample], image.value[sample]);
+    result.loss.value[sample] = pixel.loss;
+    result.derivative.value[sample] = pixel.derivative;
+    result.curvature.value[sample] = pixel.curvature;
   }
   return result;
 }
@@ -51,19 +66,25 @@ GRADCON_INLINE PixelLoss<LaneType> pixel_loss(Reconstruction reconstruction, con
   return reconstruction == Reconstruction::squared_error ? squared_error(output, image) : cross_entropy(output, image);
 }
 
+// Sum over some pixels times `inverse`, and its gradient by the output times `scale`.
+template <class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void add_pixels(Reconstruction reconstruction, int64_t pixels, T inverse, const T* output,
+                               const T* images, const LaneType& scale, T* grad, Sum<LaneType>& loss) {
+  const LaneType scaled = {scale.value * inverse};
+  for (int64_t i = 0; i < pixels * LaneType::samples; i += LaneType::samples) {
+    const PixelLoss<LaneType> pixel =
+        pixel_loss(reconstruction, LaneType::load(output + i), LaneType::load(images + i));
+    loss.add({pixel.loss.value * inverse});
+    LaneType{pixel.derivative.value * scaled.value}.store(grad + i);
+  }
+}
+
 // Mean over the pixels, and its gradient by the output times `scale`.
 template <class LaneType, class T = typename LaneType::Scalar>
 inline void reconstruction_loss(const Chain& chain, const T* output, const T* images, const LaneType& scale, T* grad,
                                 Sum<LaneType>& loss) {
   const int64_t pixels = size_of(chain.images);
-  const T inverse = 1 / static_cast<T>(pixels);
-  const LaneType scaled = {scale.value * inverse};
-  for (int64_t i = 0; i < pixels * LaneType::samples; i += LaneType::samples) {
-    const PixelLoss<LaneType> pixel =
-        pixel_loss(chain.reconstruction, LaneType::load(output + i), LaneType::load(images + i));
-    loss.add({pixel.loss.value * inverse});
-    LaneType{pixel.derivative.value * scaled.value}.store(grad + i);
-  }
+  add_pixels(chain.reconstruction, pixels, 1 / static_cast<T>(pixels), output, images, scale, grad, loss);
 }
 
 // The same gradient plus what it changes by along the tangent of the output. `tangent` and `grad` may be the same.
@@ -83,8 +104,9 @@ inline void reconstruction_tangent(const Chain& chain, const T* output, const T*
 
 // Kullback-Leibler divergence of N(mean, exp(log variance)) to N(0, 1), in nats per pixel.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void divergence(const Chain& chain, int64_t size, const T* mean, const T* log_variance, Sum<LaneType>& loss) {
-  const T half = T(0.5) / static_cast<T>(size_of(chain.images));
+GRADCON_INLINE void divergence(const Extents& images, int64_t size, const T* mean, const T* log_variance,
+                               Sum<LaneType>& loss) {
+  const T half = T(0.5) / static_cast<T>(size_of(images));
   for (int64_t i = 0; i < size * LaneType::samples; i += LaneType::samples) {
     const LaneType m = LaneType::load(mean + i);
     const LaneType v = LaneType::load(log_variance + i);
@@ -95,9 +117,9 @@ inline void divergence(const Chain& chain, int64_t size, const T* mean, const T*
 // From the gradient by the code to that by the mean, in place, and by the log variance, in the place of the latter.
 // Those of the divergence, times `scale`, are added.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void divergence_backward(const Chain& chain, int64_t size, const T* mean, const T* code, const LaneType& scale,
-                                T* log_variance, T* grad) {
-  const LaneType scaled = {scale.value * (1 / static_cast<T>(size_of(chain.images)))};
+GRADCON_INLINE void divergence_backward(const Extents& images, int64_t size, const T* mean, const T* code,
+                                        const LaneType& scale, T* log_variance, T* grad) {
+  const LaneType scaled = {scale.value * (1 / static_cast<T>(size_of(images)))};
   for (int64_t i = 0; i < size * LaneType::samples; i += LaneType::samples) {
     const LaneType m = LaneType::load(mean + i);
     const LaneType of_code = LaneType::load(grad + i);

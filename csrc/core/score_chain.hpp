@@ -6,6 +6,7 @@
 
 #include "core/chain_pass.hpp"
 #include "core/conv_alignment.hpp"
+#include "core/cosine.hpp"
 #include "core/linear_alignment.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -49,7 +50,7 @@ class ChainScorer {
     T* mean = in_lanes(layout_.mean);
     T* log_variance = in_lanes(layout_.log_variance);
     pass_.forward_bottleneck(index, value(index), mean, log_variance);
-    divergence<LaneType>(pass_.chain(), size_of(pass_.layer(index).output), mean, log_variance, latent);
+    divergence<LaneType>(pass_.chain().images, size_of(pass_.layer(index).output), mean, log_variance, latent);
   }
 
   void backward(int64_t index) {
@@ -58,7 +59,7 @@ class ChainScorer {
     T* next = in_lanes(layout_.turns[in_place ? turn_ : 1 - turn_]);
     if (layer.kind == Kind::bottleneck) {
       T* log_variance = in_lanes(layout_.log_variance);
-      divergence_backward<LaneType>(pass_.chain(), size_of(layer.output), value(index + 1), value(index + 1),
+      divergence_backward<LaneType>(pass_.chain().images, size_of(layer.output), value(index + 1), value(index + 1),
                                     LaneType::broadcast(1), log_variance, grad());
       pass_.backward_bottleneck(index, grad(), log_variance, next);
     } else {
@@ -99,13 +100,6 @@ class ChainScorer {
       outputs.cosine[(first + sample) * outputs.references + l.reference] =
           static_cast<T>(cosine_of(dot, std::sqrt(sq_norm), w.reference_norm));
     }
-  }
-
-  // One norm after the other: the product of two small ones would vanish.
-  static double cosine_of(double dot, double norm, double reference_norm) {
-    if (norm == 0 || reference_norm == 0) return 0;
-    const double cosine = dot / norm / reference_norm;
-    return cosine < -1 ? -1 : cosine > 1 ? 1 : cosine;
   }
 
   ChainPass<LaneType, MostChannels> pass_;

@@ -10,9 +10,11 @@ struct Splitter {
   void (*run)(const void* threads, int64_t parts, void (*body)(void* state, int64_t part), void* state) = nullptr;
   const void* threads = nullptr;
 
+  bool is_serial() const { return run == nullptr; }
+
   template <class Function>
   void for_each(int64_t parts, Function&& function) const {
-    if (run == nullptr) {
+    if (is_serial()) {
       for (int64_t part = 0; part < parts; ++part) function(part);
       return;
     }

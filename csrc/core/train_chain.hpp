@@ -58,7 +58,7 @@ class BlockTrainer {
       }
       const int64_t size = size_of(pass_.layer(index).output);
       pass_.forward_bottleneck(index, arrays_.values(index), arrays_.mean(), arrays_.log_variance());
-      divergence<LaneType>(pass_.chain(), size, arrays_.mean(), arrays_.log_variance(), latent);
+      divergence<LaneType>(pass_.chain().images, size, arrays_.mean(), arrays_.log_variance(), latent);
       sample_code<LaneType>(size, arrays_.mean(), arrays_.log_variance(), noise_, arrays_.values(index + 1));
     }
     reconstruction_loss(pass_.chain(), arrays_.values(pass_.layers()), arrays_.values(0), scale_,
@@ -130,7 +130,7 @@ class BlockTrainer {
 
   void backward_bottleneck(int64_t index) const {
     T* total = arrays_.totals(index + 1);
-    divergence_backward<LaneType>(pass_.chain(), size_of(pass_.layer(index).output), arrays_.mean(),
+    divergence_backward<LaneType>(pass_.chain().images, size_of(pass_.layer(index).output), arrays_.mean(),
                                   arrays_.values(index + 1), scale_, arrays_.log_variance(), total);
     if (index > 0) pass_.backward_bottleneck(index, total, arrays_.log_variance(), arrays_.totals(index));
   }

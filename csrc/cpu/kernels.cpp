@@ -21,7 +21,8 @@ const Kernels& kernels() {
 template <class T>
 const TypedKernels<T>& kernels_for(int64_t batch) {
 #ifdef __x86_64__
-  if (capability() == Capability::avx512 && batch <= avx2_kernels.of<T>().samples) return avx2_kernels.of<T>();
+  const TypedKernels<T>& narrow = avx512_narrow_kernels.of<T>();
+  if (capability() == Capability::avx512 && batch <= narrow.samples) return narrow;
 #endif
   return kernels().of<T>();
 }

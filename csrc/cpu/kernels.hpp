@@ -119,11 +119,12 @@ inline const TypedKernels<double>& Kernels::of<double>() const {
 extern const Kernels baseline_kernels;
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
+extern const Kernels avx512_narrow_kernels;
 
 // Those of the capability in use.
 const Kernels& kernels();
 
-// The same, or with narrower lanes where `batch` samples fill those: they do as much a cycle, or more.
+// The same, or with narrower lanes where `batch` samples do not fill more of them.
 template <class T>
 const TypedKernels<T>& kernels_for(int64_t batch);
 

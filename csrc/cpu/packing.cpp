@@ -57,9 +57,18 @@ std::vector<LayerWeights<T>> Packing<T>::packed_layers(const Chain& chain, const
 
 template <class T>
 double norm_of(const T* data, int64_t size) {
-  double sum = 0;
-  for (int64_t i = 0; i < size; ++i) sum += static_cast<double>(data[i]) * static_cast<double>(data[i]);
-  return std::sqrt(sum);
+  // Several sums side by side, which a compiler may not split one into.
+  constexpr int64_t sums = 8;
+  double partial[sums] = {};
+  int64_t i = 0;
+  for (; i + sums <= size; i += sums) {
+    for (int64_t k = 0; k < sums; ++k)
+      partial[k] += static_cast<double>(data[i + k]) * static_cast<double>(data[i + k]);
+  }
+  for (; i < size; ++i) partial[0] += static_cast<double>(data[i]) * static_cast<double>(data[i]);
+  double total = 0;
+  for (const double sum : partial) total += sum;
+  return std::sqrt(total);
 }
 
 template class Packing<float>;

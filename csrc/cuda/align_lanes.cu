@@ -40,21 +40,22 @@ struct PartialSums {
   int64_t lanes;
 };
 
+// With a single inner channel nvcc by itself aims at so few registers that it spills; four blocks a multiprocessor
+// leave 128 a thread.
 template <class T, int InnerTile, int OuterTile>
-__global__ void __launch_bounds__(threads_per_block)
-    conv_alignment_kernel(Geometry geometry, Items<InnerTile, OuterTile> items, const T* inner_lanes,
-                          const T* outer_lanes, portable::References<T> references, int64_t shares,
+__global__ void __launch_bounds__(threads_per_block, InnerTile == 1 ? 4 : 0)
+    conv_alignment_kernel(Geometry geometry, Items<InnerTile, OuterTile> items, Lanes<T> inner_lanes,
+                          Lanes<T> outer_lanes, portable::References<T> references, int64_t shares,
                           PartialSums partial) {
   using Lane = ThreadLane<T>;
-  const int64_t warp = static_cast<int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
-  const int64_t sample_block = warp / shares;
-  const int64_t share = warp % shares;
-  const int lane = threadIdx.x % warp_size;
-  if (sample_block * warp_size >= partial.lanes) return;
+  const Piece piece(shares);
+  if (piece.block * warp_size >= partial.lanes) return;
+  const int64_t share = piece.index;
+  const int64_t sample = piece.block * warp_size + piece.lane;
 
-  const T* inner_of_block = inner_lanes + sample_block * geometry.inner_size() * warp_size + lane;
-  const T* outer_of_block = outer_lanes + sample_block * geometry.outer_size() * warp_size + lane;
-  double* dots = partial.dots + share * references.count * partial.lanes + sample_block * warp_size + lane;
+  const T* inner_of_block = inner_lanes.at(piece.block, 0, piece.lane);
+  const T* outer_of_block = outer_lanes.at(piece.block, 0, piece.lane);
+  double* dots = partial.dots + share * references.count * partial.lanes + sample;
   for (int64_t k = 0; k < references.count; ++k) dots[k * partial.lanes] = 0;
   double sq_norm = 0;
 
@@ -76,7 +77,6 @@ __global__ void __launch_bounds__(threads_per_block)
     const portable::TileOperands<T> operands = {
         inner_of_block + inner_channel * geometry.inner_positions() * warp_size,
         outer_of_block + (group * items.outer.channels + outer_channel) * geometry.outer_positions() * warp_size,
-        references,
     };
     Lane gradient[InnerTile][OuterTile] = {};
     portable::form_tile<Lane, InnerTile, OuterTile>(geometry, operands, rows, columns, gradient);
@@ -88,13 +88,13 @@ __global__ void __launch_bounds__(threads_per_block)
     }
     sq_norm += portable::sq_norm_of_tile(gradient, counted).value;
   }
-  partial.sq_norms[share * partial.lanes + sample_block * warp_size + lane] = sq_norm;
+  partial.sq_norms[share * partial.lanes + sample] = sq_norm;
 }
 
-template <class T>
+template <class Result>
 __global__ void __launch_bounds__(threads_per_block)
-    sum_shares_kernel(PartialSums partial, int64_t shares, int64_t references, int64_t first, int64_t samples,
-                      AlignmentOutput<T> output) {
+    sum_shares_kernel(PartialSums partial, int64_t shares, int64_t references, int64_t samples,
+                      AlignmentOutput<Result> output) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * threads_per_block + threadIdx.x;
   const int64_t sample = index % partial.lanes;
   const int64_t k = index / partial.lanes;  // references stands for the squared norm
@@ -102,18 +102,18 @@ __global__ void __launch_bounds__(threads_per_block)
   double sum = 0;
   if (k == references) {
     for (int64_t share = 0; share < shares; ++share) sum += partial.sq_norms[share * partial.lanes + sample];
-    output.sq_norm[first + sample] = static_cast<T>(sum);
+    output.sq_norm[sample] = static_cast<Result>(sum);
   } else {
     for (int64_t share = 0; share < shares; ++share) {
       sum += partial.dots[(share * references + k) * partial.lanes + sample];
     }
-    output.dot[(first + sample) * references + k] = static_cast<T>(sum);
+    output.dot[sample * references + k] = static_cast<Result>(sum);
   }
 }
 
-template <class T, int InnerTile, int OuterTile>
-void align_lanes_in(const Launcher& launcher, const Geometry& geometry, const T* inner, const T* outer,
-                    const Tensor& references, int64_t first, int64_t samples, AlignmentTensors& outputs) {
+template <class T, class Result, int InnerTile, int OuterTile>
+void align_lanes_in(const Launcher& launcher, const Geometry& geometry, Lanes<T> inner, Lanes<T> outer,
+                    const Tensor& references, int64_t samples, const AlignmentOutput<Result>& output) {
   const Items<InnerTile, OuterTile> items(geometry);
   const int64_t sample_blocks = ceil_div(samples, warp_size);
   const int64_t count = references.size(0);
@@ -126,32 +126,35 @@ void align_lanes_in(const Launcher& launcher, const Geometry& geometry, const T*
   launcher.run(conv_alignment_kernel<T, InnerTile, OuterTile>, ceil_div(sample_blocks * shares, warps_per_block),
                geometry, items, inner, outer,
                portable::References<T>{static_cast<const T*>(references.data_ptr()), count}, shares, partial);
-  launcher.run(sum_shares_kernel<T>, ceil_div(lanes * (count + 1), threads_per_block), partial, shares, count, first,
-               samples, AlignmentOutput<T>{data_of<T>(outputs.dot), data_of<T>(outputs.sq_norm)});
+  launcher.run(sum_shares_kernel<Result>, ceil_div(lanes * (count + 1), threads_per_block), partial, shares, count,
+               samples, output);
 }
 
 }  // namespace
 
 // The largest tile that the channels fill: 8x8 reads 16 lanes for 64 multiply-adds. float64 takes twice the registers.
-template <class T>
-void align_lanes(const Launcher& launcher, const Geometry& geometry, const T* inner, const T* outer,
-                 const Tensor& references, int64_t first, int64_t samples, AlignmentTensors& outputs) {
+template <class T, class Result>
+void align_lanes(const Launcher& launcher, const Geometry& geometry, Lanes<T> inner, Lanes<T> outer,
+                 const Tensor& references, int64_t samples, const AlignmentOutput<Result>& output) {
   constexpr int largest = sizeof(T) == 4 ? 8 : 4;
   const int64_t inner_channels = geometry.inner_channels_per_group();
   const int64_t outer_channels = geometry.outer_channels_per_group();
-  const auto align = inner_channels >= largest && outer_channels >= largest ? align_lanes_in<T, largest, largest>
-                     : inner_channels >= largest && outer_channels >= 3     ? align_lanes_in<T, largest, 3>
-                     : inner_channels >= 3 && outer_channels >= largest     ? align_lanes_in<T, 3, largest>
-                     : inner_channels >= 2 && outer_channels >= 2           ? align_lanes_in<T, 2, 2>
-                     : inner_channels >= largest                            ? align_lanes_in<T, largest, 1>
-                     : outer_channels >= largest                            ? align_lanes_in<T, 1, largest>
-                                                                            : align_lanes_in<T, 1, 1>;
-  align(launcher, geometry, inner, outer, references, first, samples, outputs);
+  const auto align = inner_channels >= largest && outer_channels >= largest
+                         ? align_lanes_in<T, Result, largest, largest>
+                     : inner_channels >= largest && outer_channels >= 3 ? align_lanes_in<T, Result, largest, 3>
+                     : inner_channels >= 3 && outer_channels >= largest ? align_lanes_in<T, Result, 3, largest>
+                     : inner_channels >= 2 && outer_channels >= 2       ? align_lanes_in<T, Result, 2, 2>
+                     : inner_channels >= largest                        ? align_lanes_in<T, Result, largest, 1>
+                     : outer_channels >= largest                        ? align_lanes_in<T, Result, 1, largest>
+                                                                        : align_lanes_in<T, Result, 1, 1>;
+  align(launcher, geometry, inner, outer, references, samples, output);
 }
 
-template void align_lanes(const Launcher&, const Geometry&, const float*, const float*, const Tensor&, int64_t, int64_t,
-                          AlignmentTensors&);
-template void align_lanes(const Launcher&, const Geometry&, const double*, const double*, const Tensor&, int64_t,
-                          int64_t, AlignmentTensors&);
+template void align_lanes(const Launcher&, const Geometry&, Lanes<float>, Lanes<float>, const Tensor&, int64_t,
+                          const AlignmentOutput<float>&);
+template void align_lanes(const Launcher&, const Geometry&, Lanes<float>, Lanes<float>, const Tensor&, int64_t,
+                          const AlignmentOutput<double>&);
+template void align_lanes(const Launcher&, const Geometry&, Lanes<double>, Lanes<double>, const Tensor&, int64_t,
+                          const AlignmentOutput<double>&);
 
 }  // namespace gradcon::cuda

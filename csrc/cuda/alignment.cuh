@@ -42,15 +42,16 @@ void align_convolution(const Geometry& geometry, const BatchView<Source>& inner,
   const int64_t blocks_at_once = std::max<int64_t>(1, most_scalars_in_lanes / std::max<int64_t>(1, size * warp_size));
   const int64_t chunk = std::min(blocks_at_once, ceil_div(batch, warp_size)) * warp_size;
   Tensor lanes = torch::stable::new_empty(references, {chunk * size});
-  T* inner_lanes = data_of<T>(lanes);
-  T* outer_lanes = inner_lanes + chunk * geometry.inner_size();
+  const Lanes<T> inner_lanes = {data_of<T>(lanes), geometry.inner_size() * warp_size};
+  const Lanes<T> outer_lanes = {inner_lanes.data + chunk * geometry.inner_size(), geometry.outer_size() * warp_size};
   for (int64_t first = 0; first < batch; first += chunk) {
     const int64_t samples = std::min(chunk, batch - first);
     to_lanes(launcher, inner, {geometry.inner_channels, geometry.height.inner, geometry.width.inner}, first, samples,
              inner_lanes);
     to_lanes(launcher, outer, {geometry.outer_channels, geometry.height.outer, geometry.width.outer}, first, samples,
              outer_lanes);
-    align_lanes(launcher, geometry, inner_lanes, outer_lanes, references, first, samples, outputs);
+    align_lanes<T, T>(launcher, geometry, inner_lanes, outer_lanes, references, samples,
+                      {data_of<T>(outputs.dot) + first * references.size(0), data_of<T>(outputs.sq_norm) + first});
   }
 }
 

@@ -4,16 +4,11 @@
 #include <tuple>
 
 #include "cuda/alignment.cuh"
+#include "cuda/warp_sum.cuh"
 #include "problems.hpp"
 
 namespace gradcon::cuda {
 namespace {
-
-// Sums over a warp by a fixed tree, so the order is always the same. The result is in lane 0.
-__device__ double warp_sum(double value) {
-  for (int offset = warp_size / 2; offset > 0; offset /= 2) value += __shfl_down_sync(~0u, value, offset);
-  return value;
-}
 
 // One position a sample: <g, a_k> = <y, a_k x> and |g|^2 = |x|^2 |y|^2. `projected` is a_k x, (samples, K, outputs).
 // A warp a sample; row `references` of its results stands for the squared norm.

@@ -1,6 +1,9 @@
 // The lane of a GPU: one sample a thread, 32 samples side by side in a warp.
 #pragma once
 
+#include <cmath>
+
+#include "core/sum.hpp"
 #include "core/variant.hpp"
 
 namespace gradcon::cuda {
@@ -11,6 +14,7 @@ constexpr int warp_size = 32;
 template <class T>
 struct ThreadLane {
   using Scalar = T;
+  using Vector = T;
   static constexpr int samples = warp_size;
 
   T value;
@@ -18,9 +22,32 @@ struct ThreadLane {
   static __device__ __forceinline__ ThreadLane zero() { return {T(0)}; }
   static __device__ __forceinline__ ThreadLane broadcast(T scalar) { return {scalar}; }
   static __device__ __forceinline__ ThreadLane load(const T* data) { return {*data}; }
+  __device__ __forceinline__ void store(T* data) const { *data = value; }
   __device__ __forceinline__ void add_product(const ThreadLane& left, const ThreadLane& right) {
     value = fma(left.value, right.value, value);
   }
 };
 
+template <class T, class Function>
+__device__ __forceinline__ ThreadLane<T> mapped(const ThreadLane<T>& x, const Function& function) {
+  return {function(x.value)};
+}
+
+template <class T>
+__device__ __forceinline__ ThreadLane<T> exp_of(const ThreadLane<T>& x) {
+  return {std::exp(x.value)};
+}
+
 }  // namespace gradcon::cuda
+
+namespace gradcon::portable {
+
+// A thread adds up its own sample and no other.
+template <class T>
+struct Sum<cuda::ThreadLane<T>> {
+  double value = 0;
+
+  __device__ __forceinline__ void add(const cuda::ThreadLane<T>& term) { value += static_cast<double>(term.value); }
+};
+
+}  // namespace gradcon::portable

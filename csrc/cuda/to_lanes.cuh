@@ -1,12 +1,14 @@
-// From a strided batch to lanes, [block of 32 samples][channel][row][column][sample], and to the type of computation.
+// From a strided batch to lanes, and to the type of computation.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/batch_view.hpp"
+#include "cuda/lanes.cuh"
 #include "cuda/launch.cuh"
 
 namespace gradcon::cuda {
@@ -19,12 +21,22 @@ __device__ __forceinline__ float widened(__nv_bfloat16 value) { return __bfloat1
 template <class Source>
 using Computed = decltype(widened(Source{}));
 
+// Pixels of one byte, 0 to 255, become numbers from 0 to 1.
+template <class T, class Source>
+__device__ __forceinline__ T converted(Source value) {
+  if constexpr (std::is_same_v<Source, uint8_t>) {
+    return static_cast<T>(value) / 255;
+  } else {
+    return widened(value);
+  }
+}
+
 // A square of 32 features x 32 samples a block, turned in shared memory so that both sides are read and written in
 // rows.
-template <class Source>
+template <class Source, class T>
 __global__ void __launch_bounds__(threads_per_block)
-    to_lanes_kernel(BatchView<Source> batch, Extents extents, int64_t first, int64_t samples, Computed<Source>* lanes) {
-  __shared__ Computed<Source> square[warp_size][warp_size + 1];
+    to_lanes_kernel(BatchView<Source> batch, Extents extents, int64_t first, int64_t samples, Lanes<T> lanes) {
+  __shared__ T square[warp_size][warp_size + 1];
   const int64_t features = extents.channels * extents.rows * extents.columns;
   const int64_t feature_tiles = (features + warp_size - 1) / warp_size;
   const int64_t sample_block = blockIdx.x / feature_tiles;
@@ -40,22 +52,22 @@ __global__ void __launch_bounds__(threads_per_block)
     const int64_t sample = sample_block * warp_size + index;
     const bool inside = feature < features && sample < samples;
     // Samples past the last are computed like the others, so they must hold ordinary numbers.
-    square[index][lane] = inside ? widened(batch.data[(first + sample) * batch.sample_stride + offset]) : 0;
+    square[index][lane] = inside ? converted<T>(batch.data[(first + sample) * batch.sample_stride + offset]) : T(0);
   }
   __syncthreads();
   for (int index = warp; index < warp_size; index += warps_per_block) {
     const int64_t written = feature_tile * warp_size + index;
-    if (written < features) lanes[(sample_block * features + written) * warp_size + lane] = square[lane][index];
+    if (written < features) *lanes.at(sample_block, written, lane) = square[lane][index];
   }
 }
 
 // Samples [first, first + samples) of the batch.
-template <class Source>
+template <class Source, class T>
 void to_lanes(const Launcher& launcher, const BatchView<Source>& batch, const Extents& extents, int64_t first,
-              int64_t samples, Computed<Source>* lanes) {
+              int64_t samples, Lanes<T> lanes) {
   const int64_t features = extents.channels * extents.rows * extents.columns;
   const int64_t blocks = ceil_div(features, warp_size) * ceil_div(samples, warp_size);
-  launcher.run(to_lanes_kernel<Source>, blocks, batch, extents, first, samples, lanes);
+  launcher.run(to_lanes_kernel<Source, T>, blocks, batch, extents, first, samples, lanes);
 }
 
 }  // namespace gradcon::cuda

@@ -1,0 +1,37 @@
+// Samples in lanes on the GPU: where they lie, and which of them a warp works on.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/launch.cuh"
+#include "cuda/thread_lane.cuh"
+
+namespace gradcon::cuda {
+
+// Blocks of 32 samples, each [channel][row][column][sample]. They may be parts of larger ones, so they need not lie one
+// behind the other.
+template <class T>
+struct Lanes {
+  T* data;
+  int64_t block_stride;  // numbers from one block to the next
+
+  __device__ T* at(int64_t block, int64_t position, int lane) const {
+    return data + block * block_stride + position * warp_size + lane;
+  }
+};
+
+// One of `pieces` of the work on a block of samples, a warp each.
+struct Piece {
+  int64_t block;
+  int64_t index;
+  int lane;
+
+  explicit __device__ Piece(int64_t pieces) {
+    const int64_t warp = static_cast<int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
+    block = warp / pieces;
+    index = warp % pieces;
+    lane = threadIdx.x % warp_size;
+  }
+};
+
+}  // namespace gradcon::cuda
