@@ -18,6 +18,19 @@ def forward(model: nn.Module, images: Tensor, batch: int) -> None:
             model(part)
 
 
+def forward_backward(model: nn.Module, references: References, images: Tensor, batch: int) -> None:
+    """Run torch's forward and backward pass, to the gradients of the batch by the constrained weights alone."""
+    weights = [model.get_parameter(name) for name in references]
+    for part in images.split(batch):
+        torch.autograd.grad(functional.mse_loss(model(part), part), weights)
+
+
+def forward_backward_to_all(model: nn.Module, images: Tensor) -> None:
+    """Run torch's forward and backward pass as one writes them: to the gradients of the batch by every parameter."""
+    model.zero_grad()
+    functional.mse_loss(model(images), images).backward()
+
+
 def image_at_a_time(model: nn.Module, references: References, images: Tensor, alpha: float = 0.12) -> Tensor:
     """Score like the published evaluation loop: a full backward pass for each image. Scores (N,)."""
     weights = dict(model.named_parameters())

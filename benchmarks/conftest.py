@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor
 
 import gradcon_ext
-from gradcon_ext.models import ConvAutoencoder
+from benchmarks import THREADS
+from benchmarks.timing import Timed
+from benchmarks.workload import Workload, autoencoder
 
-THREADS = 2
 _ROWS = pytest.StashKey[list["Row"]]()
 
 
@@ -30,30 +28,14 @@ class Row:
     setting: str
 
 
-@dataclass
-class Setup:
-    """The paper's autoencoder for 3x28x28 images, random references, and random images in memory."""
-
-    model: ConvAutoencoder
-    references: dict[str, Tensor]
-    images: Tensor
-
-
 @pytest.fixture(autouse=True)
 def _threads() -> None:
     torch.set_num_threads(THREADS)
 
 
 @pytest.fixture
-def setup() -> Setup:
-    torch.manual_seed(0)
-    model = ConvAutoencoder(channels=3).eval()
-    references = {
-        name: torch.randn_like(weight)
-        for name, weight in model.named_parameters()
-        if name.startswith("decoder") and name.endswith("weight")
-    }
-    return Setup(model, references, torch.rand(512, 3, 28, 28))
+def setup() -> Workload:
+    return autoencoder()
 
 
 @pytest.fixture
@@ -70,21 +52,16 @@ def compare(benchmark, request):
         samples: int,
         rounds: int = 15,
     ) -> float:
-        baseline_times = []
-
-        def time_baseline() -> None:
-            begin = time.perf_counter()
-            baseline()
-            baseline_times.append(time.perf_counter() - begin)
-
-        benchmark.group = question
         baseline()  # The first runs fill caches and pools.
         contender()
-        benchmark.pedantic(contender, setup=time_baseline, rounds=rounds)
-        ratio = benchmark.stats.stats.median / statistics.median(baseline_times)
-        setting = f"batch {samples}, {torch.get_num_threads()} threads, CPU, float32, images in memory"
+        timed, timed_baseline = Timed(contender), Timed(baseline)
+        benchmark.group = question
+        benchmark.pedantic(timed, setup=timed_baseline, rounds=rounds)
+        ratio = timed.median / timed_baseline.median
+        threads = torch.get_num_threads()
+        setting = f"{samples} samples, {threads} threads, CPU, float32, in memory, no transfers"
         benchmark.extra_info.update(setting=setting, ratio=ratio, baseline=baseline_name)
-        row = Row(question, name, benchmark.stats.stats.median / samples * 1e6, baseline_name, ratio, setting)
+        row = Row(question, name, timed.median / samples * 1e6, baseline_name, ratio, setting)
         request.config.stash.setdefault(_ROWS, []).append(row)
         return ratio
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.competitors import forward, transposed_convolution_gradients
+from benchmarks.workload import meetings
 from gradcon_ext.alignment.capture import captured
 from gradcon_ext.ops import conv_grad_alignment
 
@@ -59,20 +60,8 @@ def test_decoder_alignment(compare, setup, layers, contender) -> None:
 
 
 def multiply_adds(layer, x: torch.Tensor, y: torch.Tensor) -> int:
-    """Count those that an alignment needs: every tap at the positions that it meets, and the two products a weight.
-
-    Padding is not counted: multiplying with zeros is no work done.
-    """
-    meetings = 1
-    for axis in range(2):
-        walked, strided = x.shape[2 + axis], y.shape[2 + axis]
-        steps = [
-            step * layer.stride[axis] - layer.padding[axis] + tap * layer.dilation[axis]
-            for step in range(walked)
-            for tap in range(layer.kernel_size[axis])
-        ]
-        meetings *= sum(0 <= step < strided for step in steps)
-    return len(x) * (x.shape[1] * y.shape[1] * meetings + 2 * layer.weight.numel())
+    """Count those that an alignment needs: every tap at the pixels that it meets, and the two products a weight."""
+    return len(x) * (x.shape[1] * y.shape[1] * meetings(layer, x, y) + 2 * layer.weight.numel())
 
 
 def test_share_of_peak(compare, layers) -> None:

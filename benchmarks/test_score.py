@@ -6,107 +6,85 @@ import pytest
 import torch
 
 from benchmarks.competitors import forward, hooks_unfold_bmm, image_at_a_time, vmap_grad
-from gradcon_ext import Scorer
+from benchmarks.scorers import ANY_MODEL, FUSED, any_model_scorer, fused_scorer
 
 QUESTION = "complete score: forward, loss, backward, alignment"
 BASELINE = "torch's forward pass"
 
 
 def check_same_scores(scores: torch.Tensor, setup) -> None:
-    ours = Scorer(setup.model, setup.references).score(setup.images[: len(scores)]).anomaly
+    ours = fused_scorer(setup).score(setup.images[: len(scores)]).anomaly
     torch.testing.assert_close(scores, ours, rtol=1e-4, atol=1e-5)
+
+
+def against_forward(compare, setup, contender, name: str, batch: int, rounds: int = 15) -> float:
+    return compare(
+        contender,
+        lambda: forward(setup.model, setup.images, 512),
+        question=QUESTION,
+        name=f"{name}, batch {batch}",
+        baseline_name=f"{BASELINE}, batch 512",
+        samples=512,
+        rounds=rounds,
+    )
 
 
 @pytest.mark.parametrize("batch", [32, 64, 128, 512])
 def test_forward(compare, setup, batch) -> None:
-    compare(
-        lambda: forward(setup.model, setup.images, batch),
-        lambda: forward(setup.model, setup.images, 512),
-        question=QUESTION,
-        name=f"torch's forward pass alone, batch {batch}",
-        baseline_name=f"{BASELINE}, batch 512",
-        samples=512,
-    )
+    against_forward(compare, setup, lambda: forward(setup.model, setup.images, batch), BASELINE, batch)
 
 
 @pytest.mark.parametrize("batch", [128, 256, 512])
-def test_gradcon_ext(compare, setup, batch) -> None:
-    scorer = Scorer(setup.model, setup.references)
-    compare(
-        lambda: scorer.score(setup.images, batch_size=batch),
-        lambda: forward(setup.model, setup.images, 512),
-        question=QUESTION,
-        name=f"gradcon_ext.Scorer, batch {batch}",
-        baseline_name=BASELINE,
-        samples=512,
-    )
+def test_fused(compare, setup, batch) -> None:
+    scorer = fused_scorer(setup)
+    ratio = against_forward(compare, setup, lambda: scorer.score(setup.images, batch_size=batch), FUSED, batch)
+    assert batch < 512 or ratio <= 1
 
 
-@pytest.mark.parametrize("batch", [32, 64])
-def test_gradcon_ext_against_vmap_grad(compare, setup, batch) -> None:
-    scorer = Scorer(setup.model, setup.references)
-    compare(
-        lambda: scorer.score(setup.images, batch_size=256),
-        lambda: vmap_grad(setup.model, setup.references, setup.images, batch),
-        question=QUESTION,
-        name="gradcon_ext.Scorer, batch 256",
-        baseline_name=f"torch.func.vmap(grad), batch {batch}",
-        samples=512,
-        rounds=7,
-    )
+@pytest.mark.parametrize("batch", [128, 256, 512])
+def test_any_model(compare, setup, batch) -> None:
+    scorer = any_model_scorer(setup)
+    check_same_scores(scorer.score(setup.images[:40]).anomaly, setup)
+    against_forward(compare, setup, lambda: scorer.score(setup.images, batch_size=batch), ANY_MODEL, batch)
 
 
-def test_gradcon_ext_against_the_published_loop(compare, setup) -> None:
-    scorer = Scorer(setup.model, setup.references)
-    ratio = compare(
-        lambda: scorer.score(setup.images, batch_size=256),
-        lambda: image_at_a_time(setup.model, setup.references, setup.images),
-        question=QUESTION,
-        name="gradcon_ext.Scorer, batch 256",
-        baseline_name="the published loop, one image at a time",
-        samples=512,
-        rounds=3,
-    )
-    assert ratio <= 1 / 12
-
-
+@pytest.mark.parametrize("scorer_of", [fused_scorer, any_model_scorer])
 @pytest.mark.parametrize("batch", [32, 64, 128])
-def test_vmap_grad(compare, setup, batch) -> None:
+def test_against_vmap_grad(compare, setup, scorer_of, batch) -> None:
     check_same_scores(vmap_grad(setup.model, setup.references, setup.images[:40], batch), setup)
-    compare(
+    scorer = scorer_of(setup)
+    ratio = compare(
+        lambda: scorer.score(setup.images, batch_size=512),
         lambda: vmap_grad(setup.model, setup.references, setup.images, batch),
-        lambda: forward(setup.model, setup.images, 512),
         question=QUESTION,
-        name=f"torch.func.vmap(grad), batch {batch}",
-        baseline_name=BASELINE,
+        name=f"{FUSED if scorer_of is fused_scorer else ANY_MODEL}, batch 512",
+        baseline_name=f"torch.func.vmap(grad), batch {batch}",
         samples=512,
         rounds=5,
     )
+    assert ratio <= (1 / 4 if scorer_of is fused_scorer else 1)
 
 
 @pytest.mark.parametrize("batch", [16, 32, 64])
 def test_hooks_unfold_bmm(compare, setup, batch) -> None:
     check_same_scores(hooks_unfold_bmm(setup.model, setup.references, setup.images[:40], batch), setup)
-    compare(
-        lambda: hooks_unfold_bmm(setup.model, setup.references, setup.images, batch),
-        lambda: forward(setup.model, setup.images, 512),
-        question=QUESTION,
-        name=f"hooks + unfold + bmm, batch {batch}",
-        baseline_name=BASELINE,
-        samples=512,
-        rounds=5,
-    )
+
+    def contender() -> None:
+        hooks_unfold_bmm(setup.model, setup.references, setup.images, batch)
+
+    against_forward(compare, setup, contender, "hooks + unfold + bmm", batch, rounds=5)
 
 
-def test_image_at_a_time(compare, setup) -> None:
+def test_against_the_published_loop(compare, setup) -> None:
     check_same_scores(image_at_a_time(setup.model, setup.references, setup.images[:40]), setup)
-    some = setup.images[:64]
-    compare(
-        lambda: image_at_a_time(setup.model, setup.references, some),
-        lambda: forward(setup.model, some, 64),
+    scorer = fused_scorer(setup)
+    ratio = compare(
+        lambda: scorer.score(setup.images, batch_size=512),
+        lambda: image_at_a_time(setup.model, setup.references, setup.images),
         question=QUESTION,
-        name="published loop, one image at a time",
-        baseline_name=f"{BASELINE}, batch 64",
-        samples=64,
-        rounds=5,
+        name=f"{FUSED}, batch 512",
+        baseline_name="the published loop, one image at a time",
+        samples=512,
+        rounds=3,
     )
+    assert ratio <= 1 / 25

@@ -1,0 +1,1 @@
+"""`python -m benchmarks.report`: measures every bar in one run, and writes table, raw medians and charts."""

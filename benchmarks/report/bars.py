@@ -1,0 +1,148 @@
+"""What is promised, and whether it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import scorers, steps
+from benchmarks.report import measure
+from benchmarks.timing import Measurement, best
+
+NO_GPU = "no GPU at hand"
+FLAT = 1.01  # Of a peak that does not grow: what the allocator may still do.
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A line of the table.
+
+    Attributes:
+        question: what is compared with what.
+        form: how numbers are written, such as "{:.2f}".
+        must: the bar.
+        aim: the bar that is hoped for.
+        measured: the number; None where it could not be measured.
+        contenders: who was measured, and with what result.
+        at_least: whether more is better.
+    """
+
+    question: str
+    form: str
+    must: float
+    aim: float
+    measured: float | None
+    contenders: str
+    at_least: bool = False
+
+    @property
+    def verdict(self) -> str:
+        if self.measured is None:
+            return f"not measured: {self.contenders}"
+        if self._reaches(self.aim):
+            return "met, the aim too"
+        return "met" if self._reaches(self.must) else "missed"
+
+    def written(self, number: float | None) -> str:
+        return "-" if number is None else self.form.format(number)
+
+    def written_bar(self, number: float) -> str:
+        return "flat" if number == FLAT else f"{'≥' if self.at_least else '≤'} {self.written(number)}"
+
+    def _reaches(self, bar: float) -> bool:
+        return self.measured is not None and (self.measured >= bar if self.at_least else self.measured <= bar)
+
+
+def of_scores(measured: Sequence[Measurement], multiply_adds: Mapping[str, int]) -> list[Bar]:
+    """The bars of the complete score of 512 images."""
+    fused = best(measured, scorers.FUSED)
+    forward, loop, vmap = (best(measured, name) for name in (measure.FORWARD, measure.LOOP, measure.VMAP))
+    product = best(measured, measure.PRODUCT)
+    peak = measure.PRODUCT_SIZE**3 / product.fastest / 1e6  # A peak is the most that was seen.
+    share, share_met = (multiply_adds[kind] / fused.microseconds / peak for kind in ("all", "met"))
+    return [
+        _ratio("full score against torch's forward pass alone, at its best batch", 1.0, 0.75, fused, forward),
+        _speed_up("full score against the published loop, an image at a time", 25, 40, fused, loop),
+        _speed_up("full score against `vmap(grad)`, at its best batch", 4, 6, fused, vmap),
+        Bar(
+            f"{multiply_adds['all'] / 1e6:.1f} million multiply-adds of a score, as a share of the machine's peak",
+            "{:.0%}",
+            0.6,
+            0.8,
+            share,
+            f"{_one(fused)}; peak: {peak / 1e3:.0f} billion a second, a {measure.PRODUCT_SIZE}³ matrix product at its "
+            f"fastest; {share_met:.0%} counting only the {multiply_adds['met'] / 1e6:.1f} million that meet no padding",
+            at_least=True,
+        ),
+    ]
+
+
+def of_one_image(measured: Sequence[Measurement]) -> Bar:
+    fused, whole, to_weights = (
+        best(measured, name) for name in (scorers.FUSED, measure.FORWARD_BACKWARD_TO_ALL, measure.FORWARD_BACKWARD)
+    )
+    ratio = fused.microseconds / whole.microseconds
+    contenders = (
+        f"{_both(fused, whole)}; {fused.microseconds / to_weights.microseconds:.2f} of a backward pass to the four "
+        "constrained weights alone"
+    )
+    question = "score of one image alone against torch's forward and backward pass of it"
+    return Bar(question, "{:.2f}", 0.6, 0.3, ratio, contenders)
+
+
+def of_training(measured: Sequence[Measurement]) -> list[Bar]:
+    fused, published, plain = (best(measured, name) for name in (steps.FUSED, steps.PUBLISHED, steps.PLAIN))
+    return [
+        _ratio("training step, Adam included, against the published loop", 0.45, 0.3, fused, published),
+        _ratio("training step against torch's step without constraint", 1.3, 1.0, fused, plain),
+    ]
+
+
+def of_stream(stream: Mapping[str, Any]) -> Bar:
+    (first, before), (last, after) = ((int(number), peak / 1024) for number, peak in stream["peak_kib"].items())
+    contenders = f"{before:.1f} MiB after {first:,} images, {after:.1f} MiB after {last:,} (1x28x28, 512 at a time)"
+    return Bar("peak memory of a stream of images", "{:.3f}x", FLAT, FLAT, after / before, contenders)
+
+
+def of_first_score(medians: Mapping[str, float]) -> Bar:
+    contenders = f"`gradcon_ext.runtime`, a fresh process each; the whole process {medians['process']:.3f} s"
+    question = "without torch: import to first score of one image"
+    return Bar(question, "{:.3f} s", 0.15, 0.08, medians["first_score"], contenders)
+
+
+def of_gpu(measured: Sequence[Measurement] | None) -> list[Bar]:
+    """Images a second, and the time of a training run; nothing where there is no GPU."""
+    questions = (
+        "GPU: scores a second, float32 images on the device",
+        "GPU: steps of 1000 epochs of one CIFAR-10 class",
+    )
+    if measured is None:
+        return [
+            Bar(questions[0], "{:,.0f}", 1e6, 3e6, None, NO_GPU, at_least=True),
+            Bar(questions[1], "{:.0f} s", 60, 20, None, NO_GPU),
+        ]
+    from benchmarks.report import gpu
+
+    fused, forward, step = (best(measured, name) for name in (scorers.FUSED, measure.FORWARD, gpu.STEP))
+    return [
+        Bar(questions[0], "{:,.0f}", 1e6, 3e6, 1e6 / fused.microseconds, _both(fused, forward), at_least=True),
+        Bar(questions[1], "{:.0f} s", 60, 20, gpu.epochs_seconds(step), f"{_one(step)}, times their number"),
+    ]
+
+
+def _ratio(question: str, must: float, aim: float, ours: Measurement, theirs: Measurement) -> Bar:
+    return Bar(question, "{:.2f}", must, aim, ours.microseconds / theirs.microseconds, _both(ours, theirs))
+
+
+def _speed_up(question: str, must: float, aim: float, ours: Measurement, theirs: Measurement) -> Bar:
+    speed_up = theirs.microseconds / ours.microseconds
+    return Bar(question, "{:.1f}x", must, aim, speed_up, _both(ours, theirs), at_least=True)
+
+
+def _both(ours: Measurement, theirs: Measurement) -> str:
+    return f"{_one(ours)} / {_one(theirs)}"
+
+
+def _one(measurement: Measurement) -> str:
+    return f"{measurement.microseconds:,.1f} µs (batch {measurement.batch})"
