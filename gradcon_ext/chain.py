@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 Shape = tuple[int, int, int]
@@ -149,12 +150,12 @@ class Chain:
         self._check_parameters()
         self._check_loss()
 
-    @property
+    @cached_property
     def program(self) -> list[int]:
         """The layers as the op takes them, `INTEGERS_PER_LAYER` integers each."""
         return [number for layer in self.layers for number in layer.encoded]
 
-    @property
+    @cached_property
     def constants(self) -> list[float]:
         """One number a layer, as the op takes them."""
         return [layer.constant for layer in self.layers]

@@ -8,8 +8,9 @@ patched, so other threads may use both meanwhile.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -71,27 +72,33 @@ def parameters_of(chain: Chain, model: nn.Module) -> list[Tensor]:
     Raises:
         ValueError: the model lacks a tensor that it had then.
     """
-    state = model.state_dict()
+    return [_present_value(source, model) for source in chain.parameters]
+
+
+def _present_value(source: Source, model: nn.Module) -> Tensor:
+    # Attributes, because a state dict of the whole model takes longer than a small part of its score.
     try:
-        return [_value_of(source, state) for source in chain.parameters]
-    except KeyError as error:
-        raise ValueError(f"the model has changed since it was traced: it has no tensor {error}") from None
+        return _value_of(source, model)
+    except AttributeError:
+        raise ValueError(f"the model has changed since it was traced: it has no tensor {source.name!r}") from None
 
 
-def _value_of(source: Source, state: Mapping[str, Tensor]) -> Tensor:
+def _value_of(source: Source, model: nn.Module) -> Tensor:
     if source.kind == "tensor":
-        return state[source.name]
-    prefix = f"{source.name}." if source.name else ""
-    mean, variance = state[prefix + "running_mean"], state[prefix + "running_var"]
-    weight, bias = state.get(prefix + "weight"), state.get(prefix + "bias")
+        tensor: Tensor = attrgetter(source.name)(model)
+        return tensor.detach()
+    norm: Any = attrgetter(source.name)(model) if source.name else model
+    mean, variance, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
     # In float64, for the shift may be a small difference of large numbers.
     scale = (variance.double() + source.eps).rsqrt()
     if weight is not None:
-        scale = scale * weight
+        scale = scale * weight.detach()
     if source.kind == "scale":
-        return scale.to(mean.dtype)
+        value: Tensor = scale.to(mean.dtype)
+        return value
     shift = -mean * scale
-    return (shift if bias is None else shift + bias).to(mean.dtype)
+    shifted: Tensor = (shift if bias is None else shift + bias.detach()).to(mean.dtype)
+    return shifted
 
 
 def _image_shape(image_shape: Sequence[int]) -> Shape:

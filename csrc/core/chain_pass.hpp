@@ -31,8 +31,10 @@ class ChainPass {
   void contract(const ChainLayer& layer, Direction direction, const GatherOperands<T>& operands, T* target) const {
     const Contraction contraction = {layer.geometry, direction};
     const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
-    // More parts than tiles, so that threads find work in a layer of few channels, and are done at about the same time.
-    const int64_t strips = splitter_.is_serial() ? 1 : std::min<int64_t>(contraction.target_rows(), 4);
+    // A layer of few channels is split by rows as well, so that threads find work; in others that would only bring the
+    // weights of a tile to several cores.
+    const bool few = layer.geometry.groups * tiles.tiles < 4;
+    const int64_t strips = few && !splitter_.is_serial() ? std::min<int64_t>(contraction.target_rows(), 4) : 1;
     splitter_.for_each(layer.geometry.groups * tiles.tiles * strips, [&](int64_t part) {
       const int64_t strip = part % strips;
       const int64_t tile = part / strips;

@@ -5,7 +5,6 @@
 #include "cpu/scratch.hpp"
 
 namespace gradcon::cpu {
-
 template <class T>
 ChainEngine<T>::ChainEngine(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
                             const std::vector<ArrayView<T>>& references, int64_t batch, const Threads& threads)
