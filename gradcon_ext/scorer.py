@@ -121,6 +121,8 @@ class Scorer:
         """
         dataset = as_image_dataset(images)
         parts = list(self.score_batches(stored_batches(dataset, batch_size)))
+        if len(parts) == 1:
+            return parts[0]
         return Scores(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
     def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
@@ -144,9 +146,8 @@ class Scorer:
         chain = self.engine.chain
         losses, cosine = self._run_model(images) if chain is None else self._run_chain(chain, images)
         anomaly = losses.total - self.alpha * cosine.mean(1)
-        return Scores(
-            *(scores.detach().float().cpu() for scores in (losses.reconstruction, losses.latent, cosine, anomaly))
-        )
+        columns = (losses.reconstruction.detach(), losses.latent.detach(), cosine.detach(), anomaly.detach())
+        return Scores(*(column.to("cpu", torch.float32) for column in columns))
 
     def _run_chain(self, chain: Chain, images: Tensor) -> tuple[SampleLosses, Tensor]:
         parameters = parameters_of(chain, self.model)

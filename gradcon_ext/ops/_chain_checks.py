@@ -55,3 +55,8 @@ def _check_tensors(images: Tensor, parameters: Sequence[Tensor], references: Seq
             raise TypeError(f"{name} is {tensor.dtype}, but parameters[0] is {dtype}")
         if tensor.device != device:
             raise ValueError(f"{name} is on {tensor.device}, but parameters[0] is on {device}")
+
+
+def detached(tensor: Tensor) -> Tensor:
+    """Return the tensor without a graph; itself where it has none, since some twenty views cost a single image dear."""
+    return tensor.detach() if tensor.requires_grad else tensor

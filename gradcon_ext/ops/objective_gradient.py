@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.ops._catalogue import compiled
-from gradcon_ext.ops._chain_checks import check_chain_arguments
+from gradcon_ext.ops._chain_checks import check_chain_arguments, detached
 
 
 class ObjectiveGradient(NamedTuple):
@@ -66,9 +66,9 @@ def objective_gradient(
     if len(images) == 0:
         raise ValueError("expected one or more images, got none")
     reconstruction, latent, cosine, gradient, primal = compiled.objective_gradient(
-        images.detach(),
-        [parameter.detach() for parameter in parameters],
-        [reference.detach() for reference in references],
+        detached(images),
+        [detached(parameter) for parameter in parameters],
+        [detached(reference) for reference in references],
         list(program),
         list(constants),
         loss,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.ops._catalogue import compiled
-from gradcon_ext.ops._chain_checks import check_chain_arguments
+from gradcon_ext.ops._chain_checks import check_chain_arguments, detached
 
 _Results = tuple[Tensor, Tensor, Tensor]
 
@@ -46,9 +46,9 @@ def score_autoencoder(
     """
     check_chain_arguments(images, parameters, references, program, constants, loss)
     results: _Results = compiled.score_autoencoder(
-        images.detach(),
-        [parameter.detach() for parameter in parameters],
-        [reference.detach() for reference in references],
+        detached(images),
+        [detached(parameter) for parameter in parameters],
+        [detached(reference) for reference in references],
         list(program),
         list(constants),
         loss,
