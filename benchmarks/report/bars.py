@@ -11,7 +11,7 @@ from benchmarks.report import measure
 from benchmarks.timing import Measurement, best
 
 NO_GPU = "no GPU at hand"
-FLAT = 1.01  # Of a peak that does not grow: what the allocator may still do.
+FLAT = 1.02  # Of a peak that does not grow: the allocator may do that. To keep the scores alone would make it 1.10.
 
 
 @dataclass(frozen=True)
