@@ -101,11 +101,13 @@ def test_runs_go_on_from_their_folders(tmp_path):
 
 
 INTERRUPTED = """
+import signal
 import sys
 from many_runs import new_run
 from gradcon_ext.many import train_many
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which the background jobs of a shell begin without
     train_many([new_run(str(seed), out=f"{sys.argv[1]}/{seed}", seed=seed, epochs=10**6) for seed in (0, 1)], at_once=2)
 """
 
