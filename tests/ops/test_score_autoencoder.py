@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 from chain_arguments import assert_close, paper_arguments, random_arguments
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import ChainCase, chain_cases
 from torch import Tensor, nn
 
 from gradcon_ext import reference
+from gradcon_ext.losses import reconstruction_of
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.ops import score_autoencoder
 
@@ -20,9 +21,17 @@ def test_agrees_with_per_sample_autograd(device: str, case: ChainCase) -> None:
     assert_close(score_autoencoder(*arguments.to(device)), reference.score_autoencoder(*arguments), 1e-9)
 
 
+def is_saturated(case: ChainCase) -> bool:
+    with torch.no_grad():
+        probability = reconstruction_of(case.model(torch.float64)(case.images(torch.float64)))
+    return bool(((probability < 1e-3) | (probability > 1 - 1e-3)).any())
+
+
 @settings(max_examples=100, deadline=None)
 @given(case=chain_cases())
 def test_float32_agrees_with_float64(device: str, case: ChainCase) -> None:
+    # Near 0 and 1 the cross entropy magnifies the rounding of a float32 probability, whoever computes it.
+    assume(case.code is None or not is_saturated(case))
     arguments = random_arguments(case, torch.float32)
     results = score_autoencoder(*arguments.to(device))
     assert all(result.dtype == torch.float32 for result in results)
