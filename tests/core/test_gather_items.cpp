@@ -57,7 +57,8 @@ void check(const Contraction& contraction) {
   const core::GatherOperands<double> operands = {source.data(), packed.data(), bias.data(), draw(0, 1) == 1};
   const int64_t tiles = contraction.targets_per_group() / Channels;
   for (int64_t tile = 0; tile < geometry.groups * tiles; ++tile) {
-    core::gather<LaneType, Channels>(contraction, tile / tiles, tile % tiles, operands, expected.data());
+    const core::Rows rows = {0, contraction.target_rows()};
+    core::gather<LaneType, Channels>(contraction, tile / tiles, tile % tiles, rows, operands, expected.data());
   }
   const core::GatherItems items(contraction, Channels);
   for (int64_t item = 0; item < items.count(); ++item) {
