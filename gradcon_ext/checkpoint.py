@@ -29,8 +29,8 @@ _BEST_TYPES = {"objective": float, "reconstruction": float, "epoch": int, "count
 
 
 @dataclass
-class Best:
-    """Copies of what gave the best validation objective of an attempt, at the end of an epoch."""
+class Kept:
+    """Copies of what gave a validation objective and reconstruction loss, at the end of an epoch."""
 
     objective: float
     reconstruction: float
@@ -48,7 +48,7 @@ class TrainingState:
         seed: of the attempt.
         attempt: from 1; one more after each dead start.
         epoch: finished epochs of the attempt.
-        best: None before the first epoch has finished.
+        best: of the epochs of the attempt, the one with the best validation objective; None before the first.
         history: one entry an epoch, and one a restart.
         planned_epochs: of an attempt, when the run is finished; None where nobody has said.
     """
@@ -59,13 +59,13 @@ class TrainingState:
     seed: int
     attempt: int = 1
     epoch: int = 0
-    best: Best | None = None
+    best: Kept | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     planned_epochs: int | None = None
 
-    def keep_as_best(self, objective: float, reconstruction: float) -> None:
+    def kept(self, objective: float, reconstruction: float) -> Kept:
         """Copy weights and references, which gave this validation objective and reconstruction loss."""
-        self.best = Best(
+        return Kept(
             objective,
             reconstruction,
             self.epoch,
@@ -159,7 +159,7 @@ def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
     state.epoch = facts["epoch"]
     state.history = facts["history"]
     if facts["best"] is not None:
-        state.best = Best(
+        state.best = Kept(
             **{name: facts["best"][name] for name in _BEST_TYPES},
             weights=without_prefix("best.model.", tensors),
             references=without_prefix("best.reference.", tensors),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcon_ext.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from gradcon_ext.detector import Detector
 from gradcon_ext.files import replace_file
 
 
@@ -46,10 +47,21 @@ class RunFolder:
             with replace_file(self._path / "history.jsonl") as temporary:
                 temporary.write_text("".join(json.dumps(entry) + "\n" for entry in state.history))
 
+    def save_snapshot(self, detector: Detector, epoch: int) -> None:
+        """Write the detector of an epoch, by rename."""
+        if self._path is not None:
+            detector.save(self._path / snapshot_name(epoch))
+
+
+def snapshot_name(epoch: int) -> str:
+    """Name the file of an epoch's detector."""
+    return f"epoch-{epoch:04d}.safetensors"
+
 
 def _remove_temporaries(folder: Path) -> None:
     """Remove the temporary files of a run that was killed as it wrote."""
     token = "[0-9a-f]" * 8  # see `replace_file`
-    for pattern in (f".checkpoint.{token}.safetensors", f".history.{token}.jsonl"):
+    for name in ("checkpoint.{}.safetensors", "history.{}.jsonl", "epoch-*.{}.safetensors"):
+        pattern = f".{name.format(token)}"
         for temporary in folder.glob(pattern):
             temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.checkpoint import TrainingState
+from gradcon_ext.checkpoint import Kept, TrainingState
 from gradcon_ext.constrained import constrained_layers
 from gradcon_ext.constraint import Average, GradientConstraint
 from gradcon_ext.cuda_graph import CapturedStep
@@ -63,6 +63,8 @@ class Trainer:
             of the detector, and have to be the same to resume.
         precision: "bfloat16" runs the forward pass of training under autocast, which is faster where the hardware has
             it; weights, losses, alignments, references and validation stay in float32. Such steps are not fused.
+        snapshot_every: after how many epochs, and again after as many, the detector of that very epoch is kept in `out`
+            too, as `epoch-0010.safetensors` and so on; none by default.
         cuda_graph: on a GPU, whether to run a step as one CUDA graph. The model and its loss must then do nothing that
             cannot be captured, such as reading a number from the device.
 
@@ -90,14 +92,20 @@ class Trainer:
         data: Mapping[str, Any] | None = None,
         precision: Precision = "float32",
         cuda_graph: bool = True,
+        snapshot_every: int | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         if not (math.isfinite(lr) and lr > 0):
             raise ValueError(f"lr must be finite and positive, got {lr}")
-        for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
+        whole = {"batch_size": (batch_size, 1), "epochs": (epochs, 1), "seed": (seed, 0)}
+        if snapshot_every is not None:
+            whole["snapshot_every"] = (snapshot_every, 1)
+        for name, (value, least) in whole.items():
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if snapshot_every is not None and out is None:
+            raise ValueError("snapshot_every needs a folder: give Trainer an `out`")
         if precision not in get_args(Precision):
             raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
         self.model = model
@@ -115,6 +123,7 @@ class Trainer:
         self.data = dict(data or {})
         self.precision = precision
         self.cuda_graph = cuda_graph
+        self.snapshot_every = snapshot_every
         if precision == "bfloat16" and self._dtypes() != "torch.float32":
             raise ValueError(f"precision 'bfloat16' needs a model in torch.float32, got {self._dtypes()}")
         self._new_constraint()  # for its checks
@@ -176,8 +185,16 @@ class Trainer:
                 folder.save_history(state)
                 self._restart(state, found)
                 step = self._new_step(state, train_images.shape)
+            elif self.snapshot_every is not None and state.epoch % self.snapshot_every == 0:
+                entry = state.history[-1]
+                kept = state.kept(entry["validation_objective"], entry["validation_reconstruction"])
+                folder.save_snapshot(self._detector(state, kept, train_images.shape, settings), state.epoch)
             folder.save(state)
-        yield self._detector(state, train_images.shape, settings)
+        assert state.best is not None  # an epoch has finished
+        self.model.load_state_dict(state.best.weights)
+        self.model.zero_grad()
+        self.model.eval()
+        yield self._detector(state, state.best, train_images.shape, settings)
 
     def _run_epoch(
         self, state: TrainingState, step: Step, train: ImageDataset, val: ImageDataset, baseline: Tensor
@@ -210,7 +227,7 @@ class Trainer:
             raise RuntimeError(f"the validation objective is {objective} after epoch {state.epoch}")
         is_best = state.best is None or objective < state.best.objective
         if is_best:
-            state.keep_as_best(objective, validation.reconstruction)
+            state.best = state.kept(objective, validation.reconstruction)
         state.history.append(epoch_entry(state, training, validation, objective, seconds, is_best))
 
     def _symptom(self, state: TrainingState, training: TrainingFigures, validation: ValidationFigures) -> str | None:
@@ -280,21 +297,20 @@ class Trainer:
         as_json: dict[str, Any] = json.loads(json.dumps(settings))
         return as_json
 
-    def _detector(self, state: TrainingState, shape: tuple[int, int, int], settings: dict[str, Any]) -> Detector:
-        best = state.best
-        assert best is not None  # an epoch has finished
-        self.model.load_state_dict(best.weights)
-        self.model.zero_grad()
+    def _detector(
+        self, state: TrainingState, kept: Kept, shape: tuple[int, int, int], settings: dict[str, Any]
+    ) -> Detector:
+        """The model as it is, with what was kept of the same epoch."""
         training = {
             **settings,
             "device": str(self.device),
             "epochs": state.epoch,
-            "best_epoch": best.epoch,
+            "best_epoch": kept.epoch,
             "attempt": state.attempt,
             "attempt_seed": state.seed,
-            "validation_objective": best.objective,
+            "validation_objective": kept.objective,
             "seconds": sum(entry.get("seconds", 0.0) for entry in state.history),
         }
         channels, height, width = shape
         preprocessing = {"channels": channels, "size": [height, width]}
-        return Detector(self.model.eval(), best.references, best.count, preprocessing=preprocessing, training=training)
+        return Detector(self.model, kept.references, kept.count, preprocessing=preprocessing, training=training)

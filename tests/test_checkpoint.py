@@ -36,7 +36,7 @@ def trained_state():
     state = new_state()
     step(state)
     state.epoch = 1
-    state.keep_as_best(0.5, 0.6)
+    state.best = state.kept(0.5, 0.6)
     step(state)
     state.attempt, state.seed, state.epoch = 2, 5, 2
     state.history = [{"epoch": 1, "loss": 0.1 + 0.2}, {"event": "restart"}]

@@ -23,8 +23,14 @@ GRADCON_INLINE void sum_samples(const LaneType* lanes, T* sums) {
   }
 }
 
+// A tile of a weight gradient at one tap, for every sample of a lane.
+template <class LaneType, int InnerTile, int OuterTile>
+struct GradientTile {
+  LaneType lanes[InnerTile][OuterTile] = {};
+};
+
 // A weight gradient, summed over the samples of several pairs of arrays in their order: the blocks of a batch, say. One
-// of `chunks` pieces of it.
+// of `chunks` pieces of it. What a tile needs of one pair stays in the nearest cache while all taps take it.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
 inline void weight_gradient(const Geometry& geometry, const std::vector<TileOperands<T>>& pairs, int64_t chunk,
                             int64_t chunks, T* gradient) {
@@ -33,23 +39,27 @@ inline void weight_gradient(const Geometry& geometry, const std::vector<TileOper
   visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner_extent, auto outer_extent, const TilePlace& place) {
     constexpr int inner = decltype(inner_extent)::value;
     constexpr int outer = decltype(outer_extent)::value;
+    std::vector<GradientTile<LaneType, inner, outer>> tiles(static_cast<size_t>(geometry.taps()));
+    for (const TileOperands<T>& pair : pairs) {
+      const TileOperands<T> operands = place.operands<LaneType>(geometry, pair);
+      auto tile = tiles.begin();
+      for (const Span rows : spans.rows) {
+        for (const Span columns : spans.columns) {
+          auto in_registers = *tile;
+          form_tile<LaneType, inner, outer>(geometry, operands, rows, columns, in_registers.lanes);
+          *tile++ = in_registers;
+        }
+      }
+    }
     constexpr int rounded = (inner * outer + LaneType::samples - 1) / LaneType::samples * LaneType::samples;
     T* weight = gradient + place.weight;
-    for (const Span rows : spans.rows) {
-      for (const Span columns : spans.columns) {
-        LaneType tile[inner][outer] = {};
-        if (!rows.empty() && !columns.empty()) {
-          for (const TileOperands<T>& pair : pairs) {
-            form_tile<LaneType, inner, outer>(geometry, place.operands<LaneType>(geometry, pair), rows, columns, tile);
-          }
-        }
-        alignas(sizeof(LaneType)) T sums[rounded];
-        sum_samples<LaneType, inner * outer>(&tile[0][0], sums);
-        for (int i = 0; i < inner; ++i) {
-          for (int o = 0; o < outer; ++o) weight[i * strides.inner + o * strides.outer] = sums[i * outer + o];
-        }
-        ++weight;
+    for (const auto& tile : tiles) {
+      alignas(sizeof(LaneType)) T sums[rounded];
+      sum_samples<LaneType, inner * outer>(&tile.lanes[0][0], sums);
+      for (int i = 0; i < inner; ++i) {
+        for (int o = 0; o < outer; ++o) weight[i * strides.inner + o * strides.outer] = sums[i * outer + o];
       }
+      ++weight;
     }
   });
 }

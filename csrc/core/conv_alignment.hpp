@@ -28,29 +28,37 @@ struct Alignment {
   Sum<LaneType> sq_norm;
 };
 
+// Each inner channel of a tile has a sum of its own first: one chain of additions through the whole tile would take
+// longer than forming a tile of few positions does.
+template <class LaneType, int InnerTile>
+GRADCON_INLINE LaneType total_of(LaneType (&of_inner)[InnerTile]) {
+  GRADCON_UNROLL for (int i = 1; i < InnerTile; ++i) of_inner[0].value += of_inner[i].value;
+  return of_inner[0];
+}
+
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], const T* reference,
                                     const WeightStrides& strides, Counted counted = {}) {
-  LaneType dot = LaneType::zero();
-  GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-    GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
+  LaneType dots[InnerTile] = {};
+  GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
+    GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
       if (i < counted.inner || o < counted.outer) continue;
-      dot.add_product(gradient[i][o], LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
+      dots[i].add_product(gradient[i][o], LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
     }
   }
-  return dot;
+  return total_of(dots);
 }
 
 template <class LaneType, int InnerTile, int OuterTile>
 GRADCON_INLINE LaneType sq_norm_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], Counted counted = {}) {
-  LaneType sq_norm = LaneType::zero();
-  GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-    GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
+  LaneType sq_norms[InnerTile] = {};
+  GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
+    GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
       if (i < counted.inner || o < counted.outer) continue;
-      sq_norm.add_product(gradient[i][o], gradient[i][o]);
+      sq_norms[i].add_product(gradient[i][o], gradient[i][o]);
     }
   }
-  return sq_norm;
+  return total_of(sq_norms);
 }
 
 // One tile of channels at every tap; `references` moved to its first weight.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcon_ext.cli.named_split import named_split
+from gradcon_ext.data.named_split import named_split
 from gradcon_ext.data import one_class_split, read_cifar10, resize
 
 

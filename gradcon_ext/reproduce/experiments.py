@@ -1,0 +1,107 @@
+"""The training runs of the paper's section 6: which model on which images, and where a run is kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradcon_ext.many import Run
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.reproduce.splits import image_shape, training_facts, training_images
+
+SNAPSHOTS = 10
+"""How many epochs of a run are kept beside the best."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model and how it is trained.
+
+    Attributes:
+        model: makes it for images of a number of channels and of a size.
+        trainer: arguments of `Trainer` that differ from its defaults, which are the paper's.
+    """
+
+    model: type[nn.Module]
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+
+
+RECIPES = {
+    "cae": Recipe(ConvAutoencoder, {"alpha": 0.0}),
+    "cae-grad": Recipe(ConvAutoencoder),
+    "cae-grad-primal": Recipe(ConvAutoencoder, {"average": "primal"}),
+    "vae": Recipe(ConvVariationalAutoencoder, {"alpha": 0.0}),
+    "vae-grad": Recipe(ConvVariationalAutoencoder),
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training run.
+
+    Attributes:
+        dataset: one of `gradcon_ext.reproduce.splits.PROTOCOLS`.
+        model: one of `RECIPES`.
+        inlier: name of the inlier class.
+        seed: of the split, the first weights and the order of the images; under the five-fold protocol, the fold.
+    """
+
+    dataset: str
+    model: str
+    inlier: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others; also its folder below that of all runs."""
+        return "/".join((self.dataset, self.model, slug(self.inlier), f"seed-{self.seed}"))
+
+    def new_model(self) -> nn.Module:
+        """Draw the first weights, the same ones each time."""
+        channels, size = image_shape(self.dataset)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return RECIPES[self.model].model(channels, size)
+
+    def run(self, epochs: int, runs: Path, data_root: Path | None) -> Run:
+        """Describe the training to `train_many`.
+
+        Args:
+            epochs: passes over the training images.
+            runs: folder of all runs.
+            data_root: folder of the data sets.
+        """
+        trainer = {
+            **RECIPES[self.model].trainer,
+            "epochs": epochs,
+            "seed": self.seed,
+            "data": training_facts(self.dataset, self.inlier, self.seed),
+            "snapshot_every": max(1, epochs // SNAPSHOTS),
+        }
+        images = TrainingImages(self.dataset, self.inlier, self.seed, data_root)
+        return Run(self.name, self.new_model(), images, runs / self.name, trainer)
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Loads the images of a run in the process that trains it."""
+
+    dataset: str
+    inlier: str
+    seed: int
+    data_root: Path | None
+
+    def __call__(self) -> tuple[Any, Any]:
+        """Return the images to learn from, and those that are held out."""
+        return training_images(self.dataset, self.inlier, self.seed, self.data_root)
+
+
+def slug(text: str) -> str:
+    """Make a file name of a class name: lower case, with hyphens for anything but letters and digits."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
