@@ -168,7 +168,7 @@ class Scorer:
 
         with _eval_mode(self.model):
             alignment = align_with_aux(self.model, loss, pixels, self.references)
-        losses: SampleLosses = alignment.aux
+        losses = SampleLosses(*(torch.cat(parts) for parts in zip(*alignment.aux, strict=True)))
         return losses, torch.stack([alignment.cosine[name] for name in self.references], 1)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment.fallback import SampleLoss
-from gradcon_ext.alignment.per_sample import MAX_BYTES, inverse_norm, parameter_of, warn_of_unreached
+from gradcon_ext.alignment.per_sample import MAX_BYTES, inverse_norm, split_together, warn_of_unreached
+from gradcon_ext.alignment.prepared import prepare
 from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradients
 
 
@@ -19,6 +20,8 @@ def average_alignment(
     parameters: Sequence[str],
     targets: Tensor | None = None,
     *,
+    others: Tensor | None = None,
+    other_targets: Tensor | None = None,
     batch_size: int = 512,
     max_bytes: int = MAX_BYTES,
 ) -> dict[str, Tensor]:
@@ -30,9 +33,11 @@ def average_alignment(
     Args:
         model: as for `per_sample_alignment`.
         loss: likewise.
-        inputs: (N, ...), with N at least 2.
+        inputs: (N, ...), with N at least 2, or 1 where there are `others`.
         parameters: names of the parameters.
         targets: (N, ...).
+        others: samples (M, ...) to average over, instead of the other inputs.
+        other_targets: of those, (M, ...).
         batch_size: samples in a pass at a time.
         max_bytes: as for `per_sample_alignment`.
 
@@ -40,34 +45,37 @@ def average_alignment(
         The averages (N,) of each parameter, by name.
 
     Raises:
-        ValueError: as for `per_sample_alignment`, or fewer than two samples.
+        ValueError: as for `per_sample_alignment`, or fewer samples than that.
     """
-    if len(inputs) < 2:
-        raise ValueError(f"an average over all other samples needs at least 2 samples, got {len(inputs)}")
-    shapes = {name: parameter_of(model, name).shape for name in parameters}
+    among_themselves = others is None
+    if others is None:
+        others, other_targets = inputs, targets
+    if len(others) < 1 + among_themselves:
+        raise ValueError(f"an average over all other samples needs at least 2 samples, got {len(others)}")
+    prepared = prepare(model, parameters)
+    shapes = {parameter.name: parameter.tensor.shape for parameter in prepared.parameters}
 
-    def batches() -> Iterable[SampleGradients]:
-        splits = None if targets is None else torch.split(targets, batch_size)
-        for index, batch in enumerate(torch.split(inputs, batch_size)):
-            target = None if splits is None else splits[index]
+    def passes(samples: Tensor, their_targets: Tensor | None) -> Iterator[SampleGradients]:
+        for batch, batch_targets in split_together(samples, their_targets, batch_size):
             yield sample_gradients(
-                model, lambda output, t: (loss(output, t), None), batch, list(parameters), target, max_bytes
+                prepared, lambda output, target: (loss(output, target), None), batch, batch_targets, max_bytes
             )
 
     unit_sums: dict[str, Tensor] = {}
-    for gradients in batches():
+    for gradients in passes(others, other_targets):
         warn_of_unreached(gradients)
         none = {name: gradients.losses.new_empty(0, *shape) for name, shape in shapes.items()}
         inverse_norms = {name: inverse_norm(sq_norms.sqrt()) for name, (_, sq_norms) in gradients.align(none).items()}
         for name, part in gradients.weighted_sums(inverse_norms).items():
             unit_sums[name] = unit_sums[name] + part if name in unit_sums else part
     averages: dict[str, list[Tensor]] = {name: [] for name in parameters}
-    for gradients in batches():
+    for gradients in passes(inputs, targets):
         references = {
             name: unit_sums.get(name, gradients.losses.new_zeros(shape))[None] for name, shape in shapes.items()
         }
         for name, (dots, sq_norms) in gradients.align(references).items():
             # A sample's own part of the sum is the unit vector g/|g|, or nothing where g is zero.
-            own = (sq_norms > 0).to(dots)
-            averages[name].append((dots[:, 0] * inverse_norm(sq_norms.sqrt()) - own) / (len(inputs) - 1))
+            own = (sq_norms > 0).to(dots) if among_themselves else 0
+            sums = dots[:, 0] * inverse_norm(sq_norms.sqrt()) - own
+            averages[name].append(sums / (len(others) - among_themselves))
     return {name: torch.cat(parts) for name, parts in averages.items()}

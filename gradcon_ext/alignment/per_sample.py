@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment.fallback import SampleLoss
+from gradcon_ext.alignment.prepared import prepare
+from gradcon_ext.alignment.routes import Parameter, Route
 from gradcon_ext.alignment.sample_gradients import LossWithAux, SampleGradients, sample_gradients
 
 MAX_BYTES = 1 << 28
 """Memory for the gradients that the fallback forms at a time, 256 MiB."""
+
+# More samples leave the caches, and memory that was freed between passes goes back to the system and is cleared again.
+_BATCH_SIZE_OF_CPU = 256
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Alignment:
         sq_norm: squared norm of each gradient, (N,).
         cosine: the alignment, shaped like `dot`; 0 where the gradient or the reference is zero.
         route: which way each parameter's gradients went, and why.
-        aux: what else the loss returned; see `align_with_aux`.
+        aux: what else the loss returned in each pass; see `align_with_aux`.
     """
 
     loss: Tensor
@@ -35,7 +40,7 @@ class Alignment:
     sq_norm: dict[str, Tensor]
     cosine: dict[str, Tensor]
     route: dict[str, str]
-    aux: Any = None
+    aux: list[Any]
 
 
 def per_sample_alignment(
@@ -45,14 +50,15 @@ def per_sample_alignment(
     references: Mapping[str, Tensor],
     targets: Tensor | None = None,
     *,
+    batch_size: int | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Alignment:
     """Align every sample's gradients with references, without holding a per-sample gradient where that can be avoided.
 
-    One forward and one backward pass; the backward pass ends at the first constrained layer, and no weight gradient
-    of the batch is formed. Weights of linear and (transposed) convolution layers of one or two axes go to the fused
-    ops; gradients of biases and of normalisation layers' affine parameters are formed, which are small. Every other
-    parameter goes to `torch.func.vmap(grad)` by itself, a chunk of samples at a time.
+    One forward and one backward pass a batch; the backward pass ends at the first constrained layer, and no weight
+    gradient of the batch is formed. Weights of linear and (transposed) convolution layers of one or two axes go to the
+    fused ops; gradients of biases and of normalisation layers' affine parameters are formed, which are small. Every
+    other parameter goes to `torch.func.vmap(grad)` by itself, a chunk of samples at a time.
 
     Args:
         model: any module that treats samples, the first dimension of its input, independently of each other.
@@ -62,12 +68,14 @@ def per_sample_alignment(
         references: by the names of the constrained parameters, of the shape of the parameter, or (K, *shape) for
             several references, whose dot products are taken from one formation of each gradient.
         targets: (N, ...).
+        batch_size: samples in a pass at a time, which bounds the memory of activations. By default 256 on a CPU, whose
+            caches and freed memory serve passes of that size best, and all samples on a GPU.
         max_bytes: memory for the gradients that the fallback forms at a time.
 
     Raises:
         ValueError: a module mixes samples or draws random numbers (BatchNorm or Dropout in training mode); a
             reference names no parameter, does not fit it or is not finite; the loss does not return one value a
-            sample.
+            sample; inputs and targets are not equally many, or the batch size is below 1.
 
     Several threads may call this at once; their passes run one after the other.
 
@@ -75,7 +83,13 @@ def per_sample_alignment(
         UserWarning: the loss does not depend on a constrained parameter, whose cosines are then 0.
     """
     return align_with_aux(
-        model, lambda output, target: (loss(output, target), None), inputs, references, targets, max_bytes=max_bytes
+        model,
+        lambda output, target: (loss(output, target), None),
+        inputs,
+        references,
+        targets,
+        batch_size=batch_size,
+        max_bytes=max_bytes,
     )
 
 
@@ -86,27 +100,65 @@ def align_with_aux(
     references: Mapping[str, Tensor],
     targets: Tensor | None = None,
     *,
+    batch_size: int | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Alignment:
-    """Like `per_sample_alignment`, for a loss that returns a pair, the second of which is passed on as `aux`."""
-    several = {name: _as_several(model, name, reference) for name, reference in references.items()}
-    gradients = sample_gradients(model, loss, inputs, list(references), targets, max_bytes)
-    warn_of_unreached(gradients)
+    """Like `per_sample_alignment`, for a loss that returns a pair, the second of which is passed on in `aux`."""
+    prepared = prepare(model, list(references))
+    several = {parameter.name: _as_several(parameter, references[parameter.name]) for parameter in prepared.parameters}
+    reference_norms = {name: _norms(name, reference) for name, reference in several.items()}
+    if batch_size is None:
+        batch_size = _BATCH_SIZE_OF_CPU if inputs.device.type == "cpu" else max(1, len(inputs))
+    losses, aux, alignments = [], [], []
+    routes: dict[str, Route] = {}
+    for batch, batch_targets in split_together(inputs, targets, batch_size):
+        gradients = sample_gradients(prepared, loss, batch, batch_targets, max_bytes)
+        if not routes:
+            warn_of_unreached(gradients)
+        # Not the gradients themselves, which hold the activations of a pass.
+        losses.append(gradients.losses)
+        aux.append(gradients.aux)
+        alignments.append(gradients.align(several))
+        routes = gradients.routes
     dot, sq_norm, cosine = {}, {}, {}
-    for name, (dots, sq_norms) in gradients.align(several).items():
-        cosines = _cosine(dots, sq_norms[:, None], several[name].flatten(1))
-        single = references[name].dim() < several[name].dim()
+    for name, reference in references.items():
+        dots, sq_norms = (torch.cat(parts) for parts in zip(*(each[name] for each in alignments), strict=True))
+        cosines = _cosine(dots, sq_norms[:, None], reference_norms[name])
+        single = reference.dim() < several[name].dim()
         dot[name], cosine[name] = (dots[:, 0], cosines[:, 0]) if single else (dots, cosines)
         sq_norm[name] = sq_norms
-    route = {name: taken.reason for name, taken in gradients.routes.items()}
-    return Alignment(gradients.losses, dot, sq_norm, cosine, route, gradients.aux)
+    reasons = {name: route.reason for name, route in routes.items()}
+    return Alignment(torch.cat(losses), dot, sq_norm, cosine, reasons, aux)
 
 
-def _cosine(dots: Tensor, sq_norms: Tensor, references: Tensor) -> Tensor:
+def split_together(inputs: Tensor, targets: Tensor | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Cut inputs, and targets where there are any, into batches; of no samples, one empty batch.
+
+    Raises:
+        ValueError: inputs and targets are not equally many, or the batch size is below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if targets is not None and len(targets) != len(inputs):
+        raise ValueError(f"there are {len(inputs)} inputs, but {len(targets)} targets")
+    batches = torch.split(inputs, batch_size)
+    of_targets = [None] * len(batches) if targets is None else torch.split(targets, batch_size)
+    return zip(batches, of_targets, strict=True)
+
+
+def _cosine(dots: Tensor, sq_norms: Tensor, reference_norms: Tensor) -> Tensor:
     # One norm after the other, in float64: the product of two small norms would vanish in float32.
-    reference_norms = torch.linalg.vector_norm(references, dim=1, dtype=torch.float64)
     cosines = dots.double() * inverse_norm(sq_norms.double().sqrt()) * inverse_norm(reference_norms)
     return cosines.clamp(-1, 1).to(dots.dtype)
+
+
+def _norms(name: str, references: Tensor) -> Tensor:
+    """Norms (K,) of references (K, *weight), in float64; raise ValueError unless they hold finite values."""
+    norms: Tensor = torch.linalg.vector_norm(references.flatten(1), dim=1, dtype=torch.float64)
+    # The norms tell at a glance; only that of very large float64 values says no more than that.
+    if not norms.isfinite().all() and not references.isfinite().all():
+        raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
+    return norms
 
 
 def inverse_norm(norms: Tensor) -> Tensor:
@@ -114,26 +166,16 @@ def inverse_norm(norms: Tensor) -> Tensor:
     return torch.where(norms > 0, 1 / norms, 0)
 
 
-def parameter_of(model: nn.Module, name: str) -> Tensor:
-    """Return the parameter of that name, or raise ValueError with the names there are."""
-    parameters = dict(model.named_parameters())
-    if name not in parameters:
-        raise ValueError(f"{type(model).__name__} has no parameter {name!r}; it has {list(parameters)}")
-    return parameters[name]
-
-
-def _as_several(model: nn.Module, name: str, reference: Tensor) -> Tensor:
+def _as_several(parameter: Parameter, reference: Tensor) -> Tensor:
     """A reference as (K, *shape), detached, in the type that the alignment is computed in."""
-    parameter = parameter_of(model, name)
-    several = reference[None] if reference.dim() == parameter.dim() else reference
-    if several.shape[1:] != parameter.shape or several.dim() != parameter.dim() + 1:
+    weight = parameter.tensor
+    several = reference[None] if reference.dim() == weight.dim() else reference
+    if several.shape[1:] != weight.shape or several.dim() != weight.dim() + 1:
         raise ValueError(
-            f"the reference of {name} has shape {tuple(reference.shape)}; expected {tuple(parameter.shape)}, or "
-            f"(K, {', '.join(map(str, parameter.shape))}) for K references"
+            f"the reference of {parameter.name} has shape {tuple(reference.shape)}; expected {tuple(weight.shape)}, or "
+            f"(K, {', '.join(map(str, weight.shape))}) for K references"
         )
-    if not several.isfinite().all():
-        raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
-    return several.detach().to(parameter.device, torch.float64 if parameter.dtype == torch.float64 else torch.float32)
+    return several.detach().to(weight.device, torch.float64 if weight.dtype == torch.float64 else torch.float32)
 
 
 def warn_of_unreached(gradients: SampleGradients) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradcon_ext.alignment.capture import captured
 from gradcon_ext.alignment.fallback import ONE_PASS_AT_A_TIME, chunks_of_gradients
 from gradcon_ext.alignment.gradients import ExplicitGradients
-from gradcon_ext.alignment.routes import CAPTURED, Parameter, Route, check_samples_are_independent, route_of
+from gradcon_ext.alignment.prepared import Prepared, detached
+from gradcon_ext.alignment.routes import Route, route_of
 
 LossWithAux = Callable[[Any, Tensor], tuple[Tensor, Any]]
 """Takes the model's output and the inputs or targets; returns one value a sample, (N,), and anything else."""
@@ -72,24 +72,14 @@ class SampleGradients:
 
 
 def sample_gradients(
-    model: nn.Module,
-    loss: LossWithAux,
-    inputs: Tensor,
-    names: Sequence[str],
-    targets: Tensor | None,
-    max_bytes: int,
+    prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor | None, max_bytes: int
 ) -> SampleGradients:
-    """Run a model forward, and backward as far as the first of the named parameters; see `per_sample_alignment`."""
-    check_samples_are_independent(model)
+    """Run a model forward, and backward as far as the first of the parameters; see `per_sample_alignment`."""
+    model, frozen = prepared.model, prepared.frozen
     # Gradients are needed here whatever mode the caller is in.
     with ONE_PASS_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
-        frozen = {
-            name: _detached(tensor) for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers())
-        }
-        inputs, targets = _detached(inputs), None if targets is None else _detached(targets)
-        parameters = [Parameter(name, frozen[name], _owners(model, name)) for name in names]
-        modules = {module for parameter in parameters for module, _ in parameter.owners if type(module) in CAPTURED}
-        with captured(modules, frozen) as capture:
+        inputs, targets = detached(inputs), None if targets is None else detached(targets)
+        with captured(prepared.modules, frozen) as capture:
             output = torch.func.functional_call(model, frozen, (inputs,))
             losses, aux = loss(output, inputs if targets is None else targets)
         if losses.shape != inputs.shape[:1]:
@@ -97,7 +87,7 @@ def sample_gradients(
         if losses.requires_grad and capture.leaves:
             # The gradient of the sum holds every sample's own, because samples do not mix.
             torch.autograd.grad(losses.sum(), capture.leaves, allow_unused=True)
-    routes = {parameter.name: route_of(parameter, capture, len(inputs)) for parameter in parameters}
+    routes = {parameter.name: route_of(parameter, capture, len(inputs)) for parameter in prepared.parameters}
     left = [name for name, route in routes.items() if route.gradients is None and route.reached]
 
     def chunks() -> Iterator[dict[str, Tensor]]:
@@ -109,19 +99,3 @@ def sample_gradients(
                 yield from chunks_of_gradients(model, sample_loss, frozen, left, inputs, targets, max_bytes)
 
     return SampleGradients(losses.detach(), aux, routes, chunks)
-
-
-def _detached(tensor: Tensor) -> Tensor:
-    # An inference tensor cannot be saved for a backward pass, not even detached; its copy can.
-    return tensor.clone().detach() if tensor.is_inference() else tensor.detach()
-
-
-def _owners(model: nn.Module, name: str) -> list[tuple[nn.Module, str]]:
-    """Every module that holds the parameter, and under which name; more than one where weights are tied."""
-    parameter = model.get_parameter(name)
-    return [
-        (module, attribute)
-        for module in model.modules()
-        for attribute, held in module.named_parameters(recurse=False)
-        if held is parameter
-    ]

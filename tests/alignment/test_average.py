@@ -30,6 +30,22 @@ def test_agrees_with_all_pairs(name: str, batch_size: int) -> None:
         torch.testing.assert_close(averages[name], pairs.sum(1) / 7, rtol=1e-9, atol=1e-11)
 
 
+def test_agrees_with_all_pairs_of_two_sets() -> None:
+    family = FAMILIES["cae"]
+    torch.manual_seed(0)
+    model = family.build().double().eval()
+    inputs, others = torch.randn(4, *family.shape).double(), torch.randn(7, *family.shape).double()
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    averages = average_alignment(model, family.loss, inputs, names, others=others, batch_size=3)
+
+    def units(samples: torch.Tensor) -> list[torch.Tensor]:
+        rows = [torch.autograd.grad(family.loss(model(x[None]), x[None]).sum(), parameters) for x in samples]
+        return [nn.functional.normalize(torch.stack(column).flatten(1)) for column in zip(*rows, strict=True)]
+
+    for name, mine, theirs in zip(names, units(inputs), units(others), strict=True):
+        torch.testing.assert_close(averages[name], (mine @ theirs.T).mean(1), rtol=1e-9, atol=1e-11)
+
+
 def test_a_zero_gradient_is_aligned_with_nothing() -> None:
     model = nn.Sequential(nn.Linear(4, 4, bias=False))
     inputs = torch.randn(5, 4)
@@ -43,5 +59,7 @@ def test_bad_arguments() -> None:
     model = nn.Sequential(nn.Linear(4, 4))
     with pytest.raises(ValueError, match="at least 2 samples, got 1"):
         average_alignment(model, squared_output, torch.randn(1, 4), ["0.weight"])
+    with pytest.raises(ValueError, match="there are 3 inputs, but 2 targets"):
+        average_alignment(model, squared_output, torch.randn(3, 4), ["0.weight"], torch.randn(2, 4))
     with pytest.raises(ValueError, match="no parameter 'nothing'"):
         average_alignment(model, squared_output, torch.randn(3, 4), ["nothing"])

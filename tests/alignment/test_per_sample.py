@@ -60,6 +60,34 @@ def test_agrees_with_a_per_sample_loop(device: str, name: str, several: int | No
         torch.testing.assert_close(alignment.sq_norm[parameter], flat.square().sum(1), **close)
 
 
+@pytest.mark.parametrize("name", ["cae", "attention", "shared weights"])
+def test_batches_do_not_change_what_comes_out(name: str) -> None:
+    family = FAMILIES[name]
+    torch.manual_seed(0)
+    model = family.build().double().eval()
+    inputs, targets = torch.randn(7, *family.shape).double(), torch.arange(7.0).double()
+    sizes: list[int] = []
+
+    def loss(output: Tensor, target: Tensor) -> Tensor:
+        sizes.append(len(target))
+        return squared_output(output, target) * (1 + target)
+
+    def aligned(batch_size: int | None):
+        sizes.clear()
+        references = references_of(model)
+        return per_sample_alignment(model, loss, inputs, references, targets, batch_size=batch_size)
+
+    whole = aligned(None)
+    assert max(sizes) == 7
+    parts = aligned(3)
+    assert max(sizes) == 3
+    assert whole.route == parts.route
+    torch.testing.assert_close(whole.loss, parts.loss)
+    for parameter, cosine in whole.cosine.items():
+        torch.testing.assert_close(cosine, parts.cosine[parameter])
+        torch.testing.assert_close(whole.sq_norm[parameter], parts.sq_norm[parameter])
+
+
 def test_routes() -> None:
     def routes(model: nn.Module, *shape: int) -> dict[str, str]:
         model.eval()
