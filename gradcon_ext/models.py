@@ -59,6 +59,15 @@ class _Autoencoder(nn.Module):
             "width": self.width,
         }
 
+    @torch.no_grad()
+    def start_at(self, brightness: Tensor) -> None:
+        """Let the first reconstructions be about as bright as the images; see `gradcon_ext.dead_start`.
+
+        Args:
+            brightness: mean of the images' pixels in each channel, (C,), in [0, 1].
+        """
+        self.decoder[-2].bias.copy_(torch.logit(brightness, eps=1e-3))
+
     def _encode(self, images: Tensor) -> Tensor:
         if images.dim() != 4 or images.shape[1:] != (self.channels, *self.size):
             raise ValueError(

@@ -50,12 +50,12 @@ class RunFolder:
     def save_snapshot(self, detector: Detector, epoch: int) -> None:
         """Write the detector of an epoch, by rename."""
         if self._path is not None:
-            detector.save(self._path / snapshot_name(epoch))
+            detector.save(self._path / f"epoch-{epoch:04d}.safetensors")
 
 
-def snapshot_name(epoch: int) -> str:
-    """Name the file of an epoch's detector."""
-    return f"epoch-{epoch:04d}.safetensors"
+def snapshots(folder: Path) -> dict[int, Path]:
+    """Find the snapshots in the folder of a run: their files by epoch, in order."""
+    return {int(path.stem.removeprefix("epoch-")): path for path in sorted(folder.glob("epoch-*.safetensors"))}
 
 
 def _remove_temporaries(folder: Path) -> None:

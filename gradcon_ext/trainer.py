@@ -183,7 +183,7 @@ class Trainer:
             found = self._symptom(state, training, validation)
             if found is not None:
                 folder.save_history(state)
-                self._restart(state, found)
+                self._restart(state, found, baseline)
                 step = self._new_step(state, train_images.shape)
             elif self.snapshot_every is not None and state.epoch % self.snapshot_every == 0:
                 entry = state.history[-1]
@@ -237,12 +237,12 @@ class Trainer:
         assert state.best is not None  # an epoch has finished
         return symptom(training, validation, state.best.reconstruction, state.constraint.count * self.lr)
 
-    def _restart(self, state: TrainingState, found: str) -> None:
+    def _restart(self, state: TrainingState, found: str, baseline: Tensor) -> None:
         """Begin the next attempt from new parameters, or raise RuntimeError after the last."""
         reason = f"dead start with seed {state.seed}: after {state.epoch} epochs {found}"
         if state.attempt == ATTEMPTS:
             raise RuntimeError(f"{reason}; gave up after {ATTEMPTS} attempts")
-        redraw(state.model, self.device, state.seed + 1)
+        redraw(state.model, self.device, state.seed + 1, baseline)
         _log.warning("%s; restarting with seed %d", reason, state.seed + 1)
         state.history.append(restart_entry(state, reason))
         state.constraint, state.optimizer = self._new_constraint(), self._new_optimizer()

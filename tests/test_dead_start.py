@@ -8,9 +8,11 @@ from torch import nn
 
 from gradcon_ext.dead_start import redraw, symptom
 from gradcon_ext.epoch import TrainingFigures, ValidationFigures
+from gradcon_ext.losses import reconstruction_of
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 
 CPU = torch.device("cpu")
+GREY = torch.full((1, 8, 8), 0.5)
 
 
 def figures(reconstruction, silent=(), mean_image=0.05, black_image=0.13, white_image=0.8):
@@ -55,17 +57,26 @@ def test_images_that_are_nearly_blank_themselves_are_not_dead(black_image):
 def test_all_parameters_are_drawn_anew_by_seed(model_type):
     model = model_type(1, 8, width=2)
     twin = copy.deepcopy(model)
-    redraw(model, CPU, 7)
+    redraw(model, CPU, 7, GREY)
     assert not any(torch.equal(p, q) for p, q in zip(model.parameters(), twin.parameters(), strict=True))
-    redraw(twin, CPU, 7)
+    redraw(twin, CPU, 7, GREY)
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), twin.parameters(), strict=True))
-    redraw(twin, CPU, 8)
-    assert not any(torch.equal(p, q) for p, q in zip(model.parameters(), twin.parameters(), strict=True))
+    redraw(twin, CPU, 8, GREY)
+    parameters = zip(model.named_parameters(), twin.parameters(), strict=True)
+    assert [name for (name, p), q in parameters if torch.equal(p, q)] == ["decoder.6.bias"]  # it follows the images
+
+
+@pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
+def test_the_next_attempt_begins_as_bright_as_the_images(model_type):
+    model, mean_image = model_type(3, 8), torch.rand(3, 8, 8) * torch.tensor([0.02, 0.5, 0.9])[:, None, None]
+    redraw(model, CPU, 7, mean_image)
+    reconstruction = reconstruction_of(model.eval()(torch.rand(5, 3, 8, 8)))
+    torch.testing.assert_close(reconstruction.mean((0, 2, 3)), mean_image.mean((1, 2)), rtol=0.2, atol=0.01)
 
 
 def test_redrawing_leaves_the_random_numbers_of_the_caller_alone():
     model, state = nn.Linear(2, 2), torch.get_rng_state()
-    redraw(model, CPU, 7)
+    redraw(model, CPU, 7, GREY)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -76,4 +87,4 @@ def test_parameters_that_cannot_be_drawn_anew_are_named():
             self.factor = nn.Parameter(torch.ones(1))
 
     with pytest.raises(RuntimeError, match=r"1 \(Scale\) has no reset_parameters"):
-        redraw(nn.Sequential(nn.Linear(2, 2), Scale()), CPU, 7)
+        redraw(nn.Sequential(nn.Linear(2, 2), Scale()), CPU, 7, GREY)
