@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from gradcon_ext.data.compressed import open_decompressed
 from gradcon_ext.data.labelled import DataSet, LabelledImages
+from gradcon_ext.data.tar_stream import files_in_tar
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
@@ -51,18 +50,8 @@ def _folder_contents(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _tar_contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    with open_decompressed(path) as stream:
-        try:
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
-                for member in archive:
-                    name = PurePosixPath(member.name).name
-                    file = archive.extractfile(member) if name in TRAIN_FILES + TEST_FILES else None
-                    if file is not None:
-                        yield name, file.read()
-        except tarfile.TarError as error:
-            raise ValueError(f"{path}: damaged tar file ({error})") from error
-        while stream.read(1 << 20):  # gzip compares its checksum only at the very end
-            pass
+    for member, content in files_in_tar(path, lambda member: member.name in TRAIN_FILES + TEST_FILES):
+        yield member.name, content
 
 
 def _records(content: bytes, what: str) -> Records:

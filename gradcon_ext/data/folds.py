@@ -84,7 +84,9 @@ def five_fold_split(data_set: DataSet, inlier: int | str, fold: int, seed: int =
     for each in range(len(data_set.class_names)):
         members = cut.permutation(np.flatnonzero(labels == each))
         if len(members) < FOLDS:
-            raise ValueError(f"class {data_set.class_names[each]!r} has {len(members)} images; expected {FOLDS} or more")
+            raise ValueError(
+                f"class {data_set.class_names[each]!r} has {len(members)} images; expected {FOLDS} or more"
+            )
         fold_of[members] = np.arange(len(members)) % FOLDS
 
     shuffled = order.permutation(len(labels))

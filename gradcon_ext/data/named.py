@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,17 +31,18 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> DataSet:
     torchvision has it), then in `root` itself. In names, case, hyphens and underscores do not matter.
 
     Raises:
-        FileNotFoundError: no such folder, or the files are not there; says where they were looked for.
+        FileNotFoundError: no such folder, or the files are not there; says where they were looked for, and how to
+            download them.
         ValueError: an unknown name, no root given, or a damaged file.
     """
     match name.lower().replace("-", "").replace("_", ""):
         case "mnist":
-            return _read_first(name, root, _MNIST_PLACES, read_mnist)
+            return _read_first("mnist", root, _MNIST_PLACES, read_mnist)
         case "fashionmnist":
             read = partial(read_mnist, class_names=FASHION_MNIST_CLASSES)
-            return _read_first(name, root, _FASHION_MNIST_PLACES, read)
+            return _read_first("fashion-mnist", root, _FASHION_MNIST_PLACES, read)
         case "cifar10":
-            return _read_first(name, root, _CIFAR10_PLACES, read_cifar10)
+            return _read_first("cifar10", root, _CIFAR10_PLACES, read_cifar10)
         case "digits":
             return read_digits()
     raise ValueError(f"there is no data set {name!r}; expected one of {', '.join(DATA_SETS)}")
@@ -58,12 +60,13 @@ def _read_first(
             f"{name} is read from files: give the folder they are in as the data root "
             "(on the command line, --data-root or the environment variable GRADCON_DATA)"
         )
+    hint = f"`gradcon download {name} --data-root {shlex.quote(str(root))}` fetches it"
     if not Path(root).is_dir():
-        raise FileNotFoundError(f"the data root {root} is not a folder")
+        raise FileNotFoundError(f"the data root {root} is not a folder; {hint}")
     problems = []
     for place in places:
         try:
             return read(Path(root, place))
         except FileNotFoundError as error:
             problems.append(str(error))
-    raise FileNotFoundError(f"cannot find {name} below {root}: {'; '.join(problems)}")
+    raise FileNotFoundError(f"cannot find {name} below {root}: {'; '.join(problems)}; {hint}")

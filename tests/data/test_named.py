@@ -52,6 +52,17 @@ def test_the_places_that_were_looked_at_are_listed(tmp_path, name):
     for place in places[name]:
         assert str(tmp_path / place) in message
     assert "\n" not in message
+    assert message.endswith(f"; `gradcon download {name} --data-root {tmp_path}` fetches it")
+
+
+def test_the_way_to_download_it_can_be_pasted(tmp_path):
+    root = tmp_path / "my data"
+    hint = f"; `gradcon download cifar10 --data-root '{root}'` fetches it"
+    for make in (lambda: None, root.mkdir):
+        make()
+        with pytest.raises(FileNotFoundError) as caught:
+            load("CIFAR-10", root)
+        assert str(caught.value).endswith(hint)
 
 
 def test_a_missing_file_among_the_others_is_named(tmp_path, write_mnist):
