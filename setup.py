@@ -19,6 +19,7 @@ DEPENDENCIES = [
     f"torch{TORCH_RANGE}",
     "matplotlib>=3.8",
     "pillow>=10.3",
+    "pooch>=1.8",
     "scikit-learn>=1.5",
     "tqdm>=4.66",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,14 @@ from gradcon_ext.files import replace_file
 from gradcon_ext.scorer import Scores
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Blue and vermilion of Okabe and Ito's palette, which every kind of colour vision tells apart.
-_INLIER = "#0072B2"
-_OUTLIER = "#D55E00"
+INLIER = "#0072B2"
+OUTLIER = "#D55E00"
 
-_AXES = {
+LOSS_LABELS = {
     "reconstruction": "reconstruction loss",
     "latent": "latent loss",
     "gradient": "gradient loss (minus the mean cosine)",
@@ -60,13 +62,28 @@ def draw_histogram(scores: Scores, is_outlier: npt.NDArray[np.bool_], evaluation
     panels = figure.subplots(1, len(losses), squeeze=False)[0]
     for axes, (name, loss) in zip(panels, losses.items(), strict=True):
         values = loss.numpy()
-        edges = np.histogram_bin_edges(values, bins=min(40, 2 * isqrt(len(values))))
-        axes.hist(values[~is_outlier], edges, color=_INLIER, alpha=0.5, label="inliers")
-        # In outline, so that the two are told apart without colour as well.
-        axes.hist(values[is_outlier], edges, color=_OUTLIER, histtype="step", linewidth=1.8, label="outliers")
+        draw_two(axes, {"inliers": values[~is_outlier], "outliers": values[is_outlier]})
         axes.set_title(f"AUROC {evaluation.auroc[name]:.3f}")
-        axes.set_xlabel(_AXES[name])
-        axes.locator_params(axis="x", nbins=5)  # more labels would touch
+        axes.set_xlabel(LOSS_LABELS[name])
     panels[0].set_ylabel("images")
     panels[0].legend(frameon=False)
     return figure
+
+
+def draw_two(axes: Axes, values: Mapping[str, npt.NDArray[np.floating]]) -> int:
+    """Draw two distributions over common bins, told apart by colour and by outline.
+
+    Args:
+        axes: to draw in.
+        values: of two kinds of samples, by the names of the kinds, such as inliers and outliers.
+
+    Returns:
+        How many samples the two histograms have in common: the sum over the bins of the smaller count.
+    """
+    every = np.concatenate(list(values.values()))
+    edges = np.histogram_bin_edges(every, bins=min(40, 2 * isqrt(len(every)))).tolist()
+    (first, first_values), (second, second_values) = values.items()
+    ours, _, _ = axes.hist(first_values, edges, color=INLIER, alpha=0.5, label=first)
+    theirs, _, _ = axes.hist(second_values, edges, color=OUTLIER, histtype="step", linewidth=1.8, label=second)
+    axes.locator_params(axis="x", nbins=5)  # more labels would touch
+    return int(np.minimum(np.asarray(ours), np.asarray(theirs)).sum())

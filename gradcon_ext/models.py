@@ -66,7 +66,9 @@ class _Autoencoder(nn.Module):
         Args:
             brightness: mean of the images' pixels in each channel, (C,), in [0, 1].
         """
-        self.decoder[-2].bias.copy_(torch.logit(brightness, eps=1e-3))
+        last = self.decoder[-2]
+        assert isinstance(last, nn.ConvTranspose2d) and last.bias is not None
+        last.bias.copy_(torch.logit(brightness, eps=1e-3))
 
     def _encode(self, images: Tensor) -> Tensor:
         if images.dim() != 4 or images.shape[1:] != (self.channels, *self.size):

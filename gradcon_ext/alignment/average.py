@@ -33,10 +33,10 @@ def average_alignment(
     Args:
         model: as for `per_sample_alignment`.
         loss: likewise.
-        inputs: (N, ...), with N at least 2, or 1 where there are `others`.
+        inputs: (N, ...), with N at least 2 where there are no `others`.
         parameters: names of the parameters.
         targets: (N, ...).
-        others: samples (M, ...) to average over, instead of the other inputs.
+        others: samples (M, ...) to average over, instead of the other inputs; at least one.
         other_targets: of those, (M, ...).
         batch_size: samples in a pass at a time.
         max_bytes: as for `per_sample_alignment`.
@@ -45,13 +45,15 @@ def average_alignment(
         The averages (N,) of each parameter, by name.
 
     Raises:
-        ValueError: as for `per_sample_alignment`, or fewer samples than that.
+        ValueError: as for `per_sample_alignment`, or there are too few samples to average over.
     """
     among_themselves = others is None
     if others is None:
+        if len(inputs) < 2:
+            raise ValueError(f"an average over all other inputs needs at least 2 of them, got {len(inputs)}")
         others, other_targets = inputs, targets
-    if len(others) < 1 + among_themselves:
-        raise ValueError(f"an average over all other samples needs at least 2 samples, got {len(others)}")
+    elif len(others) == 0:
+        raise ValueError("there are no others to average over; expected at least 1")
     prepared = prepare(model, parameters)
     shapes = {parameter.name: parameter.tensor.shape for parameter in prepared.parameters}
 
@@ -68,6 +70,7 @@ def average_alignment(
         inverse_norms = {name: inverse_norm(sq_norms.sqrt()) for name, (_, sq_norms) in gradients.align(none).items()}
         for name, part in gradients.weighted_sums(inverse_norms).items():
             unit_sums[name] = unit_sums[name] + part if name in unit_sums else part
+        del gradients  # They hold the activations of the pass.
     averages: dict[str, list[Tensor]] = {name: [] for name in parameters}
     for gradients in passes(inputs, targets):
         references = {
@@ -78,4 +81,5 @@ def average_alignment(
             own = (sq_norms > 0).to(dots) if among_themselves else 0
             sums = dots[:, 0] * inverse_norm(sq_norms.sqrt()) - own
             averages[name].append(sums / (len(others) - among_themselves))
+        del gradients
     return {name: torch.cat(parts) for name, parts in averages.items()}

@@ -39,6 +39,9 @@ def chunks_of_gradients(
     Warns:
         UserWarning: vmap cannot run the model, so each sample is differentiated by itself.
     """
+    if len(inputs) == 0:  # of which vmap and indexing make errors
+        yield {name: parameters[name].new_empty(0, *parameters[name].shape) for name in wanted}
+        return
     fixed = {name: parameter for name, parameter in parameters.items() if name not in wanted}
     varied = {name: parameters[name] for name in wanted}
 

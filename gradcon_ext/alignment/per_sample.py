@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gradcon_ext.alignment.fallback import SampleLoss
 from gradcon_ext.alignment.prepared import prepare
-from gradcon_ext.alignment.routes import Parameter, Route
+from gradcon_ext.alignment.routes import Parameter
 from gradcon_ext.alignment.sample_gradients import LossWithAux, SampleGradients, sample_gradients
 
 MAX_BYTES = 1 << 28
@@ -110,16 +110,16 @@ def align_with_aux(
     if batch_size is None:
         batch_size = _BATCH_SIZE_OF_CPU if inputs.device.type == "cpu" else max(1, len(inputs))
     losses, aux, alignments = [], [], []
-    routes: dict[str, Route] = {}
+    reasons: dict[str, str] = {}
     for batch, batch_targets in split_together(inputs, targets, batch_size):
         gradients = sample_gradients(prepared, loss, batch, batch_targets, max_bytes)
-        if not routes:
+        if not losses:
             warn_of_unreached(gradients)
-        # Not the gradients themselves, which hold the activations of a pass.
         losses.append(gradients.losses)
         aux.append(gradients.aux)
         alignments.append(gradients.align(several))
-        routes = gradients.routes
+        reasons = {name: route.reason for name, route in gradients.routes.items()}
+        del gradients  # They hold the activations of the pass, for which the next one shall find room.
     dot, sq_norm, cosine = {}, {}, {}
     for name, reference in references.items():
         dots, sq_norms = (torch.cat(parts) for parts in zip(*(each[name] for each in alignments), strict=True))
@@ -127,7 +127,6 @@ def align_with_aux(
         single = reference.dim() < several[name].dim()
         dot[name], cosine[name] = (dots[:, 0], cosines[:, 0]) if single else (dots, cosines)
         sq_norm[name] = sq_norms
-    reasons = {name: route.reason for name, route in routes.items()}
     return Alignment(torch.cat(losses), dot, sq_norm, cosine, reasons, aux)
 
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from torch.utils.data import ConcatDataset
 
 from gradcon_ext.cli import arguments
-from gradcon_ext.data.named_split import named_split
 from gradcon_ext.cli.rows import score_rows, write_rows_file
 from gradcon_ext.cli.run_files import EVALUATION, EVALUATION_HISTOGRAM, EVALUATION_SCORES, detector_file, load_detector
 from gradcon_ext.data import read_image_folder
+from gradcon_ext.data.named_split import named_split
 from gradcon_ext.detector import Detector
 from gradcon_ext.evaluation import evaluate_scores
 from gradcon_ext.files import replace_file

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gradcon_ext.data.named_split import named_split
 from gradcon_ext.data import ImageFolder, read_image_folder
+from gradcon_ext.data.named_split import named_split
 from gradcon_ext.images import Images
 
 _VALIDATION_SHARE = 0.1

@@ -1,1 +1,7 @@
 """The experiments of the paper, run anew and set beside the published figures."""
+
+from gradcon_ext.reproduce.figure import Figure
+from gradcon_ext.reproduce.table import Table
+from gradcon_ext.reproduce.targets import TARGETS, Reproduction
+
+__all__ = ["TARGETS", "Figure", "Reproduction", "Table"]

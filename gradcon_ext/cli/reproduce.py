@@ -1,0 +1,77 @@
+"""`gradcon reproduce`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from gradcon_ext.cli import arguments
+from gradcon_ext.reproduce import TARGETS, Reproduction, Table
+
+_ALL = "all"
+
+_DETAILS = """\
+Trains what is missing, many models at once, scores the test images, and sets
+the figures beside the published ones. Finished experiments are used again;
+after an interruption the same command goes on where it was.
+
+OUT receives NAME.md and NAME.csv of tables, NAME.png, NAME.csv and NAME.md of
+figures, records/ (the figures of every experiment), and runs/ (the models).
+"""
+
+_EXAMPLES = """\
+  gradcon reproduce table3 --data-root data --seeds 1 --epochs 50
+  gradcon reproduce table1 fig3 --data-root data --classes 0 8
+  gradcon reproduce all --data-root data --epochs 1000 --device cuda
+"""
+
+
+def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
+    """Add the command."""
+    summary = "repeat the experiments of the paper"
+    parser = arguments.add_command(commands, "reproduce", summary, _DETAILS, _EXAMPLES)
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        nargs="+",
+        choices=(*TARGETS, _ALL),
+        help=f"{', '.join(TARGETS)} (what matters for the numbers), or {_ALL}",
+    )
+    parser.add_argument(
+        "--classes", metavar="CLASS", nargs="+", default=(), help="names or indices of inlier classes (default: all)"
+    )
+    parser.add_argument(
+        "--seeds", metavar="N", type=arguments.positive_int, default=5, help="runs of each kind (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", metavar="N", type=arguments.positive_int, default=50, help="passes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("results"), help="folder of the results (default: %(default)s)"
+    )
+    arguments.add_data_root(parser)
+    arguments.add_device(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress bars, no tables")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Reproduce tables and figures."""
+    targets = TARGETS if _ALL in args.targets else tuple(dict.fromkeys(args.targets))
+    reproduction = Reproduction(
+        out=args.out,
+        data_root=args.data_root,
+        epochs=args.epochs,
+        seeds=args.seeds,
+        classes=args.classes,
+        device=str(args.device),
+        progress=not args.quiet and sys.stderr.isatty(),
+    )
+    reproduction.prepare(targets)
+    for target in targets:
+        result = reproduction.build(target)
+        paths = result.save(args.out, target)
+        if not args.quiet:
+            print(result.markdown() if isinstance(result, Table) else result.caption)
+            print(f"Wrote {', '.join(path.name for path in paths)} to {args.out}.\n")

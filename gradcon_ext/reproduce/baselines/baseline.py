@@ -1,0 +1,72 @@
+"""One signature for all baselines, and the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.reproduce.baselines import dae, dsvdd, kde, ocsvm
+
+AnomalyScores: TypeAlias = npt.NDArray[np.float64]
+Method: TypeAlias = Callable[[ImageArray, ImageArray, ImageArray, int, int], AnomalyScores]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method that learns from inliers and scores images.
+
+    Attributes:
+        name: as in the paper's tables.
+        description: in a line.
+        method: what `score` calls, with the same arguments.
+        trained: whether it is trained in epochs; the others ignore their number.
+    """
+
+    name: str
+    description: str
+    method: Method
+    trained: bool
+
+    def score(
+        self, train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int
+    ) -> AnomalyScores:
+        """Learn from `train` and score `test`; the same arguments give the same scores.
+
+        Args:
+            train: inliers to learn from, uint8 (N, C, H, W).
+            validation: inliers that are held out, uint8 (V, C, H, W); only a method that chooses an epoch reads them.
+            test: images to score, uint8 (M, C, H, W); what is learned does not depend on them.
+            seed: of all that is random, not negative. torch's global random numbers are left alone.
+            epochs: passes over the training images.
+
+        Returns:
+            One score an image, (M,); higher is more anomalous.
+
+        Raises:
+            TypeError: images of another dtype than uint8.
+            ValueError: images of another or of different shapes, none at all, or an argument out of range.
+        """
+        for name, images in (("train", train), ("validation", validation), ("test", test)):
+            if images.dtype != np.uint8:
+                raise TypeError(f"{name} images have dtype {images.dtype}; expected uint8")
+            if images.ndim != 4 or 0 in images.shape:
+                raise ValueError(f"{name} images have shape {images.shape}; expected (N, C, H, W), none of them 0")
+            if images.shape[1:] != train.shape[1:]:
+                raise ValueError(f"{name} images have shape {images.shape}; those of train have {train.shape}")
+        for name, value, least in (("seed", seed, 0), ("epochs", epochs, 1)):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        return self.method(train, validation, test, seed, epochs)
+
+
+BASELINES = {
+    "ocsvm": Baseline("OCSVM", "one-class support vector machine", ocsvm.score, trained=False),
+    "kde": Baseline("KDE", "kernel density estimate", kde.score, trained=False),
+    "dae": Baseline("DAE", "deep autoencoder", dae.score, trained=True),
+    "dsvdd": Baseline("DSVDD", "deep support vector data description", dsvdd.score, trained=True),
+}

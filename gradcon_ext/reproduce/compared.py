@@ -1,0 +1,66 @@
+"""Records of the baselines, several at a time in processes of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from tqdm import tqdm
+
+from gradcon_ext.data import resize
+from gradcon_ext.reproduce.baselines import BASELINES
+from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.measuring import area
+from gradcon_ext.reproduce.records import Record, Records
+from gradcon_ext.reproduce.splits import image_shape, one_class
+
+
+def record_baselines(
+    experiments: Sequence[Experiment], records: Records, *, epochs: int, data_root: Path | None, progress: bool
+) -> None:
+    """Run the baselines that have no record yet; those that are trained in epochs, of that many.
+
+    Args:
+        experiments: whose models are names of `BASELINES`.
+        records: where theirs are kept.
+        epochs: passes over the training images.
+        data_root: folder of the data sets.
+        progress: whether to show a bar.
+    """
+    missing = [each for each in experiments if records.get(each.name, _epochs(each, epochs)) is None]
+    if not missing:
+        return
+    spawn = multiprocessing.get_context("spawn")  # torch and OpenMP have threads that a fork would not take along
+    with (
+        ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawn) as pool,
+        tqdm(total=len(missing), desc="baselines", unit=" runs", disable=not progress) as bar,
+    ):
+        futures = {pool.submit(run_baseline, each, _epochs(each, epochs), data_root): each for each in missing}
+        try:
+            for future in as_completed(futures):
+                records.put(futures[future].name, future.result())
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def run_baseline(experiment: Experiment, epochs: int, data_root: Path | None) -> Record:
+    """Train a baseline on one thread, and measure it as `measure` does the models of the paper."""
+    torch.set_num_threads(1)
+    _, size = image_shape(experiment.dataset)
+    split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+    train, validation, test = (resize(images, size) for images in (split.train, split.validation, split.test))
+    begin = perf_counter()
+    scores = BASELINES[experiment.model].score(train, validation, test, experiment.seed, max(epochs, 1))
+    figures = {"score": area(scores, split.test_is_outlier)}
+    return Record(epochs, 0, figures, seconds=perf_counter() - begin)
+
+
+def _epochs(experiment: Experiment, epochs: int) -> int:
+    return epochs if BASELINES[experiment.model].trained else 0

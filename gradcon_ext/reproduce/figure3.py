@@ -1,0 +1,99 @@
+"""Figure 3: how far gradients of learned images are aligned with each other, and with those of missing ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gradcon_ext.alignment import average_alignment
+from gradcon_ext.data import resize
+from gradcon_ext.detector import Detector
+from gradcon_ext.histogram import draw_two
+from gradcon_ext.losses import loss_of
+from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
+from gradcon_ext.reproduce.published import published
+from gradcon_ext.reproduce.splits import image_shape, one_class
+from gradcon_ext.reproduce.training import DETECTOR
+
+DATASET = "cifar10"
+MODELS = {"unconstrained": "cae", "constrained": "cae-grad"}
+
+
+class Alignments(NamedTuple):
+    """Average alignment of each inlier, mean over the layers, (N,): with all other inliers, and with the outliers."""
+
+    learned: npt.NDArray[np.float32]
+    missing: npt.NDArray[np.float32]
+
+
+def figure3(inlier: str, runs: Path, data_root: Path | None) -> Figure:
+    """Draw the alignments of two finished runs, and the cosines of their training, for one inlier class."""
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(10, 7), layout="constrained")
+    panels = drawing.subplots(2, 2)
+    rows: list[list[object]] = []
+    overlaps = {}
+    for column, (kind, model) in enumerate(MODELS.items()):
+        experiment = Experiment(DATASET, model, inlier, 0)
+        alignments = alignments_of(experiment, runs, data_root)
+        distributions, curves = panels[:, column]
+        overlaps[kind] = draw_two(distributions, {"learned": alignments.learned, "missing": alignments.missing})
+        distributions.set_title(f"{kind}: {overlaps[kind]} of {len(alignments.learned)} overlap")
+        distributions.set_xlabel("average alignment, mean over the decoder's layers")
+        distributions.legend(frameon=False)
+        rows += [[kind, series, "", value] for series, values in alignments._asdict().items() for value in values]
+        history = cosines_of_training(runs / experiment.name)
+        for layer, (colour, dashes, _) in zip(range(history.shape[1]), LINE_STYLES, strict=True):
+            curves.plot(
+                1 + np.arange(len(history)), history[:, layer], color=colour, ls=dashes, label=f"layer {layer + 1}"
+            )
+            rows += [[kind, f"layer {layer + 1}", epoch, value] for epoch, value in enumerate(history[:, layer], 1)]
+        curves.set_ylim(-0.1, 1)
+        curves.set_xlabel("epoch")
+        curves.set_title(f"{kind}: gradients of batches against their running mean")
+    panels[0, 0].set_ylabel("images")
+    panels[1, 0].set_ylabel("cosine")
+    panels[1, 0].legend(frameon=False, ncols=2)
+    of_paper = published()["figure3"]["overlapping_samples_of_1000"]
+    caption = (
+        f"Figure 3, CIFAR-10, inliers {inlier}. Top: average alignment of every inlier's gradients with those of all "
+        f"other inliers (learned) and of the outliers (missing). {overlaps['unconstrained']} samples overlap without "
+        f"the constraint and {overlaps['constrained']} with it; the paper has {of_paper['unconstrained']} and "
+        f"{of_paper['constrained']}. Bottom: cosine of the training gradients to their running mean, by decoder layer."
+    )
+    return Figure(drawing, ["model", "series", "epoch", "cosine"], rows, caption)
+
+
+def alignments_of(experiment: Experiment, runs: Path, data_root: Path | None) -> Alignments:
+    """Align the gradients of the test images of a finished run."""
+    detector = Detector.load(runs / experiment.name / DETECTOR)
+    split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+    images = torch.from_numpy(resize(split.test, image_shape(experiment.dataset)[1])).float() / 255
+    is_outlier = torch.from_numpy(split.test_is_outlier)
+    inliers, outliers = images[~is_outlier], images[is_outlier]
+    sample_losses = loss_of(detector.model)
+
+    def primal(output: Any, given: Tensor) -> Tensor:
+        return sample_losses(output, given).total
+
+    def mean_over_layers(others: Tensor | None) -> npt.NDArray[np.float32]:
+        layers = average_alignment(detector.model, primal, inliers, list(detector.references), others=others)
+        mean: npt.NDArray[np.float32] = torch.stack(list(layers.values())).mean(0).numpy()
+        return mean
+
+    return Alignments(mean_over_layers(None), mean_over_layers(outliers))
+
+
+def cosines_of_training(folder: Path) -> npt.NDArray[np.float64]:
+    """Read the mean cosine of each layer in each epoch of the attempt that a run ended with, (epochs, layers)."""
+    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    epochs = [entry for entry in map(json.loads, lines) if "cosine" in entry]
+    return np.array([entry["cosine"] for entry in epochs if entry["attempt"] == epochs[-1]["attempt"]])

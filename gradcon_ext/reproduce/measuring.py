@@ -1,0 +1,89 @@
+"""What is measured of a trained detector on the images that its protocol tests on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from gradcon_ext.data import resize
+from gradcon_ext.data.folds import FoldSplit, Mixture
+from gradcon_ext.detector import Detector
+from gradcon_ext.evaluation import evaluate_scores
+from gradcon_ext.reproduce.splits import ONE_CLASS, five_fold, image_shape, one_class
+from gradcon_ext.scorer import Scorer, Scores
+
+Figures: TypeAlias = dict[str, float]
+"""Figures of merit by name: the AUROC of a loss, or "auroc at 10 %" and "f1 at 10 %" of the combined one."""
+
+OUTLIER_PERCENT = (10, 20, 30, 40, 50)
+"""Shares of outliers in Table 4."""
+
+
+def measure(detector: Detector, dataset: str, inlier: str, seed: int, data_root: Path | None) -> Figures:
+    """Score the test images of an experiment; see `gradcon_ext.reproduce.splits` for the arguments."""
+    scorer = Scorer.from_detector(detector)
+    _, size = image_shape(dataset)
+    if dataset in ONE_CLASS:
+        split = one_class(dataset, inlier, seed, data_root)
+        return auroc_of(scorer.score(resize(split.test, size)), split.test_is_outlier)
+    return over_shares(scorer, five_fold(dataset, inlier, seed, data_root), size)
+
+
+def auroc_of(scores: Scores, is_outlier: npt.NDArray[np.bool_]) -> Figures:
+    """AUROC of every loss, and of "primal", the sum of reconstruction and latent loss."""
+    figures = dict(evaluate_scores(scores, is_outlier).auroc)
+    figures["primal"] = area(scores.reconstruction + scores.latent, is_outlier)
+    return figures
+
+
+def area(scores: Tensor | npt.NDArray[np.floating], is_outlier: npt.NDArray[np.bool_]) -> float:
+    """Area under the ROC curve of scores (M,) that are higher for outliers."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(is_outlier, np.asarray(scores)))
+
+
+def over_shares(scorer: Scorer, split: FoldSplit, size: int) -> Figures:
+    """AUROC and F1 of the combined loss on the test fold, for each share of outliers (Table 4).
+
+    The threshold of F1 is the one that is best on the validation fold with the same share of outliers; test images
+    have no part in it. As in Pidhorskyi et al. (2018), inliers count as positive.
+    """
+    validation, test = (_scores_of(scorer, split, mixture, size) for mixture in (split.validation, split.test))
+    figures: Figures = {}
+    for percent in OUTLIER_PERCENT:
+        # Outliers come last, and those of a larger share after those of a smaller one.
+        (_, known_is_outlier), (_, is_outlier) = (
+            mixture.with_outliers(percent) for mixture in (split.validation, split.test)
+        )
+        known, scores = validation[: len(known_is_outlier)], test[: len(is_outlier)]
+        figures[f"auroc at {percent} %"] = area(scores, is_outlier)
+        figures[f"f1 at {percent} %"] = f1_of_inliers(scores, is_outlier, best_threshold(known, known_is_outlier))
+    return figures
+
+
+def best_threshold(scores: npt.NDArray[np.floating], is_outlier: npt.NDArray[np.bool_]) -> float:
+    """The largest score that still counts as an inlier, where that gives inliers the best F1."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, thresholds = precision_recall_curve(~is_outlier, -scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
+    return -float(thresholds[np.argmax(f1[:-1])])
+
+
+def f1_of_inliers(scores: npt.NDArray[np.floating], is_outlier: npt.NDArray[np.bool_], threshold: float) -> float:
+    """F1 of the inliers, which are the samples with scores up to the threshold."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(~is_outlier, scores <= threshold))
+
+
+def _scores_of(scorer: Scorer, split: FoldSplit, mixture: Mixture, size: int) -> npt.NDArray[np.float32]:
+    """Combined scores of a fold's inliers, and of as many outliers as the largest share takes."""
+    indices, _ = mixture.with_outliers(max(OUTLIER_PERCENT))
+    scores: npt.NDArray[np.float32] = scorer.score(resize(split.images[indices], size)).anomaly.numpy()
+    return scores

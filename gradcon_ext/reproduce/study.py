@@ -1,0 +1,94 @@
+"""What matters for the numbers, and what does not: which gradients are averaged, and which weights are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+
+from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.measuring import Figures
+from gradcon_ext.reproduce.records import Record, Records
+from gradcon_ext.reproduce.table import Row, Table
+from gradcon_ext.reproduce.variants import AVERAGED, RENEWED
+
+DATASETS = ("mnist", "cifar10")
+MODELS = {"objective": "cae-grad", "primal": "cae-grad-primal"}
+"""The recipe of each average."""
+
+_LOSSES = ("reconstruction", "gradient", "combined")
+
+
+def _later_epochs(record: Record) -> list[Figures]:
+    return [figures for epoch, figures in record.by_epoch.items() if 2 * epoch > record.epochs]
+
+
+def _best(record: Record, loss: str) -> list[float]:
+    return [record.figures[loss]]
+
+
+def _last(record: Record, loss: str) -> list[float]:
+    return [record.by_epoch[max(record.by_epoch)][loss]]
+
+
+def _each(record: Record, loss: str) -> list[float]:
+    return [figures[loss] for figures in _later_epochs(record)]
+
+
+def _variant(name: str) -> Callable[[Record, str], list[float]]:
+    return lambda record, loss: [record.variants[name][loss]]
+
+
+_SELECTIONS: Mapping[str, Callable[[Record, str], list[float]]] = {
+    "epoch with the best validation objective": _best,
+    "last epoch": _last,
+    "any snapshot of the second half": _each,
+    "weights and references averaged over those snapshots": _variant(AVERAGED),
+    "best epoch, references recomputed at its weights": _variant(RENEWED),
+}
+
+
+def study(records: Records, chosen: Mapping[str, Sequence[str]], seeds: int) -> Table:
+    """Compare the two averages and the choices of weights, AUROC averaged over the chosen classes of each data set.
+
+    Args:
+        records: of experiments with the models of `MODELS`.
+        chosen: inlier classes by data set.
+        seeds: how many.
+    """
+    rows = []
+    for average, model in MODELS.items():
+        for selection, pick in _SELECTIONS.items():
+            values = [
+                _over_classes(
+                    [
+                        [records.get(Experiment(dataset, model, name, seed).name) for name in chosen[dataset]]
+                        for seed in range(seeds)
+                    ],
+                    loss,
+                    pick,
+                )
+                for dataset in DATASETS
+                for loss in _LOSSES
+            ]
+            rows.append(Row(f"average of the {average} gradients", selection, values))
+    classes = "; ".join(f"{dataset}: {', '.join(names)}" for dataset, names in chosen.items())
+    notes = (
+        f"AUROC, mean over inlier classes ({classes}); ± is the standard deviation over {seeds} seeds, and of "
+        '"any snapshot" over seeds and snapshots.',
+    )
+    columns = [f"{dataset} {loss}" for dataset in DATASETS for loss in _LOSSES]
+    return Table("What matters: averages, and the choice of weights", columns, rows, average=False, notes=notes)
+
+
+def _over_classes(
+    by_seed: Sequence[Sequence[Record | None]], loss: str, pick: Callable[[Record, str], list[float]]
+) -> list[float]:
+    """Means over the classes, of each seed whose records are all there."""
+    means: list[float] = []
+    for records in by_seed:
+        complete = [record for record in records if record is not None]
+        if len(complete) == len(records):
+            means += [
+                fmean(of_classes) for of_classes in zip(*(pick(record, loss) for record in complete), strict=True)
+            ]
+    return means

@@ -1,0 +1,191 @@
+"""Tables 1 to 4 of the paper: which rows they have, and which experiments these need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.measuring import OUTLIER_PERCENT
+from gradcon_ext.reproduce.published import published, published_row
+from gradcon_ext.reproduce.records import Record, Records
+from gradcon_ext.reproduce.table import Row, Table
+
+_NOT_RUN = "paper, not run here"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row that is measured.
+
+    Attributes:
+        label: of the row, as in `published.json`.
+        model: one of the recipes, or a baseline.
+        figure: of its records.
+        published: whether the paper has such a row.
+    """
+
+    label: str
+    model: str
+    figure: str
+    published: bool = True
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a table by classes is made of.
+
+    Attributes:
+        title: of the table.
+        dataset: that it is measured on.
+        rows: those that are measured, and names of those that the paper alone has; in order.
+        notes: below the table.
+    """
+
+    title: str
+    dataset: str
+    rows: Sequence[Measured | str]
+    notes: Sequence[str] = ()
+
+
+_DEEP_LEARNING_ONLY_PUBLISHED = ("PixelCNN", "GAN", "AND", "AnoGAN")
+
+_COMMON_NOTES = (
+    "Ours is mean ± standard deviation over seeds; each seed has its own split, first weights and order of images.",
+    "Of each run the epoch with the best validation objective counts; test images have no part in the choice.",
+)
+
+DESIGNS = {
+    "table1": Design(
+        "Table 1: AUROC of activations and gradients, CIFAR-10",
+        "cifar10",
+        (
+            Measured("CAE, reconstruction", "cae", "reconstruction"),
+            Measured("CAE + Grad, reconstruction", "cae-grad", "reconstruction"),
+            Measured("CAE + Grad, gradient", "cae-grad", "gradient"),
+            Measured("VAE, reconstruction", "vae", "reconstruction"),
+            Measured("VAE, latent", "vae", "latent"),
+            Measured("VAE + Grad, reconstruction", "vae-grad", "reconstruction"),
+            Measured("VAE + Grad, latent", "vae-grad", "latent"),
+            Measured("VAE + Grad, gradient", "vae-grad", "gradient"),
+        ),
+        _COMMON_NOTES,
+    ),
+    "table2": Design(
+        "Table 2: AUROC of anomaly detectors, CIFAR-10",
+        "cifar10",
+        (
+            Measured("OCSVM", "ocsvm", "score"),
+            Measured("KDE", "kde", "score"),
+            Measured("DAE", "dae", "score"),
+            Measured("VAE", "vae", "latent"),
+            *_DEEP_LEARNING_ONLY_PUBLISHED,
+            Measured("DSVDD", "dsvdd", "score"),
+            "OCGAN",
+            Measured("GradCon", "cae-grad", "combined"),
+        ),
+        (*_COMMON_NOTES, "VAE is its latent loss, as in the paper, whose row is that of Table 1."),
+    ),
+    "table3": Design(
+        "Table 3: AUROC of anomaly detectors, MNIST",
+        "mnist",
+        (
+            Measured("OCSVM", "ocsvm", "score"),
+            Measured("KDE", "kde", "score"),
+            Measured("DAE", "dae", "score"),
+            Measured("VAE", "vae", "primal"),
+            *_DEEP_LEARNING_ONLY_PUBLISHED,
+            Measured("DSVDD", "dsvdd", "score"),
+            "OCGAN",
+            Measured("GradCon", "cae-grad", "combined"),
+        ),
+        (*_COMMON_NOTES, "VAE is its negative evidence lower bound."),
+    ),
+}
+
+TABLE4_DATA = "fashion-mnist"
+TABLE4_MODEL = "cae-grad"
+
+
+def models_of(table: str) -> list[str]:
+    """Names of the recipes and baselines that a table needs, each once."""
+    if table == "table4":
+        return [TABLE4_MODEL]
+    return list(dict.fromkeys(row.model for row in DESIGNS[table].rows if isinstance(row, Measured)))
+
+
+def dataset_of(table: str) -> str:
+    """The data set that a table is measured on."""
+    return TABLE4_DATA if table == "table4" else DESIGNS[table].dataset
+
+
+def table_by_classes(
+    name: str, records: Records, class_names: Sequence[str], chosen: Sequence[str], seeds: int
+) -> Table:
+    """Set what has been recorded beside what was published.
+
+    Args:
+        name: "table1", "table2" or "table3".
+        records: of experiments.
+        class_names: of the data set, in its order.
+        chosen: those that the table is to have.
+        seeds: how many.
+    """
+    design = DESIGNS[name]
+    columns = [class_names.index(each) for each in chosen]
+    rows: list[Row] = []
+    for row in design.rows:
+        label = row if isinstance(row, str) else row.label
+        figures = published_row(name, label)
+        paper = Row(label, _NOT_RUN if isinstance(row, str) else "paper", [[figures[column]] for column in columns])
+        if isinstance(row, Measured):
+            rows.append(_measured(row, design.dataset, records, chosen, seeds))
+        rows.append(paper)
+    return Table(design.title, chosen, rows, notes=design.notes)
+
+
+def table4(records: Records, chosen: Sequence[str], folds: int) -> Table:
+    """F1 and AUROC by the share of outliers, averaged over the inlier classes, fashion-MNIST (Table 4)."""
+    rows: list[Row] = []
+    for figure, key in (("F1", "f1"), ("AUROC", "auroc")):
+        paper = published()["table4"]
+        rows.append(Row(f"{figure}, GPND", _NOT_RUN, [[value] for value in paper["GPND"][key]]))
+        rows.append(Row(f"{figure}, GradCon", "paper", [[value] for value in paper["GradCon"][key]]))
+        of_folds = [
+            [records.get(Experiment(TABLE4_DATA, TABLE4_MODEL, name, fold).name) for name in chosen]
+            for fold in range(folds)
+        ]
+        complete = [[record for record in fold if record is not None] for fold in of_folds if None not in fold]
+        values = [
+            [sum(record.figures[f"{key} at {percent} %"] for record in fold) / len(fold) for fold in complete]
+            for percent in OUTLIER_PERCENT
+        ]
+        rows.append(Row(f"{figure}, GradCon", _source([record for fold in complete for record in fold]), values))
+    notes = (
+        f"Mean over {len(chosen)} inlier classes; ours is mean ± standard deviation over {folds} of five folds.",
+        "Inliers are the positive class of F1. Its threshold is the best one on the validation fold with the same "
+        "share of outliers; test images have no part in it.",
+    )
+    title = "Table 4: F1 and AUROC by the share of outliers in the test set, fashion-MNIST"
+    return Table(title, [f"{percent} %" for percent in OUTLIER_PERCENT], rows, average=False, notes=notes)
+
+
+def _measured(row: Measured, dataset: str, records: Records, chosen: Sequence[str], seeds: int) -> Row:
+    by_class = [
+        [
+            record
+            for seed in range(seeds)
+            if (record := records.get(Experiment(dataset, row.model, name, seed).name)) is not None
+        ]
+        for name in chosen
+    ]
+    values = [[record.figures[row.figure] for record in of_class] for of_class in by_class]
+    return Row(row.label, _source([record for of_class in by_class for record in of_class]), values)
+
+
+def _source(records: Sequence[Record]) -> str:
+    """Say how much was trained: epochs differ where runs of several lengths are put together."""
+    if not records:
+        return "ours, not run yet"
+    epochs = sorted({record.epochs for record in records} - {0})
+    return f"ours, {' or '.join(map(str, epochs))} epochs" if epochs else "ours"

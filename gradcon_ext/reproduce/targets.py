@@ -1,0 +1,143 @@
+"""The tables and figures by name: what they need, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradcon_ext.data import class_index
+from gradcon_ext.data.folds import FOLDS
+from gradcon_ext.reproduce import figure3, figure4, figure5, study
+from gradcon_ext.reproduce.baselines import BASELINES
+from gradcon_ext.reproduce.compared import record_baselines
+from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.figure import Figure
+from gradcon_ext.reproduce.records import Records
+from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, FIVE_FOLD, class_names
+from gradcon_ext.reproduce.table import Table
+from gradcon_ext.reproduce.tables import dataset_of, models_of, table4, table_by_classes
+from gradcon_ext.reproduce.training import record_missing, train_missing
+
+TABLES = ("table1", "table2", "table3", "table4")
+FIGURES = ("fig3", "fig4", "fig5")
+STUDY = "study"
+TARGETS = (*TABLES, *FIGURES, STUDY)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The paper's experiments at a chosen size.
+
+    Attributes:
+        out: folder of the results, which are small; of the records of all experiments in `records`, and of the
+            trained models in `runs`.
+        data_root: folder of the data sets.
+        epochs: passes over the training images.
+        seeds: how many; of the five-fold protocol, as many folds, but not more than there are.
+        classes: names or indices of the inlier classes; all by default.
+        device: to train on.
+        progress: whether to show bars.
+    """
+
+    out: Path
+    data_root: Path | None
+    epochs: int
+    seeds: int
+    classes: Sequence[str] = ()
+    device: str = "cpu"
+    progress: bool = True
+
+    def prepare(self, targets: Sequence[str]) -> None:
+        """Train and measure all that the targets need and that is not there, in one job.
+
+        Raises:
+            FileNotFoundError: a data set is not there.
+            ValueError: no such class, or a damaged file.
+            RunsFailed: a run failed; the others have finished.
+        """
+        needed = list(dict.fromkeys(each for target in targets for each in self.experiments_of(target)))
+        trained = [each for each in needed if each.model not in BASELINES]
+        shown = [each for target in targets if target in FIGURES for each in self.experiments_of(target)]
+        # A record does without its model, for instance in a fresh checkout; a figure does not.
+        to_train = [each for each in trained if each in shown or self.records.get(each.name, self.epochs) is None]
+        train_missing(
+            to_train,
+            epochs=self.epochs,
+            runs=self.runs,
+            data_root=self.data_root,
+            device=self.device,
+            progress=self.progress,
+        )
+        to_record = [each for each in trained if each.dataset != CURE_TSR]
+        record_missing(
+            to_record,
+            self.records,
+            epochs=self.epochs,
+            runs=self.runs,
+            data_root=self.data_root,
+            progress=self.progress,
+        )
+        baselines = [each for each in needed if each.model in BASELINES]
+        record_baselines(baselines, self.records, epochs=self.epochs, data_root=self.data_root, progress=self.progress)
+
+    def build(self, target: str) -> Table | Figure:
+        """Make a table or figure of what `prepare` left."""
+        if target == "fig3":
+            return figure3.figure3(self._chosen(figure3.DATASET)[0], self.runs, self.data_root)
+        if target == "fig4":
+            return figure4.figure4(self.seeds, self.runs, self.data_root)
+        if target == "fig5":
+            return figure5.figure5(self._chosen_of(figure5.DATASETS), self.runs, self.data_root)
+        if target == STUDY:
+            return study.study(self.records, self._chosen_of(study.DATASETS), self.seeds)
+        dataset = dataset_of(target)
+        if target == "table4":
+            return table4(self.records, self._chosen(dataset), self._seeds_of(dataset))
+        names = class_names(dataset, self.data_root)
+        return table_by_classes(target, self.records, names, self._chosen(dataset), self.seeds)
+
+    def experiments_of(self, target: str) -> list[Experiment]:
+        """List the experiments that a target needs."""
+        if target == "fig3":
+            inlier = self._chosen(figure3.DATASET)[0]
+            return [Experiment(figure3.DATASET, model, inlier, 0) for model in figure3.MODELS.values()]
+        if target == "fig4":
+            models = sorted({model for model, _ in figure4.CURVES.values()})
+            return [Experiment(CURE_TSR, model, ALL_SIGNS, seed) for model in models for seed in range(self.seeds)]
+        if target == "fig5":
+            models = sorted(set(figure5.MODEL_OF_LOSS.values()))
+            return [each for dataset in figure5.DATASETS for each in self._grid(dataset, models, seeds=1)]
+        if target == STUDY:
+            models = list(study.MODELS.values())
+            return [each for dataset in study.DATASETS for each in self._grid(dataset, models, self.seeds)]
+        dataset = dataset_of(target)
+        return self._grid(dataset, models_of(target), self._seeds_of(dataset))
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the trained models."""
+        return self.out / "runs"
+
+    @property
+    def records(self) -> Records:
+        """Records of all experiments."""
+        return Records(self.out / "records")
+
+    def _grid(self, dataset: str, models: Sequence[str], seeds: int) -> list[Experiment]:
+        return [
+            Experiment(dataset, model, inlier, seed)
+            for seed in range(seeds)
+            for model in models
+            for inlier in self._chosen(dataset)
+        ]
+
+    def _chosen(self, dataset: str) -> list[str]:
+        names = class_names(dataset, self.data_root)
+        return [names[class_index(names, each)] for each in self.classes] or list(names)
+
+    def _chosen_of(self, datasets: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return {dataset: self._chosen(dataset) for dataset in datasets}
+
+    def _seeds_of(self, dataset: str) -> int:
+        return min(self.seeds, FOLDS) if dataset in FIVE_FOLD else self.seeds

@@ -1,0 +1,93 @@
+"""Records of experiments: those that are there, and those that are made by training and scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gradcon_ext.detector import Detector, read_facts
+from gradcon_ext.many import Run, train_many
+from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.measuring import Figures, measure
+from gradcon_ext.reproduce.records import Record, Records
+from gradcon_ext.reproduce.splits import training_images
+from gradcon_ext.reproduce.variants import AVERAGED, RENEWED, averaged, with_renewed_references
+from gradcon_ext.run_folder import snapshots
+
+DETECTOR = "detector.safetensors"
+
+
+def train_missing(
+    experiments: Sequence[Experiment],
+    *,
+    epochs: int,
+    runs: Path,
+    data_root: Path | None,
+    device: str,
+    progress: bool,
+) -> None:
+    """Train the experiments that have no detector of that many epochs yet, many at once; go on with unfinished runs.
+
+    Args:
+        experiments: to train.
+        epochs: passes over the training images.
+        runs: folder of all runs.
+        data_root: folder of the data sets.
+        device: to train on.
+        progress: whether to show a bar for all runs together.
+
+    Raises:
+        RunsFailed: a run failed; the others have finished.
+    """
+
+    def save(run: Run, detector: Detector) -> None:
+        detector.save(runs / run.name / DETECTOR)
+
+    missing = [experiment for experiment in experiments if trained_epochs(experiment, runs) < epochs]
+    if missing:
+        all_runs = [experiment.run(epochs, runs, data_root) for experiment in missing]
+        train_many(all_runs, device=device, resume=True, progress=progress, finished=save)
+
+
+def trained_epochs(experiment: Experiment, runs: Path) -> int:
+    """How many epochs the finished run of an experiment had; 0 if there is none."""
+    path = runs / experiment.name / DETECTOR
+    return int(read_facts(path)["training"]["epochs"]) if path.exists() else 0
+
+
+def record_missing(
+    experiments: Sequence[Experiment],
+    records: Records,
+    *,
+    epochs: int,
+    runs: Path,
+    data_root: Path | None,
+    progress: bool,
+) -> None:
+    """Measure the trained experiments that have no record of that many epochs yet; the other arguments as above."""
+    missing = [experiment for experiment in experiments if records.get(experiment.name, epochs) is None]
+    for experiment in tqdm(missing, desc="scoring", unit=" runs", disable=not progress):
+        records.put(experiment.name, _record(experiment, runs / experiment.name, data_root))
+
+
+def _record(experiment: Experiment, folder: Path, data_root: Path | None) -> Record:
+    def figures(detector: Detector) -> Figures:
+        return measure(detector, experiment.dataset, experiment.inlier, experiment.seed, data_root)
+
+    best = Detector.load(folder / DETECTOR)
+    epochs = best.training["epochs"]
+    kept = {epoch: Detector.load(path) for epoch, path in snapshots(folder).items()}
+    train, _ = training_images(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+    return Record(
+        epochs=epochs,
+        best_epoch=best.training["best_epoch"],
+        figures=figures(best),
+        by_epoch={epoch: figures(detector) for epoch, detector in kept.items()},
+        variants={
+            AVERAGED: figures(averaged([detector for epoch, detector in kept.items() if 2 * epoch > epochs])),
+            RENEWED: figures(with_renewed_references(best, train)),
+        },
+        seconds=best.training["seconds"],
+    )

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from gradcon_ext.data import load, one_class_split
+from gradcon_ext.reproduce.baselines import BASELINES
+
+# Of the 120 training images Deep SVDD makes one small step an epoch.
+EPOCHS = {"ocsvm": 1, "kde": 1, "dae": 10, "dsvdd": 100}
+AUROC = {"ocsvm": 0.98, "kde": 0.98, "dae": 0.95, "dsvdd": 0.75}
+
+every_baseline = pytest.mark.parametrize("name", BASELINES)
+
+
+@pytest.fixture(scope="module")
+def split():
+    return one_class_split(load("digits"), "0", seed=0)
+
+
+@pytest.fixture(scope="module")
+def first_scores(split):
+    """Scores of each baseline for the whole test split."""
+    return {name: score(name, split) for name in BASELINES}
+
+
+def score(name, split, test=None, seed=0):
+    images = split.test if test is None else test
+    return BASELINES[name].score(split.train, split.validation, images, seed, EPOCHS[name])
+
+
+@every_baseline
+def test_outliers_score_higher(name, split, first_scores):
+    scores = first_scores[name]
+    assert scores.shape == split.test_is_outlier.shape
+    assert scores.dtype == np.float64
+    assert roc_auc_score(split.test_is_outlier, scores) > AUROC[name]
+
+
+@every_baseline
+def test_the_seed_decides_every_bit(name, split, first_scores):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    np.testing.assert_array_equal(score(name, split), first_scores[name])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", [name for name, baseline in BASELINES.items() if baseline.trained])
+def test_another_seed_trains_another_network(name, split, first_scores):
+    assert not np.allclose(score(name, split, seed=1), first_scores[name], rtol=0.01)
+
+
+@every_baseline
+def test_an_image_scores_the_same_in_any_company(name, split, first_scores):
+    some = np.random.default_rng(0).permutation(len(split.test))[:20]
+    np.testing.assert_allclose(score(name, split, split.test[some]), first_scores[name][some], rtol=1e-4)
+
+
+@every_baseline
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_images_of_another_shape_are_refused(name, which):
+    images = [np.zeros((4, 1, 8, 8), np.uint8)] * 3
+    of = ("train", "validation", "test")[which]
+    for wrong in ((4, 8, 8), (0, 1, 8, 8)):
+        images[which] = np.zeros(wrong, np.uint8)
+        with pytest.raises(ValueError, match=f"{of} images have shape .*; expected"):
+            BASELINES[name].score(*images, 0, 1)
+    images[which] = np.zeros((4, 1, 8, 9), np.uint8)
+    with pytest.raises(ValueError, match="images have shape .*; those of train have"):
+        BASELINES[name].score(*images, 0, 1)
+
+
+def test_other_arguments_out_of_range_are_refused(split):
+    pixels = split.test / 255
+    with pytest.raises(TypeError, match="test images have dtype float64; expected uint8"):
+        BASELINES["kde"].score(split.train, split.validation, pixels, 0, 1)
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+        BASELINES["kde"].score(split.train, split.validation, split.test, -1, 1)
+    with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
+        BASELINES["dae"].score(split.train, split.validation, split.test, 0, 0)
+
+
+@pytest.mark.parametrize(("name", "published"), [("ocsvm", 0.853), ("kde", 0.669)])
+def test_eights_are_told_as_well_as_published(data_root, name, published):
+    split = one_class_split(load("mnist", data_root), "8", seed=0)
+    scores = BASELINES[name].score(split.train, split.validation, split.test, 0, 1)
+    assert roc_auc_score(split.test_is_outlier, scores) > published
