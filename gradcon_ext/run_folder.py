@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from gradcon_ext.checkpoint import TrainingState, load_checkpoint, save_checkpoi
 from gradcon_ext.detector import Detector
 from gradcon_ext.files import replace_file
 
+_SNAPSHOT = re.compile(r"epoch-([0-9]{4,})")
+
 
 class RunFolder:
-    """Keeps `checkpoint.safetensors` and `history.jsonl` of a run up to date; keeps nothing without a path.
+    """Keeps `checkpoint.safetensors`, `history.jsonl` and snapshots of a run; keeps nothing without a path.
 
     Args:
         path: the folder; made if need be.
@@ -36,9 +39,15 @@ class RunFolder:
             load_checkpoint(self._path / "checkpoint.safetensors", state, self._settings)
 
     def save(self, state: TrainingState) -> None:
-        """Write checkpoint and history, each by rename."""
+        """Write checkpoint and history, each by rename, and remove snapshots of epochs that the run has not reached.
+
+        Those are of an earlier run, or of an attempt that was a dead start.
+        """
         if self._path is not None:
             save_checkpoint(self._path / "checkpoint.safetensors", state, self._settings)
+            for epoch, path in snapshots(self._path).items():
+                if epoch > state.epoch:
+                    path.unlink(missing_ok=True)
         self.save_history(state)
 
     def save_history(self, state: TrainingState) -> None:
@@ -55,7 +64,8 @@ class RunFolder:
 
 def snapshots(folder: Path) -> dict[int, Path]:
     """Find the snapshots in the folder of a run: their files by epoch, in order."""
-    return {int(path.stem.removeprefix("epoch-")): path for path in sorted(folder.glob("epoch-*.safetensors"))}
+    matches = [(_SNAPSHOT.fullmatch(path.stem), path) for path in folder.glob("epoch-*.safetensors")]
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 
 def _remove_temporaries(folder: Path) -> None:

@@ -57,7 +57,7 @@ class Trainer:
         loss: of single samples; by default the model's `loss`, or the squared error where it has none.
         layers: names of the constrained weights; those of the decoder by default.
         out: a folder for `history.jsonl` and `checkpoint.safetensors`, written after each epoch; made if need be.
-            A run that is not resumed replaces what an earlier one left there.
+            A run that is not resumed replaces what an earlier one left there, its snapshots included.
         progress: whether to show a progress bar.
         data: facts about the images, such as where they come from; what JSON can hold. They are kept among the facts
             of the detector, and have to be the same to resume.

@@ -5,10 +5,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from gradcon_ext.evaluation import evaluate_scores
-from gradcon_ext.histogram import draw_histogram, save_histogram
+from gradcon_ext.histogram import draw_histogram, draw_two, save_histogram
 from gradcon_ext.scorer import Scores
 
 
@@ -44,6 +45,31 @@ def test_every_image_is_in_a_bar():
         outline, *bars = sorted(axes.patches, key=lambda patch: hasattr(patch, "get_height"))
         assert sum(bar.get_height() for bar in bars) == 75
         assert outline.get_xy()[:, 1].max() >= 25 / 20  # 25 outliers in 20 bins
+
+
+def test_what_two_distributions_have_in_common_is_counted_bin_by_bin():
+    generator = np.random.default_rng(0)
+    # 64 numbers make 16 bins, which from 0 to 16 are one wide.
+    first = np.array([0.0, 16.0, *generator.integers(0, 11, 38)])
+    second = generator.integers(6, 17, 24).astype(float)
+    common = 0
+    for edge in range(16):
+        last = 16 if edge == 15 else edge  # the last bin holds its upper edge too
+        common += min(sum(edge <= value <= last for value in values) for values in (first, second))
+    assert 0 < common < 24
+    assert draw_two(Figure().subplots(), {"photos": first, "paintings": second}) == common
+
+
+@pytest.mark.parametrize(("shift", "common"), [(0, 30), (100, 0)])
+def test_all_or_nothing_may_be_in_common(shift, common):
+    values = np.linspace(0, 1, 30)
+    assert draw_two(Figure().subplots(), {"one": values, "other": values + shift}) == common
+
+
+def test_the_legend_has_the_names_of_the_two():
+    axes = Figure().subplots()
+    draw_two(axes, {"photos": np.arange(3.0), "paintings": np.arange(4.0)})
+    assert [text.get_text() for text in axes.legend().get_texts()] == ["photos", "paintings"]
 
 
 def test_scores_that_are_all_equal_can_be_drawn():

@@ -7,14 +7,20 @@ import torch
 
 from gradcon_ext.checkpoint import TrainingState
 from gradcon_ext.constraint import GradientConstraint
+from gradcon_ext.detector import Detector
 from gradcon_ext.files import replace_file
-from gradcon_ext.run_folder import RunFolder
+from gradcon_ext.run_folder import RunFolder, snapshots
 
 
 def new_state():
     model = torch.nn.Linear(2, 2)
     constraint = GradientConstraint({"weight": model.weight})
     return TrainingState(model, constraint, torch.optim.Adam(model.parameters()), seed=0)
+
+
+def new_detector(count=1):
+    model = torch.nn.Linear(2, 2)
+    return Detector(model, {"weight": torch.zeros_like(model.weight)}, count)
 
 
 def test_a_run_is_kept_in_two_files(tmp_path):
@@ -31,8 +37,13 @@ def test_a_run_is_kept_in_two_files(tmp_path):
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
-    left = [".checkpoint.0123abcd.safetensors", ".history.89ef4567.jsonl"]
-    kept = [".detector.0123abcd.safetensors", ".history.jsonl", "checkpoint.safetensors"]
+    left = [
+        ".checkpoint.0123abcd.safetensors",
+        ".history.89ef4567.jsonl",
+        ".epoch-0010.0123abcd.safetensors",
+        ".epoch-12345.89ef4567.safetensors",
+    ]
+    kept = [".detector.0123abcd.safetensors", ".history.jsonl", "checkpoint.safetensors", "epoch-0010.safetensors"]
     for name in left + kept:
         (tmp_path / name).write_bytes(b"half")
     RunFolder(tmp_path, {})
@@ -40,7 +51,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
 
 
 def test_temporary_files_have_the_names_that_are_removed(tmp_path):
-    for name in ("checkpoint.safetensors", "history.jsonl"):
+    for name in ("checkpoint.safetensors", "history.jsonl", "epoch-0001.safetensors"):
         with replace_file(tmp_path / name) as temporary:
             temporary.write_text("half")
             RunFolder(tmp_path, {})
@@ -56,6 +67,32 @@ def test_the_history_may_go_ahead_of_the_checkpoint(tmp_path):
     assert os.listdir(tmp_path) == ["history.jsonl"]
 
 
+def test_snapshots_are_found_by_epoch(tmp_path):
+    folder = RunFolder(tmp_path, {})
+    for epoch in (12345, 2, 9999, 10):
+        folder.save_snapshot(new_detector(count=epoch), epoch)
+    for name in ("epoch-best.safetensors", "epoch-0003.csv", ".epoch-0004.0123abcd.safetensors", "epoch-7.safetensors"):
+        (tmp_path / name).write_bytes(b"another's")
+    found = snapshots(tmp_path)
+    assert [*found] == [2, 10, 9999, 12345]
+    assert found[10] == tmp_path / "epoch-0010.safetensors"
+    assert [Detector.load(path, torch.nn.Linear(2, 2)).count for path in found.values()] == [*found]
+    assert snapshots(tmp_path / "nothing") == {}
+
+
+def test_snapshots_of_epochs_that_are_not_reached_do_not_stay(tmp_path):
+    folder, state = RunFolder(tmp_path, {}), new_state()
+    for epoch in (1, 2, 3):
+        folder.save_snapshot(new_detector(), epoch)
+    (tmp_path / "epoch-best.safetensors").write_bytes(b"another's")
+    state.epoch = 2
+    folder.save(state)
+    assert [*snapshots(tmp_path)] == [1, 2]
+    state.epoch = 0
+    folder.save(state)
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "epoch-best.safetensors", "history.jsonl"]
+
+
 def test_an_empty_folder_holds_no_run_to_load(tmp_path):
     state = new_state()
     RunFolder(tmp_path, {}).load(state)
@@ -67,5 +104,6 @@ def test_without_a_path_nothing_is_kept():
     state = new_state()
     folder.save(state)
     folder.save_history(state)
+    folder.save_snapshot(new_detector(), 1)
     folder.load(state)
     assert state.epoch == 0

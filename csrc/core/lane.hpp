@@ -18,7 +18,8 @@ struct Lane {
   Vector value;
 
   static GRADCON_INLINE Lane zero() { return {Vector{}}; }
-  static GRADCON_INLINE Lane broadcast(T scalar) { return {Vector{} + scalar}; }
+  // Not a sum with zeros: that would make 0 of -0, so no compiler may leave the addition out.
+  static GRADCON_INLINE Lane broadcast(T scalar) { return {scalar - Vector{}}; }
   static GRADCON_INLINE Lane load(const T* aligned) { return {*reinterpret_cast<const Vector*>(aligned)}; }
   static GRADCON_INLINE Lane load_unaligned(const T* data) { return {*reinterpret_cast<const UnalignedVector*>(data)}; }
   GRADCON_INLINE void store(T* aligned) const { *reinterpret_cast<Vector*>(aligned) = value; }

@@ -70,7 +70,7 @@ def average_alignment(
         inverse_norms = {name: inverse_norm(sq_norms.sqrt()) for name, (_, sq_norms) in gradients.align(none).items()}
         for name, part in gradients.weighted_sums(inverse_norms).items():
             unit_sums[name] = unit_sums[name] + part if name in unit_sums else part
-        del gradients  # They hold the activations of the pass.
+        del gradients  # before the next pass: they hold the activations of this one
     averages: dict[str, list[Tensor]] = {name: [] for name in parameters}
     for gradients in passes(inputs, targets):
         references = {

@@ -39,7 +39,7 @@ def chunks_of_gradients(
     Warns:
         UserWarning: vmap cannot run the model, so each sample is differentiated by itself.
     """
-    if len(inputs) == 0:  # of which vmap and indexing make errors
+    if len(inputs) == 0:  # vmap does not run every model on none
         yield {name: parameters[name].new_empty(0, *parameters[name].shape) for name in wanted}
         return
     fixed = {name: parameter for name, parameter in parameters.items() if name not in wanted}

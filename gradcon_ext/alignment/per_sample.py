@@ -119,7 +119,7 @@ def align_with_aux(
         aux.append(gradients.aux)
         alignments.append(gradients.align(several))
         reasons = {name: route.reason for name, route in gradients.routes.items()}
-        del gradients  # They hold the activations of the pass, for which the next one shall find room.
+        del gradients  # before the next pass: they hold the activations of this one
     dot, sq_norm, cosine = {}, {}, {}
     for name, reference in references.items():
         dots, sq_norms = (torch.cat(parts) for parts in zip(*(each[name] for each in alignments), strict=True))

@@ -46,8 +46,8 @@ class Experiment:
     """One training run.
 
     Attributes:
-        dataset: one of `gradcon_ext.reproduce.splits.PROTOCOLS`.
-        model: one of `RECIPES`.
+        dataset: one of those of `gradcon_ext.reproduce.splits`.
+        model: one of `RECIPES`, or a baseline.
         inlier: name of the inlier class.
         seed: of the split, the first weights and the order of the images; under the five-fold protocol, the fold.
     """

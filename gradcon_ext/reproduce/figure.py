@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gradcon_ext.files import replace_file
 
 if TYPE_CHECKING:
@@ -48,4 +50,4 @@ class Figure:
 
 
 def _short(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else value

@@ -51,16 +51,22 @@ def figure3(inlier: str, runs: Path, data_root: Path | None) -> Figure:
         distributions.legend(frameon=False)
         rows += [[kind, series, "", value] for series, values in alignments._asdict().items() for value in values]
         history = cosines_of_training(runs / experiment.name)
-        for layer, (colour, dashes, _) in zip(range(history.shape[1]), LINE_STYLES, strict=True):
+        for layer, (colour, dashes, marker) in zip(range(history.shape[1]), LINE_STYLES, strict=True):
             curves.plot(
-                1 + np.arange(len(history)), history[:, layer], color=colour, ls=dashes, label=f"layer {layer + 1}"
+                1 + np.arange(len(history)),
+                history[:, layer],
+                color=colour,
+                ls=dashes,
+                marker=marker,
+                ms=3,
+                label=f"layer {layer + 1}",
             )
             rows += [[kind, f"layer {layer + 1}", epoch, value] for epoch, value in enumerate(history[:, layer], 1)]
         curves.set_ylim(-0.1, 1)
         curves.set_xlabel("epoch")
-        curves.set_title(f"{kind}: gradients of batches against their running mean")
+        curves.set_title(f"{kind}: training gradients")
     panels[0, 0].set_ylabel("images")
-    panels[1, 0].set_ylabel("cosine")
+    panels[1, 0].set_ylabel("cosine to the running mean")
     panels[1, 0].legend(frameon=False, ncols=2)
     of_paper = published()["figure3"]["overlapping_samples_of_1000"]
     caption = (

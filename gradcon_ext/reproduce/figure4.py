@@ -40,7 +40,7 @@ _PANELS = {
 def figure4(seeds: int, runs: Path, data_root: Path | None) -> Figure:
     """Draw the AUROC of three losses against the level of eight challenges, mean over the seeds' finished runs.
 
-    Where the data set has no images under the challenges, they are made from its challenge-free test images.
+    For the stand-in of CURE-TSR, which has no images under the challenges, they are made from its test images.
     """
     from matplotlib.figure import Figure as Drawing
 

@@ -57,9 +57,9 @@ class Records:
             facts = json.loads(path.read_text(encoding="utf-8"))
             by_epoch = {int(epoch): figures for epoch, figures in facts.pop("by_epoch").items()}
             record = Record(**facts, by_epoch=by_epoch)
+            return record if record.epochs >= epochs else None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path} is no record of an experiment ({error}): remove it") from error
-        return record if record.epochs >= epochs else None
 
     def put(self, name: str, record: Record) -> None:
         """Write a record, by rename."""

@@ -88,7 +88,7 @@ def _over_classes(
     for records in by_seed:
         complete = [record for record in records if record is not None]
         if len(complete) == len(records):
-            means += [
-                fmean(of_classes) for of_classes in zip(*(pick(record, loss) for record in complete), strict=True)
-            ]
+            # Runs of other lengths may have other numbers of snapshots.
+            by_class = (pick(record, loss) for record in complete)
+            means += [fmean(of_classes) for of_classes in zip(*by_class, strict=False)]
     return means

@@ -30,9 +30,8 @@ class Row:
     @property
     def averages(self) -> list[float]:
         """Mean over the columns, for each seed that has them all."""
-        columns = [values for values in self.values if values]
-        complete = min((len(values) for values in columns), default=0)
-        return [fmean(values[seed] for values in columns) for seed in range(complete)]
+        complete = min((len(values) for values in self.values), default=0)
+        return [fmean(values[seed] for values in self.values) for seed in range(complete)]
 
 
 @dataclass(frozen=True)

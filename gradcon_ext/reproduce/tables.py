@@ -172,15 +172,21 @@ def table4(records: Records, chosen: Sequence[str], folds: int) -> Table:
 
 def _measured(row: Measured, dataset: str, records: Records, chosen: Sequence[str], seeds: int) -> Row:
     by_class = [
-        [
-            record
-            for seed in range(seeds)
-            if (record := records.get(Experiment(dataset, row.model, name, seed).name)) is not None
-        ]
+        _up_to_a_gap([records.get(Experiment(dataset, row.model, name, seed).name) for seed in range(seeds)])
         for name in chosen
     ]
     values = [[record.figures[row.figure] for record in of_class] for of_class in by_class]
     return Row(row.label, _source([record for of_class in by_class for record in of_class]), values)
+
+
+def _up_to_a_gap(of_seeds: Sequence[Record | None]) -> list[Record]:
+    """Take the records of the first seeds, so that the same place is the same seed in every class."""
+    present = []
+    for record in of_seeds:
+        if record is None:
+            break
+        present.append(record)
+    return present
 
 
 def _source(records: Sequence[Record]) -> str:

@@ -14,7 +14,7 @@ from gradcon_ext.reproduce.compared import record_baselines
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import Figure
 from gradcon_ext.reproduce.records import Records
-from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, FIVE_FOLD, class_names
+from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, FIVE_FOLD, class_names, cure_tsr_path
 from gradcon_ext.reproduce.table import Table
 from gradcon_ext.reproduce.tables import dataset_of, models_of, table4, table_by_classes
 from gradcon_ext.reproduce.training import record_missing, train_missing
@@ -103,6 +103,7 @@ class Reproduction:
             inlier = self._chosen(figure3.DATASET)[0]
             return [Experiment(figure3.DATASET, model, inlier, 0) for model in figure3.MODELS.values()]
         if target == "fig4":
+            cure_tsr_path(self.data_root)  # lest it be found missing after hours of training
             models = sorted({model for model, _ in figure4.CURVES.values()})
             return [Experiment(CURE_TSR, model, ALL_SIGNS, seed) for model in models for seed in range(self.seeds)]
         if target == "fig5":

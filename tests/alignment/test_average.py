@@ -55,10 +55,21 @@ def test_a_zero_gradient_is_aligned_with_nothing() -> None:
     assert averages["0.weight"][[0, 1, 3, 4]].all()
 
 
+def test_one_other_is_enough_and_of_no_inputs_there_are_no_averages() -> None:
+    model = nn.Sequential(nn.Linear(4, 4))
+    inputs = torch.randn(1, 4)
+    averages = average_alignment(model, squared_output, inputs, ["0.weight"], others=inputs)
+    torch.testing.assert_close(averages["0.weight"], torch.ones(1))
+    averages = average_alignment(model, squared_output, torch.randn(0, 4), ["0.weight"], others=inputs)
+    assert averages["0.weight"].shape == (0,)
+
+
 def test_bad_arguments() -> None:
     model = nn.Sequential(nn.Linear(4, 4))
-    with pytest.raises(ValueError, match="at least 2 samples, got 1"):
+    with pytest.raises(ValueError, match="over all other inputs needs at least 2 of them, got 1"):
         average_alignment(model, squared_output, torch.randn(1, 4), ["0.weight"])
+    with pytest.raises(ValueError, match="there are no others to average over; expected at least 1"):
+        average_alignment(model, squared_output, torch.randn(3, 4), ["0.weight"], others=torch.randn(0, 4))
     with pytest.raises(ValueError, match="there are 3 inputs, but 2 targets"):
         average_alignment(model, squared_output, torch.randn(3, 4), ["0.weight"], torch.randn(2, 4))
     with pytest.raises(ValueError, match="no parameter 'nothing'"):

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from model_families import FAMILIES, Attention, FunctionalWeights, ResidualBlock, SharedWeights, squared_output
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
-from gradcon_ext import per_sample_alignment
+from gradcon_ext import average_alignment, per_sample_alignment
 from gradcon_ext.models import ConvAutoencoder
 
 pytestmark = [
@@ -86,6 +88,63 @@ def test_batches_do_not_change_what_comes_out(name: str) -> None:
     for parameter, cosine in whole.cosine.items():
         torch.testing.assert_close(cosine, parts.cosine[parameter])
         torch.testing.assert_close(whole.sq_norm[parameter], parts.sq_norm[parameter])
+
+
+# torch.nn.MultiheadAttention itself runs on no fewer than one.
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "attention"])
+@pytest.mark.parametrize("several", [None, 2], ids=["one reference", "a stack of two"])
+def test_no_samples_have_no_alignments(name: str, several: int | None) -> None:
+    family = FAMILIES[name]
+    model = family.build().eval()
+    references = references_of(model, several)
+    alignment = per_sample_alignment(model, family.loss, torch.randn(0, *family.shape), references)
+    assert alignment.loss.shape == (0,)
+    for parameter in references:
+        expected = (0,) if several is None else (0, several)
+        assert alignment.cosine[parameter].shape == alignment.dot[parameter].shape == expected
+        assert alignment.sq_norm[parameter].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "targets", "message"),
+    [
+        (0, 3, "batch_size must be at least 1, got 0"),
+        (-2, 3, "batch_size must be at least 1, got -2"),
+        (None, 2, "there are 3 inputs, but 2 targets"),
+        (2, 4, "there are 3 inputs, but 4 targets"),
+        (2, 0, "there are 3 inputs, but 0 targets"),
+    ],
+)
+def test_bad_batches(batch_size: int | None, targets: int, message: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 4))
+    inputs, references = torch.randn(3, 4), references_of(model)
+    with pytest.raises(ValueError, match=message):
+        per_sample_alignment(model, squared_output, inputs, references, torch.randn(targets, 4), batch_size=batch_size)
+
+
+def align_with_references(model: nn.Module, inputs: Tensor) -> None:
+    per_sample_alignment(model, squared_output, inputs, references_of(model), batch_size=2)
+
+
+def align_with_each_other(model: nn.Module, inputs: Tensor) -> None:
+    average_alignment(model, squared_output, inputs, list(references_of(model)), batch_size=2)
+
+
+@pytest.mark.parametrize(("align", "passes"), [(align_with_references, 3), (align_with_each_other, 6)])
+def test_the_activations_of_a_pass_are_gone_before_the_next(
+    align: Callable[[nn.Module, Tensor], None], passes: int
+) -> None:
+    model = nn.Sequential(nn.Conv1d(4, 4, 1), nn.Tanh(), nn.Conv1d(4, 4, 1))
+    activations: list[StorageWeakRef] = []
+    left: list[int] = []
+
+    def watch(module: nn.Module, arguments: tuple[Tensor], output: Tensor) -> None:
+        left.append(sum(not activation.expired() for activation in activations))
+        activations.append(StorageWeakRef(output.untyped_storage()))
+
+    model[1].register_forward_hook(watch)
+    align(model, torch.randn(6, 4, 5))
+    assert left == [0] * passes
 
 
 def test_routes() -> None:

@@ -9,15 +9,17 @@ import pytest
 from gradcon_ext import cli
 from gradcon_ext.version import __version__
 
+COMMANDS = ("demo", "download", "train", "score", "evaluate", "reproduce", "info")
+
 
 def test_help_names_every_command(gradcon):
     result = gradcon("--help")
     assert result.code == 0
-    for command in ("demo", "train", "score", "evaluate", "info"):
+    for command in COMMANDS:
         assert f"\n    {command} " in result.out
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "score", "evaluate", "info"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_ends_with_examples(gradcon, command):
     result = gradcon(command, "--help")
     assert result.code == 0

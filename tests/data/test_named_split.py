@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcon_ext.data.named_split import named_split
 from gradcon_ext.data import one_class_split, read_cifar10, resize
+from gradcon_ext.data.named_split import named_split
 
 
 def test_images_are_resized_and_classes_named(tmp_path):
