@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.competitors import forward, hooks_unfold_bmm, image_at_a_time, vmap_grad
 from benchmarks.scorers import ANY_MODEL, FUSED, any_model_scorer, fused_scorer
+from gradcon_ext import per_sample_alignment
 
 QUESTION = "complete score: forward, loss, backward, alignment"
 BASELINE = "torch's forward pass"
@@ -63,6 +64,50 @@ def test_against_vmap_grad(compare, setup, scorer_of, batch) -> None:
         rounds=5,
     )
     assert ratio <= (1 / 4 if scorer_of is fused_scorer else 1)
+
+
+def squared_errors(output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    return (output - images).square().flatten(1).mean(1)
+
+
+def align(setup, images: torch.Tensor):
+    """The any-model API itself, with torch's own forward and backward pass."""
+    return per_sample_alignment(setup.model, squared_errors, images, setup.references)
+
+
+def check_same_cosines(setup) -> None:
+    few = setup.images[:40]
+    cosines = torch.stack(list(align(setup, few).cosine.values()), 1)
+    torch.testing.assert_close(cosines, fused_scorer(setup).score(few).cosine, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [32, 64, 128])
+def test_any_model_api_against_vmap_grad(compare, setup, batch) -> None:
+    check_same_cosines(setup)
+    ratio = compare(
+        lambda: align(setup, setup.images),
+        lambda: vmap_grad(setup.model, setup.references, setup.images, batch),
+        question=QUESTION,
+        name="gradcon_ext.per_sample_alignment, batch 512",
+        baseline_name=f"torch.func.vmap(grad), batch {batch}",
+        samples=512,
+        rounds=9,
+    )
+    assert ratio <= 1 / 3
+
+
+def test_any_model_api_against_the_published_loop(compare, setup) -> None:
+    check_same_cosines(setup)
+    ratio = compare(
+        lambda: align(setup, setup.images),
+        lambda: image_at_a_time(setup.model, setup.references, setup.images),
+        question=QUESTION,
+        name="gradcon_ext.per_sample_alignment, batch 512",
+        baseline_name="the published loop, one image at a time",
+        samples=512,
+        rounds=3,
+    )
+    assert ratio <= 1 / 12
 
 
 @pytest.mark.parametrize("batch", [16, 32, 64])

@@ -23,14 +23,8 @@ GRADCON_INLINE void sum_samples(const LaneType* lanes, T* sums) {
   }
 }
 
-// A tile of a weight gradient at one tap, for every sample of a lane.
-template <class LaneType, int InnerTile, int OuterTile>
-struct GradientTile {
-  LaneType lanes[InnerTile][OuterTile] = {};
-};
-
 // A weight gradient, summed over the samples of several pairs of arrays in their order: the blocks of a batch, say. One
-// of `chunks` pieces of it. What a tile needs of one pair stays in the nearest cache while all taps take it.
+// of `chunks` pieces of it.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
 inline void weight_gradient(const Geometry& geometry, const std::vector<TileOperands<T>>& pairs, int64_t chunk,
                             int64_t chunks, T* gradient) {
@@ -41,15 +35,7 @@ inline void weight_gradient(const Geometry& geometry, const std::vector<TileOper
     constexpr int outer = decltype(outer_extent)::value;
     std::vector<GradientTile<LaneType, inner, outer>> tiles(static_cast<size_t>(geometry.taps()));
     for (const TileOperands<T>& pair : pairs) {
-      const TileOperands<T> operands = place.operands<LaneType>(geometry, pair);
-      auto tile = tiles.begin();
-      for (const Span rows : spans.rows) {
-        for (const Span columns : spans.columns) {
-          auto in_registers = *tile;
-          form_tile<LaneType, inner, outer>(geometry, operands, rows, columns, in_registers.lanes);
-          *tile++ = in_registers;
-        }
-      }
+      form_tiles(geometry, spans, place.operands<LaneType>(geometry, pair), tiles);
     }
     constexpr int rounded = (inner * outer + LaneType::samples - 1) / LaneType::samples * LaneType::samples;
     T* weight = gradient + place.weight;

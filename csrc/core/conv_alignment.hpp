@@ -5,7 +5,9 @@
 // the taps of a tile in the lane's own precision, then tiles in double (inner channel tiles, outer channel tiles).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/geometry.hpp"
 #include "core/sum.hpp"
@@ -61,25 +63,43 @@ GRADCON_INLINE LaneType sq_norm_of_tile(const LaneType (&gradient)[InnerTile][Ou
   return total_of(sq_norms);
 }
 
-// One tile of channels at every tap; `references` moved to its first weight.
+// Adds a tile at one tap; `references` moved to its first weight.
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
-inline void align_tile(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& tile,
-                       const References<T>& references, Alignment<LaneType>& alignment) {
+GRADCON_INLINE void align_tap(const Geometry& geometry, const WeightStrides& strides,
+                              const LaneType (&gradient)[InnerTile][OuterTile], const References<T>& references,
+                              Alignment<LaneType>& alignment) {
+  const T* reference = references.data;
+  for (int64_t k = 0; k < references.count; ++k, reference += geometry.weights()) {
+    alignment.dots[k].add_within_tile(dot_of_tile(gradient, reference, strides));
+  }
+  alignment.sq_norm.add_within_tile(sq_norm_of_tile(gradient));
+}
+
+// One tile of channels at every tap; `references` moved to its first weight. A tile never leaves the registers, unless
+// its operands are more than the nearest cache holds and have to be taken in parts.
+template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+inline void align_tile(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
+                       References<T> references, Alignment<LaneType>& alignment) {
   const WeightStrides strides(geometry);
-  const T* reference_of_tap = references.data;
-  for (const Span rows : spans.rows) {
-    for (const Span columns : spans.columns) {
-      const T* reference = reference_of_tap++;
-      if (rows.empty() || columns.empty()) continue;
-      LaneType gradient[InnerTile][OuterTile] = {};
-      form_tile<LaneType, InnerTile, OuterTile>(geometry, tile, rows, columns, gradient);
-      for (int64_t k = 0; k < references.count; ++k, reference += geometry.weights()) {
-        alignment.dots[k].add_within_tile(dot_of_tile(gradient, reference, strides));
+  const int64_t count = references.count;
+  if (rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry) < geometry.height.inner) {
+    std::vector<GradientTile<LaneType, InnerTile, OuterTile>> tiles(static_cast<size_t>(geometry.taps()));
+    form_tiles(geometry, spans, operands, tiles);
+    for (const auto& tile : tiles) {
+      align_tap(geometry, strides, tile.lanes, references, alignment);
+      ++references.data;
+    }
+  } else {
+    for (const Span rows : spans.rows) {
+      for (const Span columns : spans.columns) {
+        LaneType gradient[InnerTile][OuterTile] = {};
+        form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, rows, columns, gradient);
+        align_tap(geometry, strides, gradient, references, alignment);
+        ++references.data;
       }
-      alignment.sq_norm.add_within_tile(sq_norm_of_tile(gradient));
     }
   }
-  for (int64_t k = 0; k < references.count; ++k) alignment.dots[k].end_tile();
+  for (int64_t k = 0; k < count; ++k) alignment.dots[k].end_tile();
   alignment.sq_norm.end_tile();
 }
 

@@ -62,5 +62,11 @@ GRADCON_INLINE Span span_of_tap(const Axis& axis, int64_t tap) {
   return {begin, end, begin * axis.stride + offset};
 }
 
+// Those of a span's positions that are in [begin, end).
+GRADCON_INLINE Span part_of(const Span& span, int64_t begin, int64_t end, int64_t stride) {
+  const int64_t first = span.begin > begin ? span.begin : begin;
+  return {first, span.end < end ? span.end : end, span.outer_begin + (first - span.begin) * stride};
+}
+
 }  // namespace GRADCON_CORE_NAMESPACE
 }  // namespace gradcon

@@ -68,6 +68,45 @@ struct TapSpans {
   }
 };
 
+// A tile of a weight gradient at one tap.
+template <class LaneType, int InnerTile, int OuterTile>
+struct GradientTile {
+  LaneType lanes[InnerTile][OuterTile] = {};
+};
+
+// What the nearest cache holds on most processors.
+constexpr int64_t near_cache_bytes = 32 * 1024;
+
+// How many inner rows of a tile's operands, with the outer rows that their taps meet, are taken at a time: all of them
+// where they fit the nearest cache, or else as many as take half of it, which leaves room for the tiles of all taps.
+template <class LaneType, int InnerTile, int OuterTile>
+inline int64_t rows_at_a_time(const Geometry& geometry) {
+  const int64_t lanes_of_a_row =
+      InnerTile * geometry.width.inner + OuterTile * geometry.height.stride * geometry.width.outer;
+  const int64_t bytes_of_a_row = lanes_of_a_row * static_cast<int64_t>(sizeof(LaneType));
+  if (geometry.height.inner * bytes_of_a_row <= near_cache_bytes) return geometry.height.inner;
+  const int64_t rows = near_cache_bytes / 2 / bytes_of_a_row;
+  return rows < 1 ? 1 : rows;
+}
+
+// Adds to the tiles of all taps. All of them take the rows that are in the nearest cache before the next rows come.
+template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+GRADCON_INLINE void form_tiles(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
+                               std::vector<GradientTile<LaneType, InnerTile, OuterTile>>& tiles) {
+  const int64_t step = rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry);
+  for (int64_t first = 0; first < geometry.height.inner; first += step) {
+    auto tile = tiles.begin();
+    for (const Span rows : spans.rows) {
+      const Span some = part_of(rows, first, first + step, geometry.height.stride);
+      for (const Span columns : spans.columns) {
+        auto in_registers = *tile;
+        form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, some, columns, in_registers.lanes);
+        *tile++ = in_registers;
+      }
+    }
+  }
+}
+
 // The largest tile whose accumulators, operands and broadcasts fit the registers of the instruction set.
 template <int InnerMost, int OuterMost>
 struct TileShape {

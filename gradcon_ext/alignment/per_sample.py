@@ -109,7 +109,8 @@ def align_with_aux(
     reference_norms = {name: _norms(name, reference) for name, reference in several.items()}
     if batch_size is None:
         batch_size = _BATCH_SIZE_OF_CPU if inputs.device.type == "cpu" else max(1, len(inputs))
-    losses, aux, alignments = [], [], []
+    losses: list[Tensor] = []
+    aux, alignments = [], []
     reasons: dict[str, str] = {}
     for batch, batch_targets in split_together(inputs, targets, batch_size):
         gradients = sample_gradients(prepared, loss, batch, batch_targets, max_bytes)

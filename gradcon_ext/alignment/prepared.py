@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,10 +36,11 @@ def prepare(model: nn.Module, names: Sequence[str]) -> Prepared:
         ValueError: the model mixes samples or draws random numbers, or has no parameter of one of the names.
     """
     check_samples_are_independent(model)
-    for name in names:
-        parameter_of(model, name)
     with ONE_PASS_AT_A_TIME, torch.inference_mode(False):
-        tensors = dict(itertools.chain(model.named_parameters(), model.named_buffers()))
+        tensors: dict[str, Tensor] = dict(model.named_parameters())
+        for name in names:
+            _check_there(model, tensors, name)
+        tensors.update(model.named_buffers())
         owners: dict[int, list[tuple[nn.Module, str]]] = {}
         for module in model.modules():
             for attribute, held in module.named_parameters(recurse=False):
@@ -54,9 +54,13 @@ def prepare(model: nn.Module, names: Sequence[str]) -> Prepared:
 def parameter_of(model: nn.Module, name: str) -> Tensor:
     """Return the parameter of that name, or raise ValueError with the names there are."""
     parameters = dict(model.named_parameters())
+    _check_there(model, parameters, name)
+    return parameters[name]
+
+
+def _check_there(model: nn.Module, parameters: Mapping[str, Tensor], name: str) -> None:
     if name not in parameters:
         raise ValueError(f"{type(model).__name__} has no parameter {name!r}; it has {list(parameters)}")
-    return parameters[name]
 
 
 def detached(tensor: Tensor) -> Tensor:

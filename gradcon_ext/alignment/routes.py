@@ -107,7 +107,8 @@ def _affine_gradient(module: nn.Module, call: Call) -> Tensor:
 
 def _sum_over_positions(module: nn.Module, values: Tensor) -> Tensor:
     if isinstance(module, nn.LayerNorm):
-        return values.reshape(len(values), -1, *module.normalized_shape).sum(1)
+        positions = values.shape[1 : -len(module.normalized_shape)].numel()
+        return values.reshape(len(values), positions, *module.normalized_shape).sum(1)
     if isinstance(module, nn.Linear):
         return _with_positions(values).sum(1)
     return values.flatten(2).sum(2) if values.dim() > 2 else values

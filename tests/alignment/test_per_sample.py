@@ -90,8 +90,7 @@ def test_batches_do_not_change_what_comes_out(name: str) -> None:
         torch.testing.assert_close(whole.sq_norm[parameter], parts.sq_norm[parameter])
 
 
-# torch.nn.MultiheadAttention itself runs on no fewer than one.
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "attention"])
+@pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("several", [None, 2], ids=["one reference", "a stack of two"])
 def test_no_samples_have_no_alignments(name: str, several: int | None) -> None:
     family = FAMILIES[name]
