@@ -129,6 +129,24 @@ void check_convolutions() {
   }
 }
 
+// Maps that no cache holds at once are taken some rows at a time.
+void check_large_maps() {
+  std::uniform_int_distribution<int64_t> inner(30, 45);
+  std::uniform_int_distribution<int64_t> outer(40, 95);
+  for (int trial = 0; trial < 10; ++trial) {
+    Geometry g;
+    g.inner_channels = 4;
+    g.outer_channels = 3;
+    g.height = random_axis();
+    g.width = random_axis();
+    g.height.inner = inner(generator);
+    g.width.inner = inner(generator);
+    g.height.outer = outer(generator);
+    g.width.outer = outer(generator);
+    check_convolution<double>(g, 3, 1e-12);
+  }
+}
+
 void check_linear() {
   for (const int64_t outputs : {1, 7, 8, 19}) {
     const int64_t inputs = 13;
@@ -214,6 +232,7 @@ void check_running_mean() {
 
 int main() {
   check_convolutions();
+  check_large_maps();
   check_linear();
   check_running_mean();
   check_overlapping_tiles<1>();
