@@ -135,7 +135,8 @@ class Reproduction:
 
     def _chosen(self, dataset: str) -> list[str]:
         names = class_names(dataset, self.data_root)
-        return [names[class_index(names, each)] for each in self.classes] or list(names)
+        chosen = dict.fromkeys(names[class_index(names, each)] for each in self.classes)
+        return list(chosen or names)
 
     def _chosen_of(self, datasets: Sequence[str]) -> Mapping[str, Sequence[str]]:
         return {dataset: self._chosen(dataset) for dataset in datasets}

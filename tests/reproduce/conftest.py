@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the experiments: small finished runs, and records that nobody has measured."""
+"""Fixtures of the tests of the experiments: small finished runs, a folder of records, and images of two classes."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ def test_a_row_that_two_tables_share_is_the_same():
 
 
 def test_what_the_paper_concludes_holds_for_its_figures():
-    best = {table: max(published()[table], key=lambda row: published_row(table, row)[-1]) for table in ("table1", "table2")}
+    best = {
+        table: max(published()[table], key=lambda row: published_row(table, row)[-1]) for table in ("table1", "table2")
+    }
     assert best == {"table1": "CAE + Grad, gradient", "table2": "GradCon"}
     table4 = published()["table4"]
     for method in ("GPND", "GradCon"):

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from gradcon_ext.data import one_class_split, read_digits
+from gradcon_ext.reproduce import compared
+from gradcon_ext.reproduce.baselines import BASELINES
+from gradcon_ext.reproduce.compared import record_baselines, run_baseline
+from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.records import Record
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+KDE, DAE, DSVDD = (Experiment("digits", name, "0", 1) for name in ("kde", "dae", "dsvdd"))
+
+
+@pytest.mark.parametrize(("experiment", "epochs"), [(KDE, 0), (DAE, 2)])
+def test_a_baseline_is_measured_on_the_same_split(experiment, epochs):
+    split = one_class_split(read_digits(), "0", seed=1)
+    scores = BASELINES[experiment.model].score(split.train, split.validation, split.test, 1, max(epochs, 1))
+    record = run_baseline(experiment, epochs, None)
+    assert (record.epochs, record.figures) == (epochs, {"score": roc_auc_score(split.test_is_outlier, scores)})
+    assert record.seconds > 0
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Runs baselines without other processes, for which a test would wait."""
+    monkeypatch.setattr(compared, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(1))
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_only_what_is_missing_is_run(records, monkeypatch):
+    kept = Record(0, 0, {"score": 0.5}), Record(1, 0, {"score": 0.5}), Record(2, 0, {"score": 0.5})
+    for experiment, record in zip((KDE, DAE, DSVDD), kept, strict=True):
+        records.put(experiment.name, record)
+    record_baselines([KDE, DAE, DSVDD], records, epochs=2, data_root=None, progress=False)
+    assert (records.get(KDE.name), records.get(DSVDD.name)) == (kept[0], kept[2])
+    expected = run_baseline(DAE, 2, None)
+    assert records.get(DAE.name).epochs == 2
+    assert records.get(DAE.name).figures == pytest.approx(expected.figures, abs=1e-6)
+
+    monkeypatch.setattr(compared, "ProcessPoolExecutor", None)  # calling it fails
+    record_baselines([KDE, DAE, DSVDD], records, epochs=2, data_root=None, progress=False)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from cure_tsr_files import write_stand_in
+
+from gradcon_ext.reproduce import Reproduction, Table, targets
+from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.measuring import OUTLIER_PERCENT
+from gradcon_ext.reproduce.records import Record
+
+pytestmark = pytest.mark.usefixtures("two_classes")
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Notes the experiments that would be trained, measured and compared with, instead of doing so."""
+    noted = {}
+
+    def note(kind):
+        return lambda experiments, *arguments, **options: noted.update({kind: experiments})
+
+    monkeypatch.setattr(targets, "train_missing", note("trained"))
+    monkeypatch.setattr(targets, "record_missing", note("measured"))
+    monkeypatch.setattr(targets, "record_baselines", note("compared"))
+    return noted
+
+
+@pytest.fixture
+def reproduce(tmp_path):
+    """Returns a maker of reproductions of ten epochs."""
+
+    def new(classes=(), seeds=2):
+        return Reproduction(tmp_path / "out", tmp_path, epochs=10, seeds=seeds, classes=classes, progress=False)
+
+    return new
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("table1", {("cifar10", model): 4 for model in ("cae", "cae-grad", "vae", "vae-grad")}),
+        ("table2", {("cifar10", model): 4 for model in ("ocsvm", "kde", "dae", "vae", "dsvdd", "cae-grad")}),
+        ("table3", {("mnist", model): 4 for model in ("ocsvm", "kde", "dae", "vae", "dsvdd", "cae-grad")}),
+        ("table4", {("fashion-mnist", "cae-grad"): 4}),
+        ("fig3", {("cifar10", "cae"): 1, ("cifar10", "cae-grad"): 1}),
+        ("fig4", {("cure-tsr", "cae"): 2, ("cure-tsr", "cae-grad"): 2}),
+        ("fig5", {(dataset, model): 2 for dataset in ("mnist", "cifar10") for model in ("vae", "cae-grad")}),
+        ("study", {(name, model): 4 for name in ("mnist", "cifar10") for model in ("cae-grad", "cae-grad-primal")}),
+    ],
+)
+def test_what_a_target_needs(reproduce, tmp_path, target, expected):
+    write_stand_in(tmp_path)
+    needed = reproduce().experiments_of(target)
+    assert Counter((each.dataset, each.model) for each in needed) == expected
+    assert len(set(needed)) == len(needed)
+    if target != "fig4":
+        chosen = reproduce(classes=["dog"]).experiments_of(target)
+        assert {each.inlier for each in chosen} == {"Dog"}
+        assert len(chosen) == len([each for each in needed if each.inlier == "Cat"])
+
+
+def test_there_are_no_more_than_five_folds(reproduce):
+    needed = reproduce(["0"], seeds=9).experiments_of("table4")
+    assert [each.seed for each in needed] == [0, 1, 2, 3, 4]
+
+
+def test_what_targets_share_is_made_once(reproduce, made):
+    reproduce().prepare(["table1", "table2"])
+    assert Counter(each.model for each in made["trained"]) == dict.fromkeys(["cae", "cae-grad", "vae", "vae-grad"], 4)
+    assert made["measured"] == made["trained"]
+    assert {each.model for each in made["compared"]} == {"ocsvm", "kde", "dae", "dsvdd"}
+
+
+def test_a_record_does_without_its_model_but_a_figure_does_not(reproduce, made):
+    reproduction = reproduce(["Cat"], seeds=1)
+    constrained, plain = (Experiment("cifar10", model, "Cat", 0) for model in ("cae-grad", "cae"))
+    reproduction.records.put(constrained.name, Record(10, 10, {}))
+    reproduction.records.put(plain.name, Record(9, 9, {}))
+    reproduction.prepare(["table1"])
+    assert constrained not in made["trained"]
+    assert plain in made["trained"]
+    reproduction.prepare(["table1", "fig3"])
+    assert constrained in made["trained"]
+
+
+def test_traffic_signs_are_not_measured_by_class(reproduce, made, tmp_path):
+    write_stand_in(tmp_path)
+    reproduce().prepare(["fig4"])
+    assert len(made["trained"]) == 4
+    assert made["measured"] == []
+
+
+def test_what_is_not_there_is_found_before_anything_is_trained(reproduce, made):
+    with pytest.raises(FileNotFoundError, match="cannot find CURE-TSR"):
+        reproduce().prepare(["table1", "fig4"])
+    with pytest.raises(ValueError, match="there is no class 'bird'; expected one of 0 Cat, 1 Dog"):
+        reproduce(["Cat", "bird"]).prepare(["table1"])
+    assert made == {}
+
+
+def test_table_4_has_as_many_folds_as_there_are(reproduce):
+    reproduction = reproduce(["Dog"], seeds=9)
+    record = Record(10, 1, {f"{figure} at {each} %": 0.5 for each in OUTLIER_PERCENT for figure in ("auroc", "f1")})
+    for fold in range(5):
+        reproduction.records.put(Experiment("fashion-mnist", "cae-grad", "Dog", fold).name, record)
+    table = reproduction.build("table4")
+    assert isinstance(table, Table)
+    assert "ours, 10 epochs | 0.500 ± 0.000 |" in table.markdown()
+    assert "over 5 of five folds" in table.markdown()
