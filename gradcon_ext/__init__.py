@@ -13,6 +13,7 @@ from gradcon_ext.version import __version__
 if TYPE_CHECKING:
     from gradcon_ext import data, models, ops
     from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
+    from gradcon_ext.averaging import average_detectors
     from gradcon_ext.build_facts import build_info
     from gradcon_ext.constraint import GradientConstraint
     from gradcon_ext.detector import Detector
@@ -33,6 +34,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "average_alignment",
+    "average_detectors",
     "build_info",
     "data",
     "evaluate",
@@ -47,6 +49,7 @@ _HOMES = {
     "Alignment": "alignment",
     "average_alignment": "alignment",
     "per_sample_alignment": "alignment",
+    "average_detectors": "averaging",
     "build_info": "build_facts",
     "GradientConstraint": "constraint",
     "Detector": "detector",

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from gradcon_ext.averaging import average_detectors
 from gradcon_ext.detector import Detector, read_facts
 from gradcon_ext.many import Run, train_many
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.measuring import Figures, measure
 from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.splits import training_images
-from gradcon_ext.reproduce.variants import AVERAGED, RENEWED, averaged, with_renewed_references
+from gradcon_ext.reproduce.variants import AVERAGED, RENEWED, with_renewed_references
 from gradcon_ext.run_folder import snapshots
 
 DETECTOR = "detector.safetensors"
@@ -86,7 +87,7 @@ def _record(experiment: Experiment, folder: Path, data_root: Path | None) -> Rec
         figures=figures(best),
         by_epoch={epoch: figures(detector) for epoch, detector in kept.items()},
         variants={
-            AVERAGED: figures(averaged([detector for epoch, detector in kept.items() if 2 * epoch > epochs])),
+            AVERAGED: figures(average_detectors([detector for epoch, detector in kept.items() if 2 * epoch > epochs])),
             RENEWED: figures(with_renewed_references(best, train)),
         },
         seconds=best.training["seconds"],

@@ -1,12 +1,10 @@
-"""Other detectors out of one run: of averaged weights, and with references recomputed at the scored weights."""
+"""Other detectors out of one run; those of averaged weights are made by `average_detectors`."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.detector import Detector
@@ -16,21 +14,6 @@ AVERAGED = "weights averaged"
 RENEWED = "references recomputed"
 
 _BATCH_SIZE = 512
-
-
-def averaged(detectors: Sequence[Detector]) -> Detector:
-    """Average the weights and the references of snapshots of one run."""
-
-    def mean(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.stack([tensor.double() for tensor in tensors]).mean(0).to(tensors[0].dtype)
-
-    states = [detector.model.state_dict() for detector in detectors]
-    result = copy.deepcopy(detectors[-1])
-    result.model.load_state_dict({name: mean([state[name] for state in states]) for name in states[0]})
-    result.references = {
-        name: mean([detector.references[name] for detector in detectors]) for name in result.references
-    }
-    return result
 
 
 def with_renewed_references(detector: Detector, images: ImageArray) -> Detector:

@@ -9,7 +9,7 @@ import torch
 from gradcon_ext.detector import Detector
 from gradcon_ext.losses import loss_of
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
-from gradcon_ext.reproduce.variants import averaged, with_renewed_references
+from gradcon_ext.reproduce.variants import with_renewed_references
 
 
 def new_detector(seed, model=ConvAutoencoder):
@@ -17,31 +17,6 @@ def new_detector(seed, model=ConvAutoencoder):
     network = model(1, 8, 4).eval()
     names = [name for name, _ in network.named_parameters() if "decoder" in name and "weight" in name]
     return Detector(network, {name: torch.randn_like(network.get_parameter(name)) for name in names}, count=seed)
-
-
-def test_weights_and_references_are_averaged():
-    detectors = [new_detector(seed) for seed in range(3)]
-    before = copy.deepcopy(detectors[-1])
-    result = averaged(detectors)
-    for name, tensor in result.model.state_dict().items():
-        total = torch.zeros_like(tensor)
-        for detector in detectors:
-            total += detector.model.state_dict()[name]
-        torch.testing.assert_close(tensor, total / 3)
-    for name, reference in result.references.items():
-        total = torch.zeros_like(reference)
-        for detector in detectors:
-            total += detector.references[name]
-        torch.testing.assert_close(reference, total / 3)
-    for name, tensor in before.model.state_dict().items():
-        assert torch.equal(detectors[-1].model.state_dict()[name], tensor)
-
-
-def test_the_average_of_one_is_that_one():
-    detector = new_detector(0)
-    result = averaged([detector])
-    for name, tensor in detector.model.state_dict().items():
-        assert torch.equal(result.model.state_dict()[name], tensor)
 
 
 @pytest.mark.parametrize("model", [ConvAutoencoder, ConvVariationalAutoencoder])
