@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
 from gradcon_ext.reproduce.published import published
 from gradcon_ext.reproduce.splits import image_shape, one_class
 from gradcon_ext.reproduce.training import DETECTOR
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DATASET = "cifar10"
 MODELS = {"unconstrained": "cae", "constrained": "cae-grad"}
@@ -44,30 +48,17 @@ def figure3(inlier: str, runs: Path, data_root: Path | None) -> Figure:
     for column, (kind, model) in enumerate(MODELS.items()):
         experiment = Experiment(DATASET, model, inlier, 0)
         alignments = alignments_of(experiment, runs, data_root)
-        distributions, curves = panels[:, column]
-        overlaps[kind] = draw_two(distributions, {"learned": alignments.learned, "missing": alignments.missing})
-        distributions.set_title(f"{kind}: {overlaps[kind]} of {len(alignments.learned)} overlap")
-        distributions.set_xlabel("average alignment, mean over the decoder's layers")
-        distributions.legend(frameon=False)
-        rows += [[kind, series, "", value] for series, values in alignments._asdict().items() for value in values]
-        history = cosines_of_training(runs / experiment.name)
-        for layer, (colour, dashes, marker) in zip(range(history.shape[1]), LINE_STYLES, strict=True):
-            curves.plot(
-                1 + np.arange(len(history)),
-                history[:, layer],
-                color=colour,
-                ls=dashes,
-                marker=marker,
-                ms=3,
-                label=f"layer {layer + 1}",
-            )
-            rows += [[kind, f"layer {layer + 1}", epoch, value] for epoch, value in enumerate(history[:, layer], 1)]
-        curves.set_ylim(-0.1, 1)
-        curves.set_xlabel("epoch")
-        curves.set_title(f"{kind}: training gradients")
+        cosines = cosines_of_training(runs / experiment.name)
+        overlaps[kind] = draw_two(panels[0, column], alignments._asdict())
+        panels[0, column].set_title(f"{kind}: {overlaps[kind]} of {len(alignments.learned)} overlap")
+        panels[0, column].set_xlabel("average alignment, mean over the decoder's layers")
+        panels[0, column].legend(frameon=False)
+        _draw_training(panels[1, column], cosines)
+        panels[1, column].set_title(f"{kind}: training gradients")
+        rows += _rows(kind, alignments, cosines)
     panels[0, 0].set_ylabel("images")
     panels[1, 0].set_ylabel("cosine to the running mean")
-    panels[1, 0].legend(frameon=False, ncols=2)
+    panels[1, 0].legend([f"layer {layer}" for layer in range(1, 1 + len(LINE_STYLES))], frameon=False, ncols=2)
     of_paper = published()["figure3"]["overlapping_samples_of_1000"]
     caption = (
         f"Figure 3, CIFAR-10, inliers {inlier}. Top: average alignment of every inlier's gradients with those of all "
@@ -76,6 +67,21 @@ def figure3(inlier: str, runs: Path, data_root: Path | None) -> Figure:
         f"{of_paper['constrained']}. Bottom: cosine of the training gradients to their running mean, by decoder layer."
     )
     return Figure(drawing, ["model", "series", "epoch", "cosine"], rows, caption)
+
+
+def _draw_training(axes: Axes, cosines: npt.NDArray[np.float64]) -> None:
+    epochs = 1 + np.arange(len(cosines))
+    for layer, (colour, dashes, marker) in zip(cosines.T, LINE_STYLES, strict=True):
+        axes.plot(epochs, layer, color=colour, ls=dashes, marker=marker, ms=3)
+    axes.set_ylim(-0.1, 1)
+    axes.set_xlabel("epoch")
+
+
+def _rows(kind: str, alignments: Alignments, cosines: npt.NDArray[np.float64]) -> Iterator[list[object]]:
+    for series, values in alignments._asdict().items():
+        yield from ([kind, series, "", value] for value in values)
+    for layer, of_layer in enumerate(cosines.T, 1):
+        yield from ([kind, f"layer {layer}", epoch, value] for epoch, value in enumerate(of_layer, 1))
 
 
 def alignments_of(experiment: Experiment, runs: Path, data_root: Path | None) -> Alignments:
