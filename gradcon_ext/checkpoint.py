@@ -128,6 +128,14 @@ def planned_epochs(path: Path) -> int | None:
     return epochs
 
 
+def reached_epochs(path: Path) -> int:
+    """Return how many epochs the attempt of a checkpoint has finished; the errors are those of `planned_epochs`."""
+    _, facts = read_tensors(path, "checkpoint", _FORMAT_VERSION)
+    check_facts(path, facts, {"epoch": int})
+    epochs: int = facts["epoch"]
+    return epochs
+
+
 def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any]) -> None:
     """Bring a run that has not begun to the state in a file, but for the epochs that it plans.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -35,6 +36,22 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _flush(target.parent, os.O_RDONLY)
+
+
+@contextmanager
+def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder, which is made if need be.
+
+    Raises:
+        RuntimeError: another process is at work in it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with Path(folder, ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"another process is at work in {folder}") from error
+        yield
 
 
 def _flush(path: Path, flags: int) -> None:

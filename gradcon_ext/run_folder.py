@@ -14,6 +14,12 @@ from gradcon_ext.files import replace_file
 _SNAPSHOT = re.compile(r"epoch-([0-9]{4,})")
 
 
+CHECKPOINT = "checkpoint.safetensors"
+HISTORY = "history.jsonl"
+DETECTOR = "detector.safetensors"
+"""Of a finished run; written by whoever trains it."""
+
+
 class RunFolder:
     """Keeps `checkpoint.safetensors`, `history.jsonl` and snapshots of a run; keeps nothing without a path.
 
@@ -35,8 +41,8 @@ class RunFolder:
         Raises:
             ValueError: the checkpoint is damaged, or of a run with other settings or another model.
         """
-        if self._path is not None and (self._path / "checkpoint.safetensors").exists():
-            load_checkpoint(self._path / "checkpoint.safetensors", state, self._settings)
+        if self._path is not None and (self._path / CHECKPOINT).exists():
+            load_checkpoint(self._path / CHECKPOINT, state, self._settings)
 
     def save(self, state: TrainingState) -> None:
         """Write checkpoint and history, each by rename, and remove snapshots of epochs that the run has not reached.
@@ -44,7 +50,7 @@ class RunFolder:
         Those are of an earlier run, or of an attempt that was a dead start.
         """
         if self._path is not None:
-            save_checkpoint(self._path / "checkpoint.safetensors", state, self._settings)
+            save_checkpoint(self._path / CHECKPOINT, state, self._settings)
             for epoch, path in snapshots(self._path).items():
                 if epoch > state.epoch:
                     path.unlink(missing_ok=True)
@@ -53,7 +59,7 @@ class RunFolder:
     def save_history(self, state: TrainingState) -> None:
         """Write the history, one JSON object a line, by rename."""
         if self._path is not None:
-            with replace_file(self._path / "history.jsonl") as temporary:
+            with replace_file(self._path / HISTORY) as temporary:
                 temporary.write_text("".join(json.dumps(entry) + "\n" for entry in state.history))
 
     def save_snapshot(self, detector: Detector, epoch: int) -> None:

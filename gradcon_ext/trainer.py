@@ -64,7 +64,7 @@ class Trainer:
         precision: "bfloat16" runs the forward pass of training under autocast, which is faster where the hardware has
             it; weights, losses, alignments, references and validation stay in float32. Such steps are not fused.
         snapshot_every: after how many epochs, and again after as many, the detector of that very epoch is kept in `out`
-            too, as `epoch-0010.safetensors` and so on; none by default.
+            too, as `epoch-0010.safetensors` and so on; that of the last epoch always is. None by default.
         cuda_graph: on a GPU, whether to run a step as one CUDA graph. The model and its loss must then do nothing that
             cannot be captured, such as reading a number from the device.
 
@@ -185,7 +185,7 @@ class Trainer:
                 folder.save_history(state)
                 self._restart(state, found, baseline)
                 step = self._new_step(state, train_images.shape)
-            elif self.snapshot_every is not None and state.epoch % self.snapshot_every == 0:
+            elif self._is_snapshot(state.epoch):
                 entry = state.history[-1]
                 kept = state.kept(entry["validation_objective"], entry["validation_reconstruction"])
                 folder.save_snapshot(self._detector(state, kept, train_images.shape, settings), state.epoch)
@@ -216,6 +216,9 @@ class Trainer:
             validation = held_out.figures()
         self._record(state, training, validation, perf_counter() - started)
         return training, validation
+
+    def _is_snapshot(self, epoch: int) -> bool:
+        return self.snapshot_every is not None and (epoch % self.snapshot_every == 0 or epoch == self.epochs)
 
     def _record(
         self, state: TrainingState, training: TrainingFigures, validation: ValidationFigures, seconds: float

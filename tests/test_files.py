@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import pytest
 
-from gradcon_ext.files import replace_file
+from gradcon_ext.files import exclusive, replace_file
 
 
 def test_the_file_appears_on_success_only(tmp_path):
@@ -76,3 +77,14 @@ def test_a_body_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), replace_file(tmp_path / "file"):
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_one_process_at_a_time(tmp_path):
+    with exclusive(tmp_path / "made"):
+        code = "import sys; from gradcon_ext.files import exclusive\nwith exclusive(sys.argv[1]): pass"
+        other = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "made")], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert f"another process is at work in {tmp_path / 'made'}" in other.stderr
+    with exclusive(tmp_path / "made"):
+        pass

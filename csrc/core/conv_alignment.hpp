@@ -1,8 +1,9 @@
 // Alignment of per-sample convolution weight gradients with references, without storing a gradient.
 //
 // Every tile of a sample's weight gradient is formed in registers, multiplied with each reference and with itself, and
-// forgotten. Reduction order, the same in every run and for every number of threads: positions in row-major order and
-// the taps of a tile in the lane's own precision, then tiles in double (inner channel tiles, outer channel tiles).
+// forgotten. Reduction order, the same in every run and for every number of threads: positions in row-major order; the
+// weights of a tile at one tap in `LaneType::chains` sums (outer channels, every so many inner channels), then these;
+// the taps of a tile, all in the lane's own precision; then tiles in double (inner channel tiles, outer channel tiles).
 #pragma once
 
 #include <cstddef>
@@ -30,37 +31,38 @@ struct Alignment {
   Sum<LaneType> sq_norm;
 };
 
-// Each inner channel of a tile has a sum of its own first: one chain of additions through the whole tile would take
-// longer than forming a tile of few positions does.
-template <class LaneType, int InnerTile>
-GRADCON_INLINE LaneType total_of(LaneType (&of_inner)[InnerTile]) {
-  GRADCON_UNROLL for (int i = 1; i < InnerTile; ++i) of_inner[0].value += of_inner[i].value;
-  return of_inner[0];
+// One chain of additions through a whole tile would take a CPU longer than forming a tile of few positions does.
+template <class LaneType>
+GRADCON_INLINE LaneType sum_of_chains(const LaneType (&chains)[LaneType::chains]) {
+  LaneType sum = chains[0];
+  GRADCON_UNROLL for (int chain = 1; chain < LaneType::chains; ++chain) sum.value += chains[chain].value;
+  return sum;
 }
 
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], const T* reference,
                                     const WeightStrides& strides, Counted counted = {}) {
-  LaneType dots[InnerTile] = {};
+  LaneType chains[LaneType::chains] = {};
   GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
       if (i < counted.inner || o < counted.outer) continue;
-      dots[i].add_product(gradient[i][o], LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
+      chains[i % LaneType::chains].add_product(gradient[i][o],
+                                               LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
     }
   }
-  return total_of(dots);
+  return sum_of_chains(chains);
 }
 
 template <class LaneType, int InnerTile, int OuterTile>
 GRADCON_INLINE LaneType sq_norm_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], Counted counted = {}) {
-  LaneType sq_norms[InnerTile] = {};
+  LaneType chains[LaneType::chains] = {};
   GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
       if (i < counted.inner || o < counted.outer) continue;
-      sq_norms[i].add_product(gradient[i][o], gradient[i][o]);
+      chains[i % LaneType::chains].add_product(gradient[i][o], gradient[i][o]);
     }
   }
-  return total_of(sq_norms);
+  return sum_of_chains(chains);
 }
 
 // Adds a tile at one tap; `references` moved to its first weight.

@@ -12,6 +12,7 @@ template <class T, int Samples>
 struct Lane {
   using Scalar = T;
   static constexpr int samples = Samples;
+  static constexpr int chains = 4;  // As many additions are under way before the first has a result.
   using Vector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias]] = T;
   using UnalignedVector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias, gnu::aligned(alignof(T))]] = T;
 

@@ -49,6 +49,8 @@ def average_alignment(
     """
     among_themselves = others is None
     if others is None:
+        if other_targets is not None:
+            raise ValueError("other_targets are those of others, but there are no others")
         if len(inputs) < 2:
             raise ValueError(f"an average over all other inputs needs at least 2 of them, got {len(inputs)}")
         others, other_targets = inputs, targets
@@ -65,7 +67,8 @@ def average_alignment(
 
     unit_sums: dict[str, Tensor] = {}
     for gradients in passes(others, other_targets):
-        warn_of_unreached(gradients)
+        if not unit_sums:  # as in every pass after the first, unless the loss reaches nothing at all
+            warn_of_unreached(gradients, stacklevel=3)
         none = {name: gradients.losses.new_empty(0, *shape) for name, shape in shapes.items()}
         inverse_norms = {name: inverse_norm(sq_norms.sqrt()) for name, (_, sq_norms) in gradients.align(none).items()}
         for name, part in gradients.weighted_sums(inverse_norms).items():

@@ -115,7 +115,7 @@ def align_with_aux(
     for batch, batch_targets in split_together(inputs, targets, batch_size):
         gradients = sample_gradients(prepared, loss, batch, batch_targets, max_bytes)
         if not losses:
-            warn_of_unreached(gradients)
+            warn_of_unreached(gradients, stacklevel=4)
         losses.append(gradients.losses)
         aux.append(gradients.aux)
         alignments.append(gradients.align(several))
@@ -178,8 +178,8 @@ def _as_several(parameter: Parameter, reference: Tensor) -> Tensor:
     return several.detach().to(weight.device, torch.float64 if weight.dtype == torch.float64 else torch.float32)
 
 
-def warn_of_unreached(gradients: SampleGradients) -> None:
-    """Warn of parameters that the loss does not depend on."""
+def warn_of_unreached(gradients: SampleGradients, stacklevel: int) -> None:
+    """Warn of parameters that the loss does not depend on, at the line of whoever called the caller's caller."""
     unreached = [name for name, route in gradients.routes.items() if not route.reached]
     if unreached:
-        warnings.warn(f"the loss does not depend on {', '.join(unreached)}: their cosines are 0", stacklevel=4)
+        warnings.warn(f"the loss does not depend on {', '.join(unreached)}: their cosines are 0", stacklevel=stacklevel)

@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gradcon_ext.detector import Detector
+from gradcon_ext.run_folder import CHECKPOINT, DETECTOR, HISTORY
 
-DETECTOR = "detector.safetensors"
-CHECKPOINT = "checkpoint.safetensors"
-HISTORY = "history.jsonl"
 EVALUATION = "evaluation.json"
 EVALUATION_SCORES = "evaluation.csv"
 EVALUATION_HISTOGRAM = "evaluation.png"

@@ -15,13 +15,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gradcon_ext.checkpoint import planned_epochs
 from gradcon_ext.cli import arguments
-from gradcon_ext.cli.run_files import CHECKPOINT, DETECTOR, EVALUATIONS, HISTORY, holds_run, refuse_used, remove
+from gradcon_ext.cli.run_files import EVALUATIONS, holds_run, refuse_used, remove
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.data import DATA_SETS
 from gradcon_ext.detector import Detector
 from gradcon_ext.images import as_image_dataset
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.precision import Precision
+from gradcon_ext.run_folder import CHECKPOINT, DETECTOR, HISTORY
 from gradcon_ext.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}

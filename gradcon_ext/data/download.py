@@ -93,16 +93,26 @@ def download(name: str, root: str | os.PathLike[str], progress: bool = True) -> 
     """
     if name not in SOURCES:
         raise ValueError(f"there is no download of {name!r}; expected one of {', '.join(SOURCES)}")
-    if _can_be_read(name, root):
-        return []
     source = SOURCES[name]
     folder = Path(root, source.folder)
+    if _can_be_read(name, folder if _may_be_of_another(source, root) else root):
+        return []
     folder.mkdir(parents=True, exist_ok=True)
     missing = [folder / file for file in source.checksums if not (folder / file).exists()]
     for path in missing:
         _fetch(path, source, progress)
     _read(name, root)  # A file that was there before may be damaged.
     return missing
+
+
+def _may_be_of_another(source: Source, root: str | os.PathLike[str]) -> bool:
+    """Whether the root itself holds files by names that two data sets have, as MNIST and fashion-MNIST do."""
+    shared = [
+        file
+        for file in source.checksums
+        if any(file in other.checksums for other in SOURCES.values() if other is not source)
+    ]
+    return any(list(Path(root).glob(f"{file.removesuffix('.gz')}*")) for file in shared)
 
 
 def _can_be_read(name: str, root: str | os.PathLike[str]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from gradcon_ext.data import resize
@@ -31,28 +32,42 @@ def record_baselines(
         epochs: passes over the training images.
         data_root: folder of the data sets.
         progress: whether to show a bar.
+
+    Raises:
+        RuntimeError: a baseline failed; the others have finished.
     """
     missing = [each for each in experiments if records.get(each.name, _epochs(each, epochs)) is None]
     if not missing:
         return
     spawn = multiprocessing.get_context("spawn")  # torch and OpenMP have threads that a fork would not take along
+    errors: dict[str, Exception] = {}
     with (
-        ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawn) as pool,
+        ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawn, _use_one_thread) as pool,
         tqdm(total=len(missing), desc="baselines", unit=" runs", disable=not progress) as bar,
     ):
-        futures = {pool.submit(run_baseline, each, _epochs(each, epochs), data_root): each for each in missing}
+        futures = {pool.submit(run_baseline, each, _epochs(each, epochs), data_root): each.name for each in missing}
         try:
             for future in as_completed(futures):
-                records.put(futures[future].name, future.result())
+                try:
+                    records.put(futures[future], future.result())
+                except Exception as error:
+                    errors[futures[future]] = error
                 bar.update()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             raise
+    if errors:
+        raise RuntimeError("; ".join(f"{name}: {type(error).__name__}: {error}" for name, error in errors.items()))
+
+
+def _use_one_thread() -> None:
+    """Leave the other cores to the other processes."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)  # of numpy and scikit-learn
 
 
 def run_baseline(experiment: Experiment, epochs: int, data_root: Path | None) -> Record:
-    """Train a baseline on one thread, and measure it as `measure` does the models of the paper."""
-    torch.set_num_threads(1)
+    """Train a baseline, and measure it as `measure` does the models of the paper."""
     _, size = image_shape(experiment.dataset)
     split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
     train, validation, test = (resize(images, size) for images in (split.train, split.validation, split.test))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.reproduce.splits import image_shape, training_facts, training_images
 
 SNAPSHOTS = 10
-"""How many epochs of a run are kept beside the best."""
+"""How many epochs of a run are kept at most, evenly over all of them; the last one always is."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Experiment:
         """Draw the first weights, the same ones each time."""
         channels, size = image_shape(self.dataset)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)
             return RECIPES[self.model].model(channels, size)
 
     def run(self, epochs: int, runs: Path, data_root: Path | None) -> Run:
@@ -82,7 +83,7 @@ class Experiment:
             "epochs": epochs,
             "seed": self.seed,
             "data": training_facts(self.dataset, self.inlier, self.seed),
-            "snapshot_every": max(1, epochs // SNAPSHOTS),
+            "snapshot_every": ceil(epochs / SNAPSHOTS),
         }
         images = TrainingImages(self.dataset, self.inlier, self.seed, data_root)
         return Run(self.name, self.new_model(), images, runs / self.name, trainer)

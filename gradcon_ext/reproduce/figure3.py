@@ -21,7 +21,8 @@ from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
 from gradcon_ext.reproduce.published import published
 from gradcon_ext.reproduce.splits import image_shape, one_class
-from gradcon_ext.reproduce.training import DETECTOR
+from gradcon_ext.reproduce.training import trained_epochs
+from gradcon_ext.run_folder import DETECTOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def figure3(inlier: str, runs: Path, data_root: Path | None) -> Figure:
     for column, (kind, model) in enumerate(MODELS.items()):
         experiment = Experiment(DATASET, model, inlier, 0)
         alignments = alignments_of(experiment, runs, data_root)
-        cosines = cosines_of_training(runs / experiment.name)
+        cosines = cosines_of_training(runs / experiment.name)[: trained_epochs(experiment, runs)]
         overlaps[kind] = draw_two(panels[0, column], alignments._asdict())
         panels[0, column].set_title(f"{kind}: {overlaps[kind]} of {len(alignments.learned)} overlap")
         panels[0, column].set_xlabel("average alignment, mean over the decoder's layers")

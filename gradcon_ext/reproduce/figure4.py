@@ -13,8 +13,9 @@ from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
 from gradcon_ext.reproduce.measuring import area
+from gradcon_ext.reproduce.published import published
 from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, cure_tsr_path, image_shape
-from gradcon_ext.reproduce.training import DETECTOR
+from gradcon_ext.run_folder import DETECTOR
 from gradcon_ext.scorer import Scorer, Scores
 
 CURVES = {
@@ -24,7 +25,7 @@ CURVES = {
 }
 """Model and loss of each curve."""
 
-_PANELS = {
+_CONDITIONS = {
     "Decolorization": "decolorization",
     "LensBlur": "lens-blur",
     "DirtyLens": "dirty-lens",
@@ -34,7 +35,7 @@ _PANELS = {
     "Snow": "snow",
     "Haze": "haze",
 }
-"""The eight challenges of the figure, by their names in the data set and here."""
+"""Names of `gradcon_ext.challenges` for those of the data set."""
 
 
 def figure4(seeds: int, runs: Path, data_root: Path | None) -> Figure:
@@ -57,7 +58,7 @@ def figure4(seeds: int, runs: Path, data_root: Path | None) -> Figure:
     panels = drawing.subplots(2, 4, sharex=True, sharey=True)
     rows: list[list[object]] = []
     gains = {}
-    for axes, name in zip(panels.flat, _PANELS, strict=True):
+    for axes, name in zip(panels.flat, published()["figure4"]["challenges"], strict=True):
         areas: dict[str, list[float]] = {curve: [] for curve in CURVES}
         for level in LEVELS:
             images = _challenged(free, name, level, path, is_stand_in)
@@ -83,7 +84,7 @@ def figure4(seeds: int, runs: Path, data_root: Path | None) -> Figure:
 
 def _challenged(free: ImageArray, name: str, level: int, path: Path, is_stand_in: bool) -> ImageArray:
     if is_stand_in:
-        return challenge(free, _PANELS[name], level)
+        return challenge(free, _CONDITIONS[name], level)
     return read_cure_tsr(path, "test", name, level, size=free.shape[2:]).images
 
 
@@ -99,10 +100,17 @@ def _caption(gains: dict[str, float], seeds: int, is_stand_in: bool) -> str:
         if is_stand_in
         else "CURE-TSR"
     )
+    paper = published()["figure4"]
+
+    def named(gain: dict[str, float]) -> str:
+        ((name, value),) = gain.items()
+        return f"{name} ({value:+.3f})"
+
     most, least = max(gains, key=lambda name: gains[name]), min(gains, key=lambda name: gains[name])
     return (
-        f"Figure 4 on {images}. AUROC of challenge-free against challenged test images, mean over {seeds} seeds. In "
+        f"Figure 4 on {images}. AUROC of challenge-free against challenged test images, seeds: {seeds}. In "
         "brackets: gradient loss of CAE + Grad less reconstruction error of CAE, mean over the levels: "
         f"{fmean(gains.values()):+.3f} on average, most for {most} ({gains[most]:+.3f}), least for {least} "
-        f"({gains[least]:+.3f}). The paper has 0.361 on average, most for Rain (0.612), least for Snow (0.089)."
+        f"({gains[least]:+.3f}). The paper has {paper['average_gain']:+.3f} on average, most for "
+        f"{named(paper['largest_gain'])}, least for {named(paper['smallest_gain'])}."
     )

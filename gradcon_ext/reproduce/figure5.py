@@ -14,7 +14,7 @@ from gradcon_ext.histogram import LOSS_LABELS, draw_two
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import Figure
 from gradcon_ext.reproduce.splits import image_shape, one_class
-from gradcon_ext.reproduce.training import DETECTOR
+from gradcon_ext.run_folder import DETECTOR
 from gradcon_ext.scorer import Scorer
 
 DATASETS = ("mnist", "cifar10")

@@ -17,7 +17,7 @@ class Record:
 
     Attributes:
         epochs: passes over the training images; 0 where nothing is trained by passes.
-        best_epoch: the one whose validation objective was best; 0 likewise.
+        best_epoch: the one whose validation objective was best; 0 of a baseline.
         figures: of the detector of that epoch.
         by_epoch: the same of other epochs, by their numbers.
         variants: the same of other detectors of the run, by the names of `gradcon_ext.reproduce.variants`.
@@ -32,6 +32,15 @@ class Record:
     variants: dict[str, Figures] = field(default_factory=dict)
     seconds: float = 0.0
     version: str = __version__
+
+    def figure(self, name: str, variant: str | None = None) -> float:
+        """Look up a figure, of a variant or else of the best epoch; raise ValueError if it is not there."""
+        try:
+            return (self.figures if variant is None else self.variants[variant])[name]
+        except KeyError as missing:
+            raise ValueError(
+                f"a record has no {missing.args[0]!r}: remove the records that were made otherwise"
+            ) from None
 
 
 class Records:

@@ -48,7 +48,7 @@ def class_names(dataset: str, data_root: Path | None) -> tuple[str, ...]:
 
 
 def training_facts(dataset: str, inlier: str, seed: int) -> dict[str, Any]:
-    """What finds the images of a run again, as `gradcon evaluate` reads it from a detector."""
+    """What finds the images of a run again; where a class of a data set is split by seed, as `gradcon train` has it."""
     return {"dataset": dataset, "inlier": inlier, "fold" if dataset in FIVE_FOLD else "seed": seed}
 
 
@@ -86,7 +86,10 @@ def cure_tsr_path(data_root: Path | None) -> tuple[Path, bool]:
             return root / place, False
     if (root / _STAND_IN).exists():
         return root / _STAND_IN, True
-    raise FileNotFoundError(f"cannot find CURE-TSR below {root}: expected one of {', '.join(_CURE_TSR_PLACES)}")
+    raise FileNotFoundError(
+        f"cannot find CURE-TSR below {root}: expected one of {', '.join(_CURE_TSR_PLACES)}, or signs of GTSRB in its "
+        f"layout as {_STAND_IN}"
+    )
 
 
 def _cure_tsr_training(seed: int, data_root: Path | None) -> tuple[ImageArray, ImageArray]:

@@ -23,7 +23,7 @@ def _later_epochs(record: Record) -> list[Figures]:
 
 
 def _best(record: Record, loss: str) -> list[float]:
-    return [record.figures[loss]]
+    return [record.figure(loss)]
 
 
 def _last(record: Record, loss: str) -> list[float]:
@@ -35,7 +35,7 @@ def _each(record: Record, loss: str) -> list[float]:
 
 
 def _variant(name: str) -> Callable[[Record, str], list[float]]:
-    return lambda record, loss: [record.variants[name][loss]]
+    return lambda record, loss: [record.figure(loss, name)]
 
 
 _SELECTIONS: Mapping[str, Callable[[Record, str], list[float]]] = {

@@ -33,11 +33,6 @@ class Measured:
     variant: str | None = None
     published: bool = True
 
-    def of(self, record: Record) -> float:
-        """Look up the figure."""
-        figures = record.figures if self.variant is None else record.variants[self.variant]
-        return figures[self.figure]
-
 
 @dataclass(frozen=True)
 class Design:
@@ -60,7 +55,8 @@ _GRADCON_AVERAGED = Measured("GradCon, averaged weights", "cae-grad", "combined"
 _DEEP_LEARNING_ONLY_PUBLISHED = ("PixelCNN", "GAN", "AND", "AnoGAN")
 
 _COMMON_NOTES = (
-    "Ours is mean ± standard deviation over seeds; each seed has its own split, first weights and order of images.",
+    "Ours is mean ± standard deviation over seeds. Each seed has its own split, first weights and order of images; "
+    "after a dead start, weights and order are those of a following seed.",
     "Of each run the epoch with the best validation objective counts; test images have no part in the choice.",
     '"Averaged weights" are those of the snapshots of the second half of the epochs, and so are their references.',
 )
@@ -170,7 +166,7 @@ def table4(records: Records, chosen: Sequence[str], folds: int) -> Table:
         ]
         complete = [[record for record in fold if record is not None] for fold in of_folds if None not in fold]
         values = [
-            [sum(record.figures[f"{key} at {percent} %"] for record in fold) / len(fold) for fold in complete]
+            [sum(record.figure(f"{key} at {percent} %") for record in fold) / len(fold) for fold in complete]
             for percent in OUTLIER_PERCENT
         ]
         rows.append(Row(f"{figure}, GradCon", _source([record for fold in complete for record in fold]), values))
@@ -188,7 +184,7 @@ def _measured(row: Measured, dataset: str, records: Records, chosen: Sequence[st
         _up_to_a_gap([records.get(Experiment(dataset, row.model, name, seed).name) for seed in range(seeds)])
         for name in chosen
     ]
-    values = [[row.of(record) for record in of_class] for of_class in by_class]
+    values = [[record.figure(row.figure, row.variant) for record in of_class] for of_class in by_class]
     return Row(row.label, _source([record for of_class in by_class for record in of_class]), values)
 
 

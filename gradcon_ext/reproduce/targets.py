@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gradcon_ext.data import class_index
 from gradcon_ext.data.folds import FOLDS
+from gradcon_ext.files import exclusive
 from gradcon_ext.reproduce import figure3, figure4, figure5, study
 from gradcon_ext.reproduce.baselines import BASELINES
 from gradcon_ext.reproduce.compared import record_baselines
@@ -17,7 +18,7 @@ from gradcon_ext.reproduce.records import Records
 from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, FIVE_FOLD, class_names, cure_tsr_path
 from gradcon_ext.reproduce.table import Table
 from gradcon_ext.reproduce.tables import dataset_of, models_of, table4, table_by_classes
-from gradcon_ext.reproduce.training import record_missing, train_missing
+from gradcon_ext.reproduce.training import record_missing, train_missing, trained_epochs
 
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("fig3", "fig4", "fig5")
@@ -54,32 +55,22 @@ class Reproduction:
         Raises:
             FileNotFoundError: a data set is not there.
             ValueError: no such class, or a damaged file.
-            RunsFailed: a run failed; the others have finished.
+            RuntimeError: a run or a baseline failed, and the others have finished; or another process is at work there.
         """
         needed = list(dict.fromkeys(each for target in targets for each in self.experiments_of(target)))
         trained = [each for each in needed if each.model not in BASELINES]
         shown = [each for target in targets if target in FIGURES for each in self.experiments_of(target)]
         # A record does without its model, for instance in a fresh checkout; a figure does not.
         to_train = [each for each in trained if each in shown or self.records.get(each.name, self.epochs) is None]
-        train_missing(
-            to_train,
-            epochs=self.epochs,
-            runs=self.runs,
-            data_root=self.data_root,
-            device=self.device,
-            progress=self.progress,
-        )
-        to_record = [each for each in trained if each.dataset != CURE_TSR]
-        record_missing(
-            to_record,
-            self.records,
-            epochs=self.epochs,
-            runs=self.runs,
-            data_root=self.data_root,
-            progress=self.progress,
-        )
-        baselines = [each for each in needed if each.model in BASELINES]
-        record_baselines(baselines, self.records, epochs=self.epochs, data_root=self.data_root, progress=self.progress)
+        with exclusive(self.runs):
+            self._train(to_train)
+            record_baselines(
+                [each for each in needed if each.model in BASELINES],
+                self.records,
+                epochs=self.epochs,
+                data_root=self.data_root,
+                progress=self.progress,
+            )
 
     def build(self, target: str) -> Table | Figure:
         """Make a table or figure of what `prepare` left."""
@@ -125,6 +116,32 @@ class Reproduction:
         """Records of all experiments."""
         return Records(self.out / "records")
 
+    def _train(self, experiments: Sequence[Experiment]) -> None:
+        """Train what is missing, and record what has finished, also where some runs fail."""
+        try:
+            train_missing(
+                experiments,
+                epochs=self.epochs,
+                runs=self.runs,
+                data_root=self.data_root,
+                device=self.device,
+                progress=self.progress,
+            )
+        finally:
+            finished = [
+                each
+                for each in experiments
+                if each.dataset != CURE_TSR and trained_epochs(each, self.runs) >= self.epochs
+            ]
+            record_missing(
+                finished,
+                self.records,
+                epochs=self.epochs,
+                runs=self.runs,
+                data_root=self.data_root,
+                progress=self.progress,
+            )
+
     def _grid(self, dataset: str, models: Sequence[str], seeds: int) -> list[Experiment]:
         return [
             Experiment(dataset, model, inlier, seed)
@@ -135,7 +152,10 @@ class Reproduction:
 
     def _chosen(self, dataset: str) -> list[str]:
         names = class_names(dataset, self.data_root)
-        chosen = dict.fromkeys(names[class_index(names, each)] for each in self.classes)
+        try:
+            chosen = dict.fromkeys(names[class_index(names, each)] for each in self.classes)
+        except ValueError as error:
+            raise ValueError(f"{dataset}: {error}") from error
         return list(chosen or names)
 
     def _chosen_of(self, datasets: Sequence[str]) -> Mapping[str, Sequence[str]]:

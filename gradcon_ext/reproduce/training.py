@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gradcon_ext.averaging import average_detectors
+from gradcon_ext.checkpoint import reached_epochs
 from gradcon_ext.detector import Detector, read_facts
 from gradcon_ext.many import Run, train_many
 from gradcon_ext.reproduce.experiments import Experiment
@@ -15,9 +16,7 @@ from gradcon_ext.reproduce.measuring import Figures, measure
 from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.splits import training_images
 from gradcon_ext.reproduce.variants import AVERAGED, RENEWED, with_renewed_references
-from gradcon_ext.run_folder import snapshots
-
-DETECTOR = "detector.safetensors"
+from gradcon_ext.run_folder import CHECKPOINT, DETECTOR, snapshots
 
 
 def train_missing(
@@ -48,7 +47,10 @@ def train_missing(
 
     missing = [experiment for experiment in experiments if trained_epochs(experiment, runs) < epochs]
     if missing:
-        all_runs = [experiment.run(epochs, runs, data_root) for experiment in missing]
+        # A run that was interrupted later than that ends where it is.
+        all_runs = [
+            experiment.run(max(epochs, begun_epochs(experiment, runs)), runs, data_root) for experiment in missing
+        ]
         train_many(all_runs, device=device, resume=True, progress=progress, finished=save)
 
 
@@ -56,6 +58,12 @@ def trained_epochs(experiment: Experiment, runs: Path) -> int:
     """How many epochs the finished run of an experiment had; 0 if there is none."""
     path = runs / experiment.name / DETECTOR
     return int(read_facts(path)["training"]["epochs"]) if path.exists() else 0
+
+
+def begun_epochs(experiment: Experiment, runs: Path) -> int:
+    """How many epochs of an experiment's run, finished or not, are in its checkpoint; 0 if there is none."""
+    path = runs / experiment.name / CHECKPOINT
+    return reached_epochs(path) if path.exists() else 0
 
 
 def record_missing(
@@ -79,7 +87,8 @@ def _record(experiment: Experiment, folder: Path, data_root: Path | None) -> Rec
 
     best = Detector.load(folder / DETECTOR)
     epochs = best.training["epochs"]
-    kept = {epoch: Detector.load(path) for epoch, path in snapshots(folder).items()}
+    # Beyond the detector's epochs are those of a longer training that was interrupted.
+    kept = {epoch: Detector.load(path) for epoch, path in snapshots(folder).items() if epoch <= epochs}
     train, _ = training_images(experiment.dataset, experiment.inlier, experiment.seed, data_root)
     return Record(
         epochs=epochs,

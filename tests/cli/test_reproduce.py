@@ -101,7 +101,7 @@ def test_what_is_wrong_is_found_before_anything_is_trained(gradcon, no_more_trai
     out = ("--out", tmp_path / "results")
     unknown = gradcon("reproduce", "table1", "--classes", "0", "ten", *out)
     assert unknown.code == 1
-    assert unknown.error == "there is no class 'ten'; expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert unknown.error == "digits: there is no class 'ten'; expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     without = gradcon("reproduce", "table4", *SMALL, *out)
     assert (without.code, without.error.partition(":")[0]) == (1, "fashion-mnist is read from files")
     empty = gradcon("reproduce", "table4", *SMALL, *out, "--data-root", tmp_path)

@@ -128,6 +128,15 @@ def test_a_missing_path_is_named(tmp_path):
         read_cure_tsr(tmp_path / "nowhere", "test")
 
 
+def test_a_tar_file_that_ends_between_two_images_is_truncated(tmp_path, contents):
+    path = write_tar(tmp_path, contents)
+    with tarfile.open(path) as archive:
+        third = archive.getmembers()[2].offset
+    path.write_bytes(path.read_bytes()[:third])
+    with pytest.raises(ValueError, match="truncated tar file"):
+        read_cure_tsr(path, "train")
+
+
 @pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("write", [write_tar, write_gzip])
 def test_a_truncated_archive_is_refused(tmp_path, contents, write, share):

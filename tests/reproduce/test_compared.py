@@ -29,7 +29,7 @@ def test_a_baseline_is_measured_on_the_same_split(experiment, epochs):
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Runs baselines without other processes, for which a test would wait."""
-    monkeypatch.setattr(compared, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(compared, "ProcessPoolExecutor", lambda workers, context, initializer: ThreadPoolExecutor(1))
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -45,3 +45,11 @@ def test_only_what_is_missing_is_run(records, monkeypatch):
 
     monkeypatch.setattr(compared, "ProcessPoolExecutor", None)  # calling it fails
     record_baselines([KDE, DAE, DSVDD], records, epochs=2, data_root=None, progress=False)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_one_that_fails_does_not_lose_the_others(records):
+    unknown = Experiment("digits", "dae", "eleven", 0)
+    with pytest.raises(RuntimeError, match="digits/dae/eleven/seed-0: ValueError: there is no class 'eleven'"):
+        record_baselines([unknown, KDE], records, epochs=1, data_root=None, progress=False)
+    assert records.get(KDE.name) is not None

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from cure_tsr_files import write_stand_in
 
+from gradcon_ext import RunsFailed
 from gradcon_ext.reproduce import Reproduction, Table, targets
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.measuring import OUTLIER_PERCENT
@@ -22,6 +23,7 @@ def made(monkeypatch):
         return lambda experiments, *arguments, **options: noted.update({kind: experiments})
 
     monkeypatch.setattr(targets, "train_missing", note("trained"))
+    monkeypatch.setattr(targets, "trained_epochs", lambda experiment, runs: 10)
     monkeypatch.setattr(targets, "record_missing", note("measured"))
     monkeypatch.setattr(targets, "record_baselines", note("compared"))
     return noted
@@ -71,6 +73,17 @@ def test_what_targets_share_is_made_once(reproduce, made):
     assert Counter(each.model for each in made["trained"]) == dict.fromkeys(["cae", "cae-grad", "vae", "vae-grad"], 4)
     assert made["measured"] == made["trained"]
     assert {each.model for each in made["compared"]} == {"ocsvm", "kde", "dae", "dsvdd"}
+
+
+def test_what_has_finished_is_recorded_also_where_a_run_fails(reproduce, made, monkeypatch):
+    def fail(*arguments, **options):
+        raise RunsFailed({"one": ValueError("damaged")}, {})
+
+    monkeypatch.setattr(targets, "train_missing", fail)
+    monkeypatch.setattr(targets, "trained_epochs", lambda experiment, runs: 10 if experiment.inlier == "Dog" else 0)
+    with pytest.raises(RunsFailed, match="damaged"):
+        reproduce(seeds=1).prepare(["table1"])
+    assert {each.inlier for each in made["measured"]} == {"Dog"}
 
 
 def test_a_record_does_without_its_model_but_a_figure_does_not(reproduce, made):

@@ -130,3 +130,16 @@ def test_what_is_on_record_is_not_measured_again(digits_runs, records):
     record([PLAIN, CONSTRAINED], records, digits_runs)
     assert records.get(PLAIN.name) == kept
     assert records.get(CONSTRAINED.name).epochs == 2
+
+
+def test_a_run_that_was_interrupted_later_ends_where_it_is(runs, in_this_process):
+    (runs / CONSTRAINED.name / DETECTOR).unlink()
+    train([CONSTRAINED], runs, epochs=1)
+    assert trained_epochs(CONSTRAINED, runs) == 2
+
+
+def test_snapshots_of_a_longer_training_do_not_count(runs, records):
+    folder = runs / CONSTRAINED.name
+    shutil.copy(folder / "epoch-0002.safetensors", folder / "epoch-0003.safetensors")
+    record([CONSTRAINED], records, runs)
+    assert list(records.get(CONSTRAINED.name).by_epoch) == [1, 2]
