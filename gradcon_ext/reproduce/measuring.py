@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ from gradcon_ext.data import resize
 from gradcon_ext.data.folds import FoldSplit, Mixture
 from gradcon_ext.detector import Detector
 from gradcon_ext.evaluation import evaluate_scores
-from gradcon_ext.reproduce.splits import ONE_CLASS, five_fold, image_shape, one_class
+from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class
 from gradcon_ext.scorer import Scorer, Scores
 
 Figures: TypeAlias = dict[str, float]
@@ -23,14 +24,25 @@ OUTLIER_PERCENT = (10, 20, 30, 40, 50)
 """Shares of outliers in Table 4."""
 
 
-def measure(detector: Detector, dataset: str, inlier: str, seed: int, data_root: Path | None) -> Figures:
-    """Score the test images of an experiment; see `gradcon_ext.reproduce.splits` for the arguments."""
-    scorer = Scorer.from_detector(detector)
+def measure_on(dataset: str, inlier: str, seed: int, data_root: Path | None) -> Callable[[Detector], Figures]:
+    """Load the test images of an experiment, once for all detectors that are measured on them.
+
+    Args:
+        dataset: one that is split by seed or by fold.
+        inlier: name of the inlier class.
+        seed: of the split, or the fold.
+        data_root: folder of the data sets.
+
+    Returns:
+        A function from a detector to its figures.
+    """
     _, size = image_shape(dataset)
-    if dataset in ONE_CLASS:
-        split = one_class(dataset, inlier, seed, data_root)
-        return auroc_of(scorer.score(resize(split.test, size)), split.test_is_outlier)
-    return over_shares(scorer, five_fold(dataset, inlier, seed, data_root), size)
+    if dataset in FIVE_FOLD:
+        folds = five_fold(dataset, inlier, seed, data_root)
+        return lambda detector: over_shares(Scorer.from_detector(detector), folds, size)
+    split = one_class(dataset, inlier, seed, data_root)
+    test = resize(split.test, size)
+    return lambda detector: auroc_of(Scorer.from_detector(detector).score(test), split.test_is_outlier)
 
 
 def auroc_of(scores: Scores, is_outlier: npt.NDArray[np.bool_]) -> Figures:

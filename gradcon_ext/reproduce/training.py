@@ -12,7 +12,7 @@ from gradcon_ext.checkpoint import reached_epochs
 from gradcon_ext.detector import Detector, read_facts
 from gradcon_ext.many import Run, train_many
 from gradcon_ext.reproduce.experiments import Experiment
-from gradcon_ext.reproduce.measuring import Figures, measure
+from gradcon_ext.reproduce.measuring import measure_on
 from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.splits import training_images
 from gradcon_ext.reproduce.variants import AVERAGED, RENEWED, with_renewed_references
@@ -82,9 +82,7 @@ def record_missing(
 
 
 def _record(experiment: Experiment, folder: Path, data_root: Path | None) -> Record:
-    def figures(detector: Detector) -> Figures:
-        return measure(detector, experiment.dataset, experiment.inlier, experiment.seed, data_root)
-
+    figures = measure_on(experiment.dataset, experiment.inlier, experiment.seed, data_root)
     best = Detector.load(folder / DETECTOR)
     epochs = best.training["epochs"]
     # Beyond the detector's epochs are those of a longer training that was interrupted.

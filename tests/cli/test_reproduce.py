@@ -31,7 +31,7 @@ def no_more_training(monkeypatch):
 
     def forbid():
         monkeypatch.setattr(training, "train_many", None)
-        monkeypatch.setattr(training, "measure", None)
+        monkeypatch.setattr(training, "measure_on", None)
         monkeypatch.setattr(compared, "ProcessPoolExecutor", None)
 
     return forbid

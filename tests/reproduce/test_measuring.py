@@ -19,7 +19,7 @@ from gradcon_ext.reproduce.measuring import (
     auroc_of,
     best_threshold,
     f1_of_inliers,
-    measure,
+    measure_on,
     over_shares,
 )
 from gradcon_ext.scorer import Scorer, Scores
@@ -113,7 +113,7 @@ def test_the_primal_loss_is_reconstruction_and_latent_together():
 def test_a_detector_is_measured_on_the_test_images_of_its_class(digits_runs, model):
     detector = Detector.load(digits_runs / "digits" / model / "0" / "seed-0" / "detector.safetensors")
     split = one_class_split(read_digits(), "0", seed=0)
-    figures = measure(detector, "digits", "0", 0, None)
+    figures = measure_on("digits", "0", 0, None)(detector)
     scorer = Scorer.from_detector(detector)
     scores = scorer.score(split.test)
     primal = roc_auc_score(split.test_is_outlier, scores.reconstruction + scores.latent)
@@ -132,4 +132,4 @@ def test_a_detector_of_a_fold_is_measured_over_all_shares():
             return self.layer(images)
 
     detector = Detector(Brightness(), {"layer.weight": torch.ones(28, 28)}, 1)
-    assert len(measure(detector, "fashion-mnist", "Dog", 0, None)) == 2 * len(OUTLIER_PERCENT)
+    assert len(measure_on("fashion-mnist", "Dog", 0, None)(detector)) == 2 * len(OUTLIER_PERCENT)

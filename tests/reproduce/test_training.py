@@ -10,7 +10,7 @@ from gradcon_ext.cli import main
 from gradcon_ext.detector import Detector
 from gradcon_ext.reproduce import training
 from gradcon_ext.reproduce.experiments import Experiment
-from gradcon_ext.reproduce.measuring import measure
+from gradcon_ext.reproduce.measuring import measure_on
 from gradcon_ext.reproduce.records import Record
 from gradcon_ext.reproduce.training import DETECTOR, record_missing, train_missing, trained_epochs
 from gradcon_ext.reproduce.variants import AVERAGED, RENEWED
@@ -110,11 +110,11 @@ def test_every_detector_of_a_run_is_on_record(digits_runs, records, model):
     found = records.get(experiment.name)
     best = detector_of(experiment, digits_runs)
     assert (found.epochs, found.best_epoch) == (2, best.training["best_epoch"])
-    assert found.figures == pytest.approx(measure(best, "digits", "0", 0, None), abs=1e-6)
+    assert found.figures == pytest.approx(measure_on("digits", "0", 0, None)(best), abs=1e-6)
     assert found.variants[AVERAGED] == found.by_epoch[2]  # the one snapshot of the second half
     for epoch, path in snapshots(digits_runs / experiment.name).items():
         assert found.by_epoch.pop(epoch) == pytest.approx(
-            measure(Detector.load(path), "digits", "0", 0, None), abs=1e-6
+            measure_on("digits", "0", 0, None)(Detector.load(path)), abs=1e-6
         )
     assert found.by_epoch == {}
     assert found.variants.keys() == {AVERAGED, RENEWED}
