@@ -33,10 +33,16 @@ class Recipe:
     trainer: Mapping[str, Any] = field(default_factory=dict)
 
 
+_STRONG_ALPHA = 0.3
+
+STRONG = f"alpha {_STRONG_ALPHA} in training"
+"""What tells "cae-grad-strong" from the paper's recipe, whose alpha is a tenth of that."""
+
 RECIPES = {
     "cae": Recipe(ConvAutoencoder, {"alpha": 0.0}),
     "cae-grad": Recipe(ConvAutoencoder),
     "cae-grad-primal": Recipe(ConvAutoencoder, {"average": "primal"}),
+    "cae-grad-strong": Recipe(ConvAutoencoder, {"alpha": _STRONG_ALPHA}),
     "vae": Recipe(ConvVariationalAutoencoder, {"alpha": 0.0}),
     "vae-grad": Recipe(ConvVariationalAutoencoder),
 }

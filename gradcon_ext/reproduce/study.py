@@ -1,19 +1,23 @@
-"""What matters for the numbers, and what does not: which gradients are averaged, and which weights are scored."""
+"""What matters for the numbers, and what does not: the average, the constraint's weight, and which weights score."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
-from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.experiments import STRONG, Experiment
 from gradcon_ext.reproduce.measuring import Figures
 from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.table import Row, Table
 from gradcon_ext.reproduce.variants import AVERAGED, RENEWED
 
 DATASETS = ("mnist", "cifar10")
-MODELS = {"objective": "cae-grad", "primal": "cae-grad-primal"}
-"""The recipe of each average."""
+MODELS = {
+    "average of the objective gradients": "cae-grad",
+    "average of the primal gradients": "cae-grad-primal",
+    STRONG: "cae-grad-strong",
+}
+"""The recipe of each way to train."""
 
 _LOSSES = ("reconstruction", "gradient", "combined")
 
@@ -48,7 +52,7 @@ _SELECTIONS: Mapping[str, Callable[[Record, str], list[float]]] = {
 
 
 def study(records: Records, chosen: Mapping[str, Sequence[str]], seeds: int) -> Table:
-    """Compare the two averages and the choices of weights, AUROC averaged over the chosen classes of each data set.
+    """Compare ways to train and choices of weights, AUROC averaged over the chosen classes of each data set.
 
     Args:
         records: of experiments with the models of `MODELS`.
@@ -56,7 +60,7 @@ def study(records: Records, chosen: Mapping[str, Sequence[str]], seeds: int) -> 
         seeds: how many.
     """
     rows = []
-    for average, model in MODELS.items():
+    for label, model in MODELS.items():
         for selection, pick in _SELECTIONS.items():
             values = [
                 _over_classes(
@@ -70,14 +74,20 @@ def study(records: Records, chosen: Mapping[str, Sequence[str]], seeds: int) -> 
                 for dataset in DATASETS
                 for loss in _LOSSES
             ]
-            rows.append(Row(f"average of the {average} gradients", selection, values))
+            rows.append(Row(label, selection, values))
     classes = "; ".join(f"{dataset}: {', '.join(names)}" for dataset, names in chosen.items())
     notes = (
         f"AUROC, mean over inlier classes ({classes}); ± is the standard deviation over {seeds} seeds, and of "
         '"any snapshot" over seeds and snapshots.',
     )
     columns = [f"{dataset} {loss}" for dataset in DATASETS for loss in _LOSSES]
-    return Table("What matters: averages, and the choice of weights", columns, rows, average=False, notes=notes)
+    return Table(
+        "What matters: the average, the constraint's weight, and the choice of weights",
+        columns,
+        rows,
+        average=False,
+        notes=notes,
+    )
 
 
 def _over_classes(

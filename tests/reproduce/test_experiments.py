@@ -57,6 +57,7 @@ def test_a_run_is_told_all_that_makes_it(tmp_path, model):
         "snapshot_every": 5,
         **({} if "grad" in model else {"alpha": 0.0}),
         **({"average": "primal"} if "primal" in model else {}),
+        **({"alpha": 0.3} if "strong" in model else {}),
     }
 
 

@@ -13,6 +13,8 @@ from gradcon_ext.reproduce.records import Record
 
 pytestmark = pytest.mark.usefixtures("two_classes")
 
+GRADCON = ("cae-grad", "cae-grad-strong")
+
 
 @pytest.fixture
 def made(monkeypatch):
@@ -42,14 +44,14 @@ def reproduce(tmp_path):
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("table1", {("cifar10", model): 4 for model in ("cae", "cae-grad", "vae", "vae-grad")}),
-        ("table2", {("cifar10", model): 4 for model in ("ocsvm", "kde", "dae", "vae", "dsvdd", "cae-grad")}),
-        ("table3", {("mnist", model): 4 for model in ("ocsvm", "kde", "dae", "vae", "dsvdd", "cae-grad")}),
-        ("table4", {("fashion-mnist", "cae-grad"): 4}),
+        ("table1", {("cifar10", model): 4 for model in (*GRADCON, "cae", "vae", "vae-grad")}),
+        ("table2", {("cifar10", model): 4 for model in (*GRADCON, "ocsvm", "kde", "dae", "vae", "dsvdd")}),
+        ("table3", {("mnist", model): 4 for model in (*GRADCON, "ocsvm", "kde", "dae", "vae", "dsvdd")}),
+        ("table4", {("fashion-mnist", model): 4 for model in GRADCON}),
         ("fig3", {("cifar10", "cae"): 1, ("cifar10", "cae-grad"): 1}),
         ("fig4", {("cure-tsr", "cae"): 2, ("cure-tsr", "cae-grad"): 2}),
         ("fig5", {(dataset, model): 2 for dataset in ("mnist", "cifar10") for model in ("vae", "cae-grad")}),
-        ("study", {(name, model): 4 for name in ("mnist", "cifar10") for model in ("cae-grad", "cae-grad-primal")}),
+        ("study", {(name, model): 4 for name in ("mnist", "cifar10") for model in (*GRADCON, "cae-grad-primal")}),
     ],
 )
 def test_what_a_target_needs(reproduce, tmp_path, target, expected):
@@ -65,12 +67,12 @@ def test_what_a_target_needs(reproduce, tmp_path, target, expected):
 
 def test_there_are_no_more_than_five_folds(reproduce):
     needed = reproduce(["0"], seeds=9).experiments_of("table4")
-    assert [each.seed for each in needed] == [0, 1, 2, 3, 4]
+    assert sorted({each.seed for each in needed}) == [0, 1, 2, 3, 4]
 
 
 def test_what_targets_share_is_made_once(reproduce, made):
     reproduce().prepare(["table1", "table2"])
-    assert Counter(each.model for each in made["trained"]) == dict.fromkeys(["cae", "cae-grad", "vae", "vae-grad"], 4)
+    assert Counter(each.model for each in made["trained"]) == dict.fromkeys([*GRADCON, "cae", "vae", "vae-grad"], 4)
     assert made["measured"] == made["trained"]
     assert {each.model for each in made["compared"]} == {"ocsvm", "kde", "dae", "dsvdd"}
 
