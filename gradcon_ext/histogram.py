@@ -80,10 +80,15 @@ def draw_two(axes: Axes, values: Mapping[str, npt.NDArray[np.floating]]) -> int:
     Returns:
         How many samples the two histograms have in common: the sum over the bins of the smaller count.
     """
-    every = np.concatenate(list(values.values()))
-    edges = np.histogram_bin_edges(every, bins=min(40, 2 * isqrt(len(every)))).tolist()
+    edges = common_edges(values).tolist()
     (first, first_values), (second, second_values) = values.items()
     ours, _, _ = axes.hist(first_values, edges, color=INLIER, alpha=0.5, label=first)
     theirs, _, _ = axes.hist(second_values, edges, color=OUTLIER, histtype="step", linewidth=1.8, label=second)
     axes.locator_params(axis="x", nbins=5)  # more labels would touch
     return int(np.minimum(np.asarray(ours), np.asarray(theirs)).sum())
+
+
+def common_edges(values: Mapping[str, npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
+    """Return the edges (B + 1,) of the bins that `draw_two` counts in."""
+    every = np.concatenate(list(values.values()))
+    return np.histogram_bin_edges(every, bins=min(40, 2 * isqrt(len(every))))

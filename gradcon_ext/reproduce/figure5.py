@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gradcon_ext.data import resize
 from gradcon_ext.evaluation import losses_of
-from gradcon_ext.histogram import LOSS_LABELS, draw_two
+from gradcon_ext.histogram import LOSS_LABELS, common_edges, draw_two
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import Figure
 from gradcon_ext.reproduce.splits import image_shape, one_class
@@ -47,7 +47,10 @@ def figure5(classes: Mapping[str, Sequence[str]], runs: Path, data_root: Path | 
             overlaps[loss] = draw_two(axes, joined)
             axes.set_title(f"{dataset}: {overlaps[loss]} of {len(joined['inliers'])} overlap")
             axes.set_xlabel(LOSS_LABELS[loss])
-            rows += [[dataset, loss, kind, value] for kind, values in joined.items() for value in values]
+            edges = common_edges(joined)
+            for kind, values in joined.items():
+                counts, _ = np.histogram(values, edges)
+                rows += [[dataset, loss, kind, *of_bin] for of_bin in zip(edges[:-1], edges[1:], counts, strict=True)]
         panel_row[0].set_ylabel("images")
         least = min(overlaps, key=lambda loss: overlaps[loss])
         sentences.append(f"On {dataset} the {least} loss has the smallest overlap.")
@@ -57,7 +60,7 @@ def figure5(classes: Mapping[str, Sequence[str]], runs: Path, data_root: Path | 
         f"{', '.join(f'{len(names)} classes of {dataset}' for dataset, names in classes.items())}. Reconstruction and "
         f"gradient loss are those of CAE + Grad, latent loss is that of VAE. {' '.join(sentences)}"
     )
-    return Figure(drawing, ["dataset", "loss", "kind", "value"], rows, caption)
+    return Figure(drawing, ["dataset", "loss", "kind", "from", "to", "images"], rows, caption)
 
 
 def losses_of_test(
