@@ -157,12 +157,12 @@ def table_by_classes(
 def table4(records: Records, chosen: Sequence[str], folds: int) -> Table:
     """F1 and AUROC by the share of outliers, averaged over the inlier classes, fashion-MNIST (Table 4)."""
     rows: list[Row] = []
+    paper = published()["table4"]
+    measured = {label: _complete_folds(records, model, chosen, folds) for label, model in TABLE4_MODELS.items()}
     for figure, key in (("F1", "f1"), ("AUROC", "auroc")):
-        paper = published()["table4"]
         rows.append(Row(f"{figure}, GPND", _NOT_RUN, [[value] for value in paper["GPND"][key]]))
         rows.append(Row(f"{figure}, GradCon", "paper", [[value] for value in paper["GradCon"][key]]))
-        for label, model in TABLE4_MODELS.items():
-            complete = _complete_folds(records, model, chosen, folds)
+        for label, complete in measured.items():
             values = [
                 [sum(record.figure(f"{key} at {percent} %") for record in fold) / len(fold) for fold in complete]
                 for percent in OUTLIER_PERCENT
