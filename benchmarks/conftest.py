@@ -55,8 +55,14 @@ def compare(benchmark, request):
         baseline()  # The first runs fill caches and pools.
         contender()
         timed, timed_baseline = Timed(contender), Timed(baseline)
+
+        def run_baseline() -> None:
+            timed_baseline.settle()
+            timed_baseline()
+            timed.settle()
+
         benchmark.group = question
-        benchmark.pedantic(timed, setup=timed_baseline, rounds=rounds)
+        benchmark.pedantic(timed, setup=run_baseline, rounds=rounds)
         ratio = timed.median / timed_baseline.median
         threads = torch.get_num_threads()
         setting = f"{samples} samples, {threads} threads, CPU, float32, in memory, no transfers"

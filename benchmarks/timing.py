@@ -27,6 +27,10 @@ class Timed:
             torch.cuda.synchronize()
         self.seconds.append(time.perf_counter() - begin)
 
+    def settle(self) -> None:
+        """Run it untimed, so that caches and freed memory are as it leaves them, not as another contender did."""
+        self._function()
+
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
@@ -77,6 +81,7 @@ def interleaved(contenders: Sequence[Contender], rounds: int, seconds: float = f
         order = list(timed)
         shuffle(order)
         for run in order:
+            run.settle()
             run()
         done += 1
     return [

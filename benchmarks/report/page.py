@@ -16,9 +16,10 @@ neighbours on its cores change the ratios.
 
 The model is the paper's convolutional autoencoder for 3x28x28 images, float32, with images and weights in memory;
 nothing is transferred. The contenders of a comparison run in turn, in a new order each round, and the ratio is that of
-their medians. Each counts at the batch that is best for it, our fused score at 512. Torch's backward pass goes to the
-gradients of the four decoder weights only. The any-model path is what scores a model or a loss that the fused engine
-does not have. One image takes the published loop as long as the next: it is given 64.
+their medians. Each is run twice and the second run timed, because a contender finds caches and freed memory as the one
+before left them. Each counts at the batch that is best for it, our fused score at 512. Torch's backward pass goes to
+the gradients of the four decoder weights only. The any-model path is what scores a model or a loss that the fused
+engine does not have. One image takes the published loop as long as the next: it is given 64.
 """
 
 

@@ -18,7 +18,7 @@ from gradcon_ext.alignment.sample_gradients import LossWithAux, SampleGradients,
 MAX_BYTES = 1 << 28
 """Memory for the gradients that the fallback forms at a time, 256 MiB."""
 
-# More samples leave the caches, and memory that was freed between passes goes back to the system and is cleared again.
+# More samples leave the caches, and free more memory than is kept.
 _BATCH_SIZE_OF_CPU = 256
 
 

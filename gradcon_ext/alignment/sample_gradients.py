@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradcon_ext.alignment.capture import captured
 from gradcon_ext.alignment.fallback import ONE_PASS_AT_A_TIME, chunks_of_gradients
+from gradcon_ext.alignment.freed_memory import keep_freed_memory
 from gradcon_ext.alignment.gradients import ExplicitGradients
 from gradcon_ext.alignment.prepared import Prepared, detached
 from gradcon_ext.alignment.routes import Route, route_of
@@ -76,6 +77,8 @@ def sample_gradients(
 ) -> SampleGradients:
     """Run a model forward, and backward as far as the first of the parameters; see `per_sample_alignment`."""
     model, frozen = prepared.model, prepared.frozen
+    if inputs.device.type == "cpu":
+        keep_freed_memory()
     # Gradients are needed here whatever mode the caller is in.
     with ONE_PASS_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
         inputs, targets = detached(inputs), None if targets is None else detached(targets)
