@@ -23,6 +23,18 @@ GRADCON_INLINE void sum_samples(const LaneType* lanes, T* sums) {
   }
 }
 
+// Writes a tile's sums over samples to its place in the weight gradient.
+template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+GRADCON_INLINE void write_sums(const GradientTile<LaneType, InnerTile, OuterTile>& tile, const WeightStrides& strides,
+                               T* weight) {
+  constexpr int count = InnerTile * OuterTile;
+  alignas(sizeof(LaneType)) T sums[(count + LaneType::samples - 1) / LaneType::samples * LaneType::samples];
+  sum_samples<LaneType, count>(&tile.lanes[0][0], sums);
+  for (int i = 0; i < InnerTile; ++i) {
+    for (int o = 0; o < OuterTile; ++o) weight[i * strides.inner + o * strides.outer] = sums[i * OuterTile + o];
+  }
+}
+
 // A weight gradient, summed over the samples of several pairs of arrays in their order: the blocks of a batch, say. One
 // of `chunks` pieces of it.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
@@ -33,20 +45,22 @@ inline void weight_gradient(const Geometry& geometry, const std::vector<TileOper
   visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner_extent, auto outer_extent, const TilePlace& place) {
     constexpr int inner = decltype(inner_extent)::value;
     constexpr int outer = decltype(outer_extent)::value;
+    T* weight = gradient + place.weight;
+    if (geometry.taps() == 1) {
+      // Nothing is read twice, so the one tile of a linear layer stays in registers.
+      GradientTile<LaneType, inner, outer> tile;
+      for (const TileOperands<T>& pair : pairs) {
+        form_tile<LaneType, inner, outer>(geometry, place.operands<LaneType>(geometry, pair), spans.rows[0],
+                                          spans.columns[0], tile.lanes);
+      }
+      write_sums(tile, strides, weight);
+      return;
+    }
     std::vector<GradientTile<LaneType, inner, outer>> tiles(static_cast<size_t>(geometry.taps()));
     for (const TileOperands<T>& pair : pairs) {
       form_tiles(geometry, spans, place.operands<LaneType>(geometry, pair), tiles);
     }
-    constexpr int rounded = (inner * outer + LaneType::samples - 1) / LaneType::samples * LaneType::samples;
-    T* weight = gradient + place.weight;
-    for (const auto& tile : tiles) {
-      alignas(sizeof(LaneType)) T sums[rounded];
-      sum_samples<LaneType, inner * outer>(&tile.lanes[0][0], sums);
-      for (int i = 0; i < inner; ++i) {
-        for (int o = 0; o < outer; ++o) weight[i * strides.inner + o * strides.outer] = sums[i * outer + o];
-      }
-      ++weight;
-    }
+    for (const auto& tile : tiles) write_sums(tile, strides, weight++);
   });
 }
 
