@@ -20,8 +20,22 @@ class Workload:
     images: Tensor
 
 
-def autoencoder(channels: int = 3, size: int = 28, width: int = 32, samples: int = 512) -> Workload:
-    """Build the paper's convolutional autoencoder; by default for 3x28x28 images, 512 of them."""
+def autoencoder(
+    channels: int = 3,
+    size: int = 28,
+    width: int = 32,
+    samples: int = 512,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> Workload:
+    """Build the paper's convolutional autoencoder; by default for 3x28x28 images, 512 of them.
+
+    Args:
+        channels: of the images.
+        size: of the images, in pixels.
+        width: channels of the first layer.
+        samples: how many images.
+        layout: of weights and images in memory; the references stay as they are.
+    """
     torch.manual_seed(0)
     model = ConvAutoencoder(channels, size, width).eval()
     references = {
@@ -29,7 +43,8 @@ def autoencoder(channels: int = 3, size: int = 28, width: int = 32, samples: int
         for name, weight in model.named_parameters()
         if name.startswith("decoder") and name.endswith("weight")
     }
-    return Workload(model, references, torch.rand(samples, channels, size, size))
+    images = torch.rand(samples, channels, size, size).to(memory_format=layout)
+    return Workload(model.to(memory_format=layout), references, images)
 
 
 def multiply_adds(workload: Workload, *, clipped: bool) -> int:
