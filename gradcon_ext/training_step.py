@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gradcon_ext.chain import Chain, Kind, NotAChain
 from gradcon_ext.constraint import GradientConstraint
 from gradcon_ext.engine import Engine
+from gradcon_ext.freed_memory import keep_freed_memory
 from gradcon_ext.losses import Loss, SampleLosses
 from gradcon_ext.models import ConvVariationalAutoencoder
 from gradcon_ext.ops import objective_gradient
@@ -47,6 +48,7 @@ class TrainingStep:
         self.constraint = constraint
         self.precision = precision
         self.engine = self._choose_engine(image_shape)
+        keep_freed_memory(next(iter(constraint.weights.values())).device)
         self._backward: Callable[[], Tensor] | None = None
 
     def forward(self, images: Tensor) -> SampleLosses:

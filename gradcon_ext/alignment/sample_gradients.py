@@ -11,10 +11,10 @@ from torch import Tensor
 
 from gradcon_ext.alignment.capture import captured
 from gradcon_ext.alignment.fallback import ONE_PASS_AT_A_TIME, chunks_of_gradients
-from gradcon_ext.alignment.freed_memory import keep_freed_memory
 from gradcon_ext.alignment.gradients import ExplicitGradients
 from gradcon_ext.alignment.prepared import Prepared, detached
 from gradcon_ext.alignment.routes import Route, route_of
+from gradcon_ext.freed_memory import keep_freed_memory
 
 LossWithAux = Callable[[Any, Tensor], tuple[Tensor, Any]]
 """Takes the model's output and the inputs or targets; returns one value a sample, (N,), and anything else."""
@@ -77,8 +77,7 @@ def sample_gradients(
 ) -> SampleGradients:
     """Run a model forward, and backward as far as the first of the parameters; see `per_sample_alignment`."""
     model, frozen = prepared.model, prepared.frozen
-    if inputs.device.type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory(inputs.device)
     # Gradients are needed here whatever mode the caller is in.
     with ONE_PASS_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
         inputs, targets = detached(inputs), None if targets is None else detached(targets)
