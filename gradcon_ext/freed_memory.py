@@ -23,4 +23,4 @@ def keep_freed_memory(device: torch.device) -> None:
         device: on which the passes or steps run.
     """
     if device.type == "cpu":
-        torch.empty(32 * _MEBIBYTE - _HEADER, dtype=torch.uint8)
+        torch.empty(32 * _MEBIBYTE - _HEADER, dtype=torch.uint8, device=device)
