@@ -7,8 +7,9 @@ import torch
 
 from benchmarks.competitors import forward, hooks_unfold_bmm, image_at_a_time, vmap_grad
 from benchmarks.scorers import ANY_MODEL, FUSED, any_model_scorer, fused_scorer
-from benchmarks.workload import autoencoder
+from benchmarks.workload import Workload, autoencoder
 from gradcon_ext import per_sample_alignment
+from gradcon_ext.losses import squared_error
 
 QUESTION = "complete score: forward, loss, backward, alignment"
 BASELINE = "torch's forward pass"
@@ -67,13 +68,13 @@ def test_against_vmap_grad(compare, setup, scorer_of, batch) -> None:
     assert ratio <= (1 / 4 if scorer_of is fused_scorer else 1)
 
 
-def squared_errors(output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    return (output - images).square().flatten(1).mean(1)
-
-
 def align(setup, images: torch.Tensor):
     """The any-model API itself, with torch's own forward and backward pass."""
-    return per_sample_alignment(setup.model, squared_errors, images, setup.references)
+
+    def squared_errors(output: torch.Tensor, those: torch.Tensor) -> torch.Tensor:
+        return squared_error(output, those).reconstruction
+
+    return per_sample_alignment(setup.model, squared_errors, images, setup.references, batch_size=512)
 
 
 def check_same_cosines(setup) -> None:
@@ -82,19 +83,31 @@ def check_same_cosines(setup) -> None:
     torch.testing.assert_close(cosines, fused_scorer(setup).score(few).cosine, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+LAYOUTS = ("contiguous", "decoder in channels_last", "all in channels_last")
+
+
+def in_layout(layout: str) -> Workload:
+    """The model with its weights in memory as a user may lay them, and images likewise."""
+    workload = autoencoder(layout=torch.channels_last if layout.startswith("all") else torch.contiguous_format)
+    if layout.startswith("decoder"):
+        workload.model.decoder.to(memory_format=torch.channels_last)
+    return workload
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("batch", [32, 64, 128])
 def test_any_model_api_against_vmap_grad(compare, batch, layout) -> None:
-    ours, theirs = autoencoder(layout=torch.channels_last), autoencoder(layout=layout)
+    """Ours in the layout that is best for it, `vmap(grad)` in each, since its best must be beaten."""
+    layout_of_ours = "decoder in channels_last"
+    ours, theirs = in_layout(layout_of_ours), in_layout(layout)
     check_same_cosines(ours)
     ratio = compare(
         lambda: align(ours, ours.images),
         lambda: vmap_grad(theirs.model, theirs.references, theirs.images, batch),
         question=QUESTION,
-        name="gradcon_ext.per_sample_alignment, channels_last, batch 512",
-        baseline_name=f"torch.func.vmap(grad), {str(layout).removeprefix('torch.')}, batch {batch}",
+        name=f"gradcon_ext.per_sample_alignment, {layout_of_ours}, batch 512",
+        baseline_name=f"torch.func.vmap(grad), {layout}, batch {batch}",
         samples=512,
-        rounds=15,
     )
     assert ratio <= 1 / 3
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 # Below this probability the logarithm of a pixel counts as constant: small enough for the gradient to reach a very
 # wrong pixel, large enough for the second derivative, 1/p^2, to be finite.
@@ -44,10 +45,12 @@ def squared_error(output: Tensor, images: Tensor) -> SampleLosses:
     """Return the mean squared error over the pixels of each sample; there is no latent loss.
 
     Args:
-        output: reconstructions (N, C, H, W).
-        images: what should have been reconstructed, (N, C, H, W).
+        output: reconstructions (N, C, H, W), or (N, ...) of what else a sample may be.
+        images: what should have been reconstructed, of the same shape.
     """
-    reconstruction = (output - images).square().flatten(1).mean(1)
+    # A mean over axes, unlike one over `flatten`, does not copy images whose channels lie last in memory.
+    errors = functional.mse_loss(output, images, reduction="none")
+    reconstruction = errors.mean(tuple(range(1, errors.dim())))
     return SampleLosses(reconstruction, torch.zeros_like(reconstruction))
 
 

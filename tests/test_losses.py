@@ -23,8 +23,9 @@ def variational_output(images, latent=7):
     )
 
 
-def test_squared_error_is_the_mean_over_the_pixels_of_each_sample():
-    output, images = torch.rand(5, 3, 4, 6), torch.rand(5, 3, 4, 6)
+@pytest.mark.parametrize("shape", [(5, 7), (5, 3, 4), (5, 3, 4, 6)])
+def test_squared_error_is_the_mean_over_the_pixels_of_each_sample(shape):
+    output, images = torch.rand(shape), torch.rand(shape)
     losses = squared_error(output, images)
     expected = torch.stack([functional.mse_loss(o, i) for o, i in zip(output, images, strict=True)])
     torch.testing.assert_close(losses.reconstruction, expected)
