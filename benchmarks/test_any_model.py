@@ -17,13 +17,18 @@ QUESTION = "per-sample alignment of a ResNet-18, 32x32, all convolution weights,
 BATCH = 64
 
 
-@pytest.fixture
-def classifier():
-    """The model, its references, images and labels."""
+def workload(layout: torch.memory_format):
+    """Build the model, its references, images and labels; model and images with that layout in memory."""
     torch.manual_seed(0)
     model = resnet18().eval()
     references = {name: torch.randn_like(weight) for name, weight in model.named_parameters() if weight.dim() == 4}
-    return model, references, torch.rand(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
+    images, labels = torch.rand(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
+    return model.to(memory_format=layout), references, images.to(memory_format=layout), labels
+
+
+@pytest.fixture
+def classifier():
+    return workload(torch.contiguous_format)
 
 
 def loss(output: Tensor, labels: Tensor) -> Tensor:
@@ -52,7 +57,7 @@ def by_vmap(model: nn.Module, references: dict[str, Tensor], images: Tensor, lab
 
 
 def ours(model: nn.Module, references: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
-    alignment = per_sample_alignment(model, loss, images, references, labels)
+    alignment = per_sample_alignment(model, loss, images, references, labels, batch_size=32)
     return torch.stack(list(alignment.cosine.values())).mean(0)
 
 
@@ -63,17 +68,19 @@ def forward_and_backward(model: nn.Module, images: Tensor, labels: Tensor) -> No
 
 @pytest.mark.parametrize("chunk", [1, 2, 4, 8])
 def test_resnet_against_vmap_grad(compare, classifier, chunk) -> None:
+    """Each in the layout that is best for it: `channels_last` slows `vmap(grad)` down."""
     model, references, images, labels = classifier
+    in_channels_last = workload(torch.channels_last)
     few = by_vmap(model, references, images[:4], labels[:4], chunk)
-    torch.testing.assert_close(few, ours(model, references, images[:4], labels[:4]), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(few, ours(*in_channels_last)[:4], rtol=1e-3, atol=1e-4)
     ratio = compare(
-        partial(ours, model, references, images, labels),
+        partial(ours, *in_channels_last),
         partial(by_vmap, model, references, images, labels, chunk),
         question=QUESTION,
-        name="gradcon_ext.per_sample_alignment, batch 64",
+        name="gradcon_ext.per_sample_alignment, channels_last, batch 64",
         baseline_name=f"torch.func.vmap(grad), {chunk} at a time",
         samples=BATCH,
-        rounds=3,
+        rounds=5,
     )
     assert ratio <= 1 / 3
 
