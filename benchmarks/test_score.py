@@ -83,14 +83,18 @@ def check_same_cosines(setup) -> None:
     torch.testing.assert_close(cosines, fused_scorer(setup).score(few).cosine, rtol=1e-4, atol=1e-5)
 
 
-LAYOUTS = ("contiguous", "decoder in channels_last", "all in channels_last")
+LAYOUTS = {
+    "contiguous": (torch.contiguous_format, torch.contiguous_format),
+    "decoder in channels_last": (torch.contiguous_format, torch.channels_last),
+    "all in channels_last": (torch.channels_last, torch.channels_last),
+}
+"""How a user may lay weights in memory: images and encoder, decoder."""
 
 
 def in_layout(layout: str) -> Workload:
-    """The model with its weights in memory as a user may lay them, and images likewise."""
-    workload = autoencoder(layout=torch.channels_last if layout.startswith("all") else torch.contiguous_format)
-    if layout.startswith("decoder"):
-        workload.model.decoder.to(memory_format=torch.channels_last)
+    of_encoder, of_decoder = LAYOUTS[layout]
+    workload = autoencoder(layout=of_encoder)
+    workload.model.decoder.to(memory_format=of_decoder)
     return workload
 
 

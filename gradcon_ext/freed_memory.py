@@ -13,11 +13,13 @@ _HEADER = 1 << 13
 
 @cache
 def keep_freed_memory(device: torch.device) -> None:
-    """Let the C library of Linux keep up to 64 MiB of what is freed; the system would clear every page of it again.
+    """Let the C library of Linux keep what is freed, where the system would clear every page of it again.
 
-    It keeps twice the largest block that was freed so far, where blocks over 32 MiB do not count (mallopt(3),
-    M_MMAP_THRESHOLD). This one is hardly smaller, and is never touched, so that it costs nothing. Of other C libraries
-    it changes nothing, and a GPU's memory is kept by torch.
+    It gives memory back once the free end of its heap is twice as large as the largest block that was freed so far,
+    where blocks over 32 MiB do not count (mallopt(3), M_MMAP_THRESHOLD). This one is hardly smaller, so that 64 MiB
+    are kept, in the whole process and for good. Its pages are not touched, unless torch fills new memory, as its
+    deterministic algorithms do. Settings of the environment (MALLOC_..., GLIBC_TUNABLES) and other C libraries come
+    first, and a GPU's memory is kept by torch.
 
     Args:
         device: on which the passes or steps run.

@@ -47,10 +47,14 @@ def squared_error(output: Tensor, images: Tensor) -> SampleLosses:
     Args:
         output: reconstructions (N, C, H, W), or (N, ...) of what else a sample may be.
         images: what should have been reconstructed, of the same shape.
+
+    Warns:
+        UserWarning: the shapes differ, and are broadcast.
     """
     # A mean over axes, unlike one over `flatten`, does not copy images whose channels lie last in memory.
     errors = functional.mse_loss(output, images, reduction="none")
-    reconstruction = errors.mean(tuple(range(1, errors.dim())))
+    axes = tuple(range(1, errors.dim()))
+    reconstruction = errors.mean(axes) if axes else errors
     return SampleLosses(reconstruction, torch.zeros_like(reconstruction))
 
 

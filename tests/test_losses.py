@@ -23,7 +23,7 @@ def variational_output(images, latent=7):
     )
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (5, 3, 4), (5, 3, 4, 6)])
+@pytest.mark.parametrize("shape", [(5,), (5, 7), (5, 3, 4, 6)])
 def test_squared_error_is_the_mean_over_the_pixels_of_each_sample(shape):
     output, images = torch.rand(shape), torch.rand(shape)
     losses = squared_error(output, images)
@@ -31,6 +31,19 @@ def test_squared_error_is_the_mean_over_the_pixels_of_each_sample(shape):
     torch.testing.assert_close(losses.reconstruction, expected)
     assert torch.equal(losses.latent, torch.zeros(5))
     torch.testing.assert_close(losses.total, expected)
+
+
+def test_squared_error_does_not_depend_on_the_layout_in_memory():
+    output, images = torch.rand(5, 3, 4, 6, requires_grad=True), torch.rand(5, 3, 4, 6)
+    losses = squared_error(output, images).reconstruction
+    laid_out = squared_error(*(each.to(memory_format=torch.channels_last) for each in (output, images))).reconstruction
+    torch.testing.assert_close(laid_out, losses)
+    torch.testing.assert_close(*(torch.autograd.grad(each.sum(), output) for each in (laid_out, losses)))
+
+
+def test_squared_error_of_different_shapes_warns():
+    with pytest.warns(UserWarning, match="size"):
+        squared_error(torch.rand(5, 1, 4, 6), torch.rand(5, 3, 4, 6))
 
 
 def test_evidence_bound_is_in_nats_per_pixel():

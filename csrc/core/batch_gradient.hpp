@@ -47,7 +47,7 @@ inline void weight_gradient(const Geometry& geometry, const std::vector<TileOper
     constexpr int outer = decltype(outer_extent)::value;
     T* weight = gradient + place.weight;
     if (geometry.taps() == 1) {
-      // Nothing is read twice, so the one tile of a linear layer stays in registers.
+      // Nothing is read twice, so the one tile of a linear layer or of a 1x1 kernel stays in registers.
       GradientTile<LaneType, inner, outer> tile;
       for (const TileOperands<T>& pair : pairs) {
         form_tile<LaneType, inner, outer>(geometry, place.operands<LaneType>(geometry, pair), spans.rows[0],
