@@ -10,13 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gradcon_build import TORCH_RANGE, BuildStopped, release, runtime_only  # backend-path in pyproject.toml
+from gradcon_build import BuildStopped, runtime_only, torch_versions  # backend-path in pyproject.toml
 from setuptools import Extension, setup
 
 RUNTIME_DEPENDENCIES = ["numpy>=1.26", "safetensors>=0.4.5"]
 DEPENDENCIES = [
     *RUNTIME_DEPENDENCIES,
-    f"torch{TORCH_RANGE}",
+    torch_versions.REQUIREMENT,
+    "filelock>=3.30.3",  # older ones give a lock back in a forked child too
     "matplotlib>=3.8",
     "pillow>=10.3",
     "pooch>=1.8",
@@ -38,6 +39,11 @@ CSRC = str(Path("csrc").resolve())
 def sources(pattern: str) -> list[str]:
     """The files of csrc/ that match, relative to this folder."""
     return sorted(path.as_posix() for path in Path("csrc").glob(pattern))
+
+
+def engine_sources() -> list[str]:
+    """The sources of the CPU that know nothing of torch."""
+    return [*sources("core/*.cpp"), *sources("cpu/*.cpp")]
 
 
 def flags(system_includes: list[str]) -> dict[str, list[str]]:
@@ -89,10 +95,10 @@ def default_architectures() -> str:
 
 
 def ops(cuda: bool) -> Extension:
-    """gradcon_ext._C: the ops, on the stable ABI of the oldest torch in the range."""
+    """gradcon_ext._C: the ops, on the stable ABI of the oldest torch that is supported."""
     from torch.utils.cpp_extension import CppExtension, CUDAExtension, include_paths
 
-    major, minor = release(TORCH_RANGE)
+    major, minor = torch_versions.release(torch_versions.OLDEST)
     options: dict[str, Any] = {
         "include_dirs": [CSRC],
         "define_macros": [("TORCH_TARGET_VERSION", f"0x{major:02x}{minor:02x}000000000000")],
@@ -100,9 +106,10 @@ def ops(cuda: bool) -> Extension:
         # Python without its global lock has no limited API.
         "py_limited_api": not sysconfig.get_config_var("Py_GIL_DISABLED"),
     }
-    cpu_sources = ["csrc/ops.cpp", *sources("core/*.cpp"), *sources("cpu/*.cpp")]
+    cpu_sources = ["csrc/ops.cpp", *engine_sources(), *sources("torch/cpu/*.cpp")]
     if cuda:
-        return CUDAExtension("gradcon_ext._C", [*cpu_sources, *sources("cuda/*.cu")], **options)
+        cuda_sources = [*sources("cuda/*.cu"), *sources("torch/cuda/*.cu")]
+        return CUDAExtension("gradcon_ext._C", [*cpu_sources, *cuda_sources], **options)
     return CppExtension("gradcon_ext._C", cpu_sources, **options)
 
 
@@ -111,7 +118,6 @@ def runtime(files: list[str], compile_args: Any, torch_version: str = "", archit
     facts = {
         "GRADCON_VERSION": runpy.run_path("gradcon_ext/version.py")["__version__"],
         "GRADCON_TORCH_VERSION": torch_version,
-        "GRADCON_TORCH_RANGE": TORCH_RANGE,
         "GRADCON_CUDA_ARCHITECTURES": architectures,
     }
     return Extension(
@@ -122,12 +128,6 @@ def runtime(files: list[str], compile_args: Any, torch_version: str = "", archit
         extra_compile_args=compile_args,
         language="c++",
     )
-
-
-def engine_sources() -> list[str]:
-    """The sources of the CPU that know nothing of torch: all but those that register an op."""
-    files = [*sources("core/*.cpp"), *sources("cpu/*.cpp")]
-    return [file for file in files if "STABLE_TORCH_LIBRARY" not in Path(file).read_text(encoding="utf-8")]
 
 
 def with_torch() -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Row:
 @pytest.fixture(autouse=True)
 def _threads() -> None:
     torch.set_num_threads(THREADS)
+    gradcon_ext.keep_freed_memory()
 
 
 @pytest.fixture

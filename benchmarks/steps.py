@@ -14,10 +14,10 @@ from benchmarks.workload import Workload
 from gradcon_ext import GradientConstraint
 from gradcon_ext.losses import Loss, squared_error
 from gradcon_ext.models import ConvAutoencoder
-from gradcon_ext.training_step import TrainingStep
+from gradcon_ext.training.objective import Objective
 
-FUSED = "gradcon_ext.TrainingStep, fused"
-ANY_MODEL = "gradcon_ext.TrainingStep, any-model path"
+FUSED = "gradcon_ext.Objective, fused"
+ANY_MODEL = "gradcon_ext.Objective, any-model path"
 PUBLISHED = "the published loop"
 PLAIN = "a step without constraint"
 
@@ -43,13 +43,13 @@ def our_step(workload: Workload, images: Tensor) -> Callable[[], None]:
 def _ours(workload: Workload, images: Tensor, loss: Loss, engine: str | None) -> Callable[[], None]:
     model, optimizer = _fresh(workload)
     constraint = GradientConstraint({name: model.get_parameter(name) for name in workload.references})
-    training_step = TrainingStep(model, loss, constraint, tuple(images.shape[1:]))
-    assert engine in (None, training_step.engine.name), training_step.engine.reason
+    objective = Objective(model, loss, constraint, tuple(images.shape[1:]))
+    assert engine in (None, objective.engine.name), objective.engine.reason
 
     def step() -> None:
         optimizer.zero_grad()
-        training_step.forward(images)
-        training_step.backward()
+        objective.forward(images)
+        objective.backward()
         optimizer.step()
 
     step()  # The first has no references yet, and no constraint.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import re
+import runpy
 import shlex
 import shutil
 import site
@@ -20,14 +20,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from setuptools import build_meta
 
 Settings = dict[str, Any] | None
 
-# The one place that says which torch is supported: the requirements, the build and the import check take it from here.
-TORCH_RANGE = ">=2.10,<2.14"
+torch_versions = SimpleNamespace(
+    **runpy.run_path(str(Path(__file__).parents[1] / "gradcon_ext" / "_install" / "torch_versions.py"))
+)
 
 PROBE = """
 #include <Python.h>
@@ -68,7 +70,7 @@ class BuildStopped(SystemExit):
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     """Torch, where the environment has none and the build is with torch."""
-    return [] if runtime_only() or installed_torch() else [f"torch{TORCH_RANGE}"]
+    return [] if runtime_only() or installed_torch() else [torch_versions.REQUIREMENT]
 
 
 get_requires_for_build_editable = get_requires_for_build_wheel
@@ -123,32 +125,25 @@ def runtime_only() -> bool:
     return asked == "1"
 
 
-def release(version: str) -> tuple[int, int]:
-    """(2, 13) of "2.13.0+cpu", and of "<2.13"."""
-    major, minor = re.findall(r"\d+", version)[:2]
-    return int(major), int(minor)
-
-
 def installed_torch() -> str | None:
     """The version of torch to compile against, if there is one.
 
     Raises:
-        BuildStopped: It is outside the range, so pip would replace it after this build.
+        BuildStopped: It is too old, so pip would replace it after this build.
     """
     try:
         version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
         return None
-    low, high = (release(bound) for bound in TORCH_RANGE.split(","))
-    if not low <= release(version) < high:
-        problem = f"torch {version} is installed, and gradcon_ext runs with torch{TORCH_RANGE}."
+    if torch_versions.is_too_old(version):
+        problem = f"torch {version} is installed, and gradcon_ext runs with {torch_versions.REQUIREMENT}."
         raise BuildStopped(problem, torch_command())
     return version
 
 
 def torch_command() -> str:
     """What installs a torch that the package runs with."""
-    return f"pip install 'torch{TORCH_RANGE}'"
+    return f"pip install '{torch_versions.REQUIREMENT}'"
 
 
 def check_compiler() -> None:

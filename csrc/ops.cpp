@@ -2,6 +2,8 @@
 #include <Python.h>
 #include <torch/csrc/stable/library.h>
 
+#include <exception>
+
 #include "cpu/capability.hpp"
 
 STABLE_TORCH_LIBRARY(gradcon_ext, library) {
@@ -12,10 +14,10 @@ STABLE_TORCH_LIBRARY(gradcon_ext, library) {
       "linear_grad_alignment(Tensor input, Tensor grad_output, Tensor references) -> (Tensor dot, Tensor sq_norm)");
   library.def(
       "score_autoencoder(Tensor images, Tensor[] parameters, Tensor[] references, int[] program, float[] constants, "
-      "str loss) -> (Tensor reconstruction, Tensor latent, Tensor cosine)");
+      "int loss) -> (Tensor reconstruction, Tensor latent, Tensor cosine)");
   library.def(
       "objective_gradient(Tensor images, Tensor[] parameters, Tensor[] references, int[] program, float[] constants, "
-      "str loss, Tensor? noise, float alpha) -> (Tensor reconstruction, Tensor latent, Tensor cosine, Tensor gradient, "
+      "int loss, Tensor? noise, float alpha) -> (Tensor reconstruction, Tensor latent, Tensor cosine, Tensor gradient, "
       "Tensor primal)");
   library.def("running_mean_cosine_(Tensor(a!) mean, Tensor grad, int count) -> Tensor");
 }
@@ -25,6 +27,12 @@ STABLE_TORCH_LIBRARY(gradcon_ext, library) {
 PyMODINIT_FUNC PyInit__C() {
   static PyModuleDef definition = {
       PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
-  gradcon::cpu::capability();
+  try {
+    gradcon::cpu::capability();
+  } catch (const std::exception& error) {
+    // Python knows nothing of C++ exceptions: one that got there would end the process.
+    PyErr_SetString(PyExc_ImportError, error.what());
+    return nullptr;
+  }
   return PyModule_Create(&definition);
 }

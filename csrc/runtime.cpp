@@ -16,8 +16,9 @@
 #include <vector>
 
 #include "core/chain.hpp"
+#include "core/require.hpp"
 #include "cpu/capability.hpp"
-#include "cpu/chain_engine.hpp"
+#include "cpu/chain_scorer.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/thread_pool.hpp"
 
@@ -53,16 +54,19 @@ Shapes shapes_of(const std::vector<Array<T>>& arrays) {
 
 // A chain with its weights, which it keeps: they are packed once, and scored with from any number of threads.
 template <class T>
-class Engine {
+class ChainScorer {
  public:
-  Engine(const std::array<int64_t, 3>& image_shape, const std::vector<int64_t>& program,
-         const std::vector<double>& constants, const std::string& loss, std::vector<Array<T>> parameters,
-         std::vector<Array<T>> references, int64_t threads)
+  ChainScorer(const std::array<int64_t, 3>& image_shape, const std::vector<int64_t>& program,
+              const std::vector<double>& constants, int64_t loss, std::vector<Array<T>> parameters,
+              std::vector<Array<T>> references, int64_t threads)
       : chain_(read_chain({image_shape[0], image_shape[1], image_shape[2]}, program, constants, loss,
                           shapes_of(parameters), shapes_of(references))),
         parameters_(std::move(parameters)),
         references_(std::move(references)),
-        pool_(threads) {}
+        pool_(threads) {
+    // Which tells at once, not at the first batch, that its memory is beyond the bounds.
+    make_scoring_layout(chain_);
+  }
 
   template <class Pixel>
   py::tuple score(const Array<Pixel>& images) {
@@ -76,20 +80,20 @@ class Engine {
     Array<T> reconstruction(batch);
     Array<T> latent(batch);
     Array<T> cosine({batch, columns});
-    const cpu::ImagesView<T> pixels =
+    const ImagesView<T> pixels =
         view_of<Pixel>({images.data(), size_of(extents), extents.rows * extents.columns, extents.columns, 1});
     const ScoreOutputs<T> outputs = {reconstruction.mutable_data(), latent.mutable_data(), cosine.mutable_data(),
                                      columns};
     {
       const py::gil_scoped_release others_may_run;
-      engine_for(batch).score(pixels, batch, outputs, pool_.threads());
+      scorer_for(batch).score(pixels, batch, outputs, pool_.threads());
     }
     return py::make_tuple(reconstruction, latent, cosine);
   }
 
  private:
   template <class Pixel>
-  static cpu::ImagesView<T> view_of(const BatchView<Pixel>& pixels) {
+  static ImagesView<T> view_of(const BatchView<Pixel>& pixels) {
     if constexpr (std::is_same_v<Pixel, uint8_t>) {
       return {{}, pixels};
     } else {
@@ -100,16 +104,16 @@ class Engine {
   // Weights are packed for the lanes that suit a batch, so there may be two kinds of it.
   struct Lanes {
     std::once_flag packed;
-    std::optional<cpu::ChainEngine<T>> engine;
+    std::optional<cpu::ChainScorer<T>> scorer;
   };
 
-  const cpu::ChainEngine<T>& engine_for(int64_t batch) {
+  const cpu::ChainScorer<T>& scorer_for(int64_t batch) {
     const bool widest = &cpu::kernels_for<T>(batch) == &cpu::kernels().of<T>();
     Lanes& lanes = widest ? widest_ : narrower_;
     std::call_once(lanes.packed, [&] {
-      lanes.engine.emplace(chain_, views_of(parameters_), views_of(references_), batch, pool_.threads());
+      lanes.scorer.emplace(chain_, views_of(parameters_), views_of(references_), batch, pool_.threads());
     });
-    return *lanes.engine;
+    return *lanes.scorer;
   }
 
   const Chain chain_;
@@ -121,16 +125,16 @@ class Engine {
 };
 
 template <class T>
-void define_engine(py::module_& module, const char* name) {
+void define_scorer(py::module_& module, const char* name) {
   using Arrays = std::vector<Array<T>>;
-  py::class_<Engine<T>>(module, name, "A chain of layers with its weights; see gradcon_ext.runtime.")
-      .def(py::init<const std::array<int64_t, 3>&, const std::vector<int64_t>&, const std::vector<double>&,
-                    const std::string&, Arrays, Arrays, int64_t>(),
+  py::class_<ChainScorer<T>>(module, name, "A chain of layers with its weights; see gradcon_ext.runtime.")
+      .def(py::init<const std::array<int64_t, 3>&, const std::vector<int64_t>&, const std::vector<double>&, int64_t,
+                    Arrays, Arrays, int64_t>(),
            py::arg("image_shape"), py::arg("program"), py::arg("constants"), py::arg("loss"), py::arg("parameters"),
            py::arg("references"), py::arg("threads"))
-      .def("score", &Engine<T>::template score<uint8_t>, py::arg("images").noconvert(),
+      .def("score", &ChainScorer<T>::template score<uint8_t>, py::arg("images").noconvert(),
            "Reconstruction (N,), latent (N,) and cosine (N, L) of contiguous images (N, C, H, W).")
-      .def("score", &Engine<T>::template score<T>, py::arg("images").noconvert());
+      .def("score", &ChainScorer<T>::template score<T>, py::arg("images").noconvert());
 }
 
 }  // namespace
@@ -139,11 +143,16 @@ void define_engine(py::module_& module, const char* name) {
 PYBIND11_MODULE(_runtime, module) {
   module.attr("version") = GRADCON_VERSION;
   module.attr("torch_version") = GRADCON_TORCH_VERSION;
-  module.attr("torch_range") = GRADCON_TORCH_RANGE;
   module.attr("compiler") = GRADCON_COMPILER;
   module.attr("cuda_architectures") = GRADCON_CUDA_ARCHITECTURES;
   module.def("cpu_capability", &gradcon::cpu::capability_name,
              "The instruction set in use; RuntimeError where GRADCON_CPU_CAPABILITY asks for one that cannot be.");
-  gradcon::define_engine<float>(module, "EngineFloat32");
-  gradcon::define_engine<double>(module, "EngineFloat64");
+  // The description of a chain, which that of gradcon_ext.chain has to be, and the bounds.
+  module.attr("layer_kinds") = gradcon::layer_kind_names();
+  module.attr("layer_fields") = gradcon::layer_field_names();
+  module.attr("losses") = gradcon::loss_names();
+  module.attr("largest_sample") = gradcon::largest_sample;
+  module.attr("most_threads") = gradcon::cpu::most_threads;
+  gradcon::define_scorer<float>(module, "ChainScorerFloat32");
+  gradcon::define_scorer<double>(module, "ChainScorerFloat64");
 }

@@ -12,15 +12,16 @@ from gradcon_ext.version import __version__
 
 if TYPE_CHECKING:
     from gradcon_ext import data, models, ops
+    from gradcon_ext._install.build_facts import build_info
+    from gradcon_ext._install.freed_memory import keep_freed_memory
     from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
-    from gradcon_ext.averaging import average_detectors
-    from gradcon_ext.build_facts import build_info
-    from gradcon_ext.constraint import GradientConstraint
-    from gradcon_ext.detector import Detector
-    from gradcon_ext.evaluation import Evaluation, evaluate
-    from gradcon_ext.many import Run, RunsFailed, train_many
-    from gradcon_ext.scorer import Scorer, Scores
-    from gradcon_ext.trainer import Trainer
+    from gradcon_ext.detector.averaging import average_detectors
+    from gradcon_ext.detector.detector import Detector
+    from gradcon_ext.scoring.evaluation import Evaluation, evaluate
+    from gradcon_ext.scoring.scorer import Scorer, Scores
+    from gradcon_ext.training.constraint import GradientConstraint
+    from gradcon_ext.training.many import Run, RunsFailed, train_many
+    from gradcon_ext.training.trainer import Trainer
 
 __all__ = [
     "Alignment",
@@ -38,6 +39,7 @@ __all__ = [
     "build_info",
     "data",
     "evaluate",
+    "keep_freed_memory",
     "models",
     "ops",
     "per_sample_alignment",
@@ -49,18 +51,19 @@ _HOMES = {
     "Alignment": "alignment",
     "average_alignment": "alignment",
     "per_sample_alignment": "alignment",
-    "average_detectors": "averaging",
-    "build_info": "build_facts",
-    "GradientConstraint": "constraint",
-    "Detector": "detector",
-    "Evaluation": "evaluation",
-    "evaluate": "evaluation",
-    "Run": "many",
-    "RunsFailed": "many",
-    "train_many": "many",
-    "Scorer": "scorer",
-    "Scores": "scorer",
-    "Trainer": "trainer",
+    "average_detectors": "detector.averaging",
+    "build_info": "_install.build_facts",
+    "keep_freed_memory": "_install.freed_memory",
+    "GradientConstraint": "training.constraint",
+    "Detector": "detector.detector",
+    "Evaluation": "scoring.evaluation",
+    "evaluate": "scoring.evaluation",
+    "Run": "training.many",
+    "RunsFailed": "training.many",
+    "train_many": "training.many",
+    "Scorer": "scoring.scorer",
+    "Scores": "scoring.scorer",
+    "Trainer": "training.trainer",
 }
 
 if not TYPE_CHECKING:  # A type checker would take any name for one of this module's.
@@ -72,7 +75,7 @@ if not TYPE_CHECKING:  # A type checker would take any name for one of this modu
         from importlib import import_module
 
         # First, so that an installation that cannot work is told of before anything else goes wrong.
-        import_module("gradcon_ext._compiled")
+        import_module("gradcon_ext._install.ops")
         home = import_module(f"gradcon_ext.{_HOMES.get(name, name)}")
         value = globals()[name] = getattr(home, name) if name in _HOMES else home
         return value

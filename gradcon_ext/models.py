@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise, product
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.images import Size, height_width
+from gradcon_ext.chain.architecture import (
+    ENCODER_LAYERS,
+    ENCODER_PADDING,
+    KERNEL,
+    STRIDE,
+    Architecture,
+    downsampled,
+    upsampling,
+)
+from gradcon_ext.data.image_size import Size, height_width
 from gradcon_ext.losses import VariationalOutput, evidence_bound, squared_error
-
-_KERNEL = 4
-_STRIDE = 2
-_ENCODER_PADDING = 2
-
-
-class _Upsampling(NamedTuple):
-    """How one transposed convolution pads one axis."""
-
-    padding: int
-    output_padding: int
-
-    def size_from(self, size: int) -> int:
-        return (size - 1) * _STRIDE - 2 * self.padding + _KERNEL + self.output_padding
-
-
-# From 3 to 28 pixels: 3, 4, 8, 14, 28.
-_PUBLISHED = (_Upsampling(2, 0), _Upsampling(1, 0), _Upsampling(2, 0), _Upsampling(1, 0))
 
 
 class _Autoencoder(nn.Module):
@@ -41,8 +32,8 @@ class _Autoencoder(nn.Module):
         self.width = _positive(width, "width")
 
         latent_size = self.size
-        for _ in _PUBLISHED:
-            latent_size = (_downsampled(latent_size[0]), _downsampled(latent_size[1]))
+        for _ in range(ENCODER_LAYERS):
+            latent_size = (downsampled(latent_size[0]), downsampled(latent_size[1]))
         self.latent_shape = (2 * width, *latent_size)
         self.encoder = nn.Sequential(*_encoder_layers((channels, width, width, 2 * width, 2 * width)))
         self.decoder = nn.Sequential(
@@ -61,7 +52,7 @@ class _Autoencoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, brightness: Tensor) -> None:
-        """Let the first reconstructions be about as bright as the images; see `gradcon_ext.dead_start`.
+        """Let the first reconstructions be about as bright as the images; see `gradcon_ext.training.dead_start`.
 
         Args:
             brightness: mean of the images' pixels in each channel, (C,), in [0, 1].
@@ -126,6 +117,7 @@ class ConvVariationalAutoencoder(_Autoencoder):
     """
 
     loss = staticmethod(evidence_bound)
+    reparameterized = True  # What `gradcon_ext.training.objective.Objective` asks of a model to train it fused.
 
     def __init__(self, channels: int = 1, size: Size = 28, width: int = 32) -> None:
         super().__init__(channels, size, width)
@@ -158,71 +150,39 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
     """Make a model, with new weights, from the `architecture` of another.
 
     Raises:
-        ValueError: the name is unknown, or the other entries are not arguments of the model.
+        ValueError: the name is unknown, the other entries are not arguments of the model, or it would have more weights
+            than `gradcon_ext.chain.architecture.LARGEST_MODEL`; nothing has been allocated then.
     """
-    arguments = dict(architecture)
-    name = arguments.pop("name", None)
-    if not isinstance(name, str) or name not in _BY_NAME:
-        raise ValueError(f"expected an architecture named one of {sorted(_BY_NAME)}, got {name!r}")
-    try:
-        return _BY_NAME[name](**arguments)
-    except (TypeError, RuntimeError, OverflowError) as error:  # the latter for more elements than torch can count
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{name} cannot be built from {arguments}: {reason}") from error
+    known = Architecture.read(architecture)
+    return _BY_NAME[known.name](known.channels, known.size, known.width)
+
+
+def of_name(name: str) -> type[nn.Module]:
+    """Return the class of a model by its name in an `architecture`."""
+    return _BY_NAME[name]
 
 
 def _encoder_layers(channels: Sequence[int]) -> Iterator[nn.Module]:
     for given, made in pairwise(channels):
-        yield nn.Conv2d(given, made, _KERNEL, _STRIDE, _ENCODER_PADDING)
+        yield nn.Conv2d(given, made, KERNEL, STRIDE, ENCODER_PADDING)
         yield nn.ReLU()
 
 
 def _decoder_layers(
     channels: Sequence[int], latent_size: tuple[int, int], size: tuple[int, int]
 ) -> Iterator[nn.Module]:
-    rows = _upsampling(latent_size[0], size[0])
-    columns = _upsampling(latent_size[1], size[1])
+    rows = upsampling(latent_size[0], size[0])
+    columns = upsampling(latent_size[1], size[1])
     for layer, (row, column) in enumerate(zip(rows, columns, strict=True)):
         yield nn.ConvTranspose2d(
             channels[layer],
             channels[layer + 1],
-            _KERNEL,
-            _STRIDE,
+            KERNEL,
+            STRIDE,
             padding=(row.padding, column.padding),
             output_padding=(row.output_padding, column.output_padding),
         )
         yield nn.Sigmoid() if layer == len(rows) - 1 else nn.ReLU()
-
-
-def _downsampled(size: int) -> int:
-    return (size + 2 * _ENCODER_PADDING - _KERNEL) // _STRIDE + 1
-
-
-def _upsampling(latent_size: int, size: int) -> tuple[_Upsampling, ...]:
-    """Choose the paddings nearest to the published ones that lead from the latent size to the image's size.
-
-    Padding 2 everywhere mirrors the encoder, with an output padding where an odd size was halved: there always
-    is a way.
-    """
-    options = [_Upsampling(padding, output_padding) for padding in (2, 1) for output_padding in (0, 1)]
-    ways = (way for way in product(options, repeat=len(_PUBLISHED)) if _leads(way, latent_size, size))
-    return min(ways, key=_departures)
-
-
-def _leads(way: Sequence[_Upsampling], start: int, end: int) -> bool:
-    size = start
-    for step in way:
-        size = step.size_from(size)
-        if size < 1:
-            return False
-    return size == end
-
-
-def _departures(way: Sequence[_Upsampling]) -> int:
-    return sum(
-        (step.padding != published.padding) + (step.output_padding != published.output_padding)
-        for step, published in zip(way, _PUBLISHED, strict=True)
-    )
 
 
 def _positive(value: int, name: str) -> int:

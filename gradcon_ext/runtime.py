@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gradcon_ext._installation import load_runtime
-from gradcon_ext.chain import Chain, Source
-from gradcon_ext.detector_facts import FORMAT_VERSION, KIND, MODEL, REFERENCE, chain_of, checked
-from gradcon_ext.header import Content, facts_of, header_of, opened
+from gradcon_ext._install.runtime import load_runtime
+from gradcon_ext.chain.chain import Chain, Source
+from gradcon_ext.detector.facts import MODEL, REFERENCE, read_detector
+from gradcon_ext.storage.header import Stored
+from gradcon_ext.storage.pixels import check_layout, unfit_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Scorer", "Scores"]
 
 _runtime = load_runtime()
-_ENGINES = {"float32": _runtime.EngineFloat32, "float64": _runtime.EngineFloat64}
+_COMPILED = {"float32": _runtime.ChainScorerFloat32, "float64": _runtime.ChainScorerFloat64}
 
 
 class Scores(NamedTuple):
@@ -67,7 +68,7 @@ class Scorer:
 
     Raises:
         ValueError: parameters or references that do not fit the chain, or are of other dtypes; a reference that is
-            not finite; or a number of threads below 1.
+            not finite; or a number of threads that is not from 1 to 1024.
     """
 
     def __init__(
@@ -81,16 +82,15 @@ class Scorer:
         self.image_shape = chain.image_shape
         self.layers = chain.references
         self.alpha = alpha
-        self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self.threads = min(len(os.sched_getaffinity(0)), _runtime.most_threads) if threads is None else threads
+        _check_threads(self.threads)
         self._dtype = _common_dtype([*parameters, *references])
         for name, reference in zip(chain.references, references, strict=True):
             if not np.isfinite(reference).all():
                 raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
-        self._engine = _ENGINES[self._dtype.name](
+        self._compiled = _COMPILED[self._dtype.name](
             chain.image_shape,
-            chain.program,
-            chain.constants,
-            chain.loss,
+            *chain.encoded,
             [np.ascontiguousarray(parameter) for parameter in parameters],
             [np.ascontiguousarray(reference) for reference in references],
             self.threads,
@@ -101,23 +101,30 @@ class Scorer:
         """Read a detector's file, the one that `gradcon_ext.Scorer.load` reads.
 
         Args:
-            path: the file.
+            path: the file, or the folder of its run.
             threads: as above.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: there is no such file or folder, or no detector in it.
             ValueError: the file is damaged, truncated, not a detector or of another version; it holds no chain of
-                layers, but another model that only torch can run; or a number of threads below 1.
+                layers, but another model that only torch can run; or a number of threads as above.
         """
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        chain, arrays, alpha = _read(path)
+        if threads is not None:
+            _check_threads(threads)
+        file = read_detector(path)
+        chain = file.chain
+        if chain is None:
+            raise ValueError(
+                f"{file.path} holds no chain of layers: its model is none, or an earlier version wrote it; "
+                "gradcon_ext.Scorer scores with it, in an installation with torch"
+            )
         try:
+            arrays = {name: _numpy(name, stored) for name, stored in file.tensors.items()}
             parameters = [_value_of(source, arrays) for source in chain.parameters]
             references = [_array(arrays, REFERENCE + name) for name in chain.references]
-            return cls(chain, parameters, references, alpha, threads)
+            return cls(chain, parameters, references, file.facts["alpha"], threads)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{file.path}: {error}") from error
 
     def score(self, images: Array, batch_size: int = 512) -> Scores:
         """Score every image.
@@ -137,41 +144,24 @@ class Scorer:
         if images.dtype != np.uint8:
             for start in range(0, len(images), batch_size):
                 _check_pixels(images[start : start + batch_size], start)
-        scored = [self._engine.score(batch) for batch in self._batches(images, batch_size)]
+        scored = [self._compiled.score(batch) for batch in self._batches(images, batch_size)]
         reconstruction, latent, cosine = (np.concatenate(parts) for parts in zip(*scored, strict=True))
         anomaly = reconstruction + latent - self.alpha * cosine.mean(1)
         return Scores(*(score.astype(np.float32, copy=False) for score in (reconstruction, latent, cosine, anomaly)))
 
     def _batches(self, images: Array, batch_size: int) -> Iterator[Array]:
-        """Contiguous images (n, C, H, W) of a dtype that the engine takes."""
+        """Contiguous images (n, C, H, W) of a dtype that the compiled scorer takes."""
         dtype = images.dtype if images.dtype == np.uint8 else self._dtype
         for start in range(0, len(images), batch_size):
             batch = np.asarray(images[start : start + batch_size], dtype, order="C")
             yield batch.reshape(-1, *self.image_shape)
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[Chain, dict[str, Array], float]:
-    """The chain of a detector's file, its tensors by their names in the file, and alpha."""
-    with opened(path, "np") as file:
-        header = header_of(path, file, KIND, FORMAT_VERSION)
-        facts = checked(path, header)
-        chain = chain_of(path, facts)
-        if chain is None:
-            raise ValueError(
-                f"{path} holds no chain of layers: its model is none, or an earlier version wrote it; "
-                "gradcon_ext.Scorer scores with it, in an installation with torch"
-            )
-        try:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except TypeError as error:  # numpy has no bfloat16
-            raise ValueError(f"{path}: {error}") from error
-    facts_of(path, header, _contents(arrays))
-    return chain, arrays, facts["alpha"]
-
-
-def _contents(arrays: Mapping[str, Array]) -> Iterator[Content]:
-    for name, array in arrays.items():
-        yield name, f"torch.{array.dtype}", array.shape, array.reshape(-1).view(np.uint8).data
+def _numpy(name: str, stored: Stored) -> Array:
+    try:
+        return np.frombuffer(stored.data, stored.dtype).reshape(stored.shape)
+    except TypeError as error:  # numpy has no bfloat16
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _array(arrays: Mapping[str, Array], name: str) -> Array:
@@ -186,15 +176,23 @@ def _value_of(source: Source, arrays: Mapping[str, Array]) -> Array:
         return _array(arrays, MODEL + source.name)
     prefix = MODEL + (f"{source.name}." if source.name else "")
     mean, variance = _array(arrays, prefix + "running_mean"), _array(arrays, prefix + "running_var")
+    for name in ("weight", "bias"):
+        if (prefix + name in arrays and arrays[prefix + name].shape != mean.shape) or variance.shape != mean.shape:
+            raise ValueError(f"the tensors of {prefix} differ in shape")
     # In float64, for the shift may be a small difference of large numbers.
     scale = arrays.get(prefix + "weight", 1.0) / np.sqrt(variance.astype(np.float64) + source.eps)
     shift = arrays.get(prefix + "bias", 0.0) - mean * scale
     return np.asarray(scale if source.kind == "scale" else shift, mean.dtype)
 
 
+def _check_threads(threads: int) -> None:
+    if not 1 <= threads <= _runtime.most_threads:
+        raise ValueError(f"threads must be at least 1 and at most {_runtime.most_threads}, got {threads}")
+
+
 def _common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
     dtypes = {array.dtype.name for array in arrays}
-    if len(dtypes) != 1 or not dtypes <= _ENGINES.keys():
+    if len(dtypes) != 1 or not dtypes <= _COMPILED.keys():
         given = ", ".join(sorted(dtypes)) or "nothing"
         raise ValueError(f"expected parameters and references all of float32 or all of float64, got {given}")
     return np.dtype(dtypes.pop())
@@ -206,10 +204,7 @@ def _check_array(images: Array, shape: tuple[int, int, int]) -> None:
         raise TypeError(f"images are a {type(images).__name__}; expected a numpy array")
     if images.dtype != np.uint8 and (images.dtype.kind != "f" or images.dtype.itemsize > 8):
         raise TypeError(f"images: dtype {images.dtype}; expected uint8 (0 to 255) or floating point (0 to 1)")
-    if images.ndim not in (3, 4):
-        raise ValueError(f"images have shape {images.shape}; expected (N, C, H, W) or (N, H, W)")
-    if 0 in images.shape:
-        raise ValueError(f"there are no images: their shape is {images.shape}")
+    check_layout(images.shape)
     given = (images.shape[1] if images.ndim == 4 else 1, *images.shape[-2:])
     if given != shape:
         raise ValueError(f"images have shape (C, H, W) = {given}; expected {shape}")
@@ -224,9 +219,4 @@ def _check_pixels(images: Array, first_index: int) -> None:
     if not wrong.any():
         return
     position = int(wrong.argmax())
-    least, most = float(low[position]), float(high[position])
-    if np.isfinite(least) and np.isfinite(most):
-        problem = f"floating-point pixels from {least:g} to {most:g}; expected 0 to 1, or uint8 from 0 to 255"
-    else:
-        problem = "NaN or infinite pixels"
-    raise ValueError(f"image {first_index + position} has {problem}")
+    raise unfit_pixels(first_index + position, float(low[position]), float(high[position]))

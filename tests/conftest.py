@@ -7,8 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from gradcon_ext import build_info
+
+# The machines that tests run on are slow at times, which is no failure.
+settings.register_profile("gradcon_ext", deadline=None)
+settings.load_profile("gradcon_ext")
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_each_time() -> None:
+    """What a test draws does not depend on which ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def test_every_name_is_there(name: str) -> None:
 
 
 def test_other_names_are_not() -> None:
-    with pytest.raises(AttributeError, match="module 'gradcon_ext' has no attribute 'trainer_of'"):
+    with pytest.raises(AttributeError, match="'gradcon_ext'.*'trainer_of'"):
         gradcon_ext.trainer_of  # noqa: B018
 
 

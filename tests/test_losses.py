@@ -92,7 +92,7 @@ def test_reconstruction_of_a_tensor_or_of_a_field():
 
 @pytest.mark.parametrize("output", [None, (torch.rand(1),), SimpleNamespace(reconstruction=None)])
 def test_an_output_without_a_reconstruction_is_an_error(output):
-    with pytest.raises(TypeError, match="expected a model that returns a tensor or"):
+    with pytest.raises(TypeError, match=type(output).__name__):
         reconstruction_of(output)
 
 

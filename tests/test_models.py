@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -73,7 +74,7 @@ def test_at_other_sizes_as_few_paddings_as_can_be_depart_from_the_published(size
     channels=st.integers(1, 4),
     samples=st.integers(0, 2),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_images_of_any_size_are_reconstructed_in_their_size(model_type, height, width, channels, samples):
     model = model_type(channels, (height, width), width=1)
     images = torch.rand(samples, channels, height, width)
@@ -137,8 +138,8 @@ def test_a_model_is_built_again_from_its_architecture(model_type):
         ({}, "got None"),
         ({"name": "Perceptron"}, "ConvAutoencoder.*got 'Perceptron'"),
         ({"name": ["ConvAutoencoder"]}, "got "),
-        ({"name": "ConvAutoencoder", "depth": 3}, "cannot be built.*depth"),
-        ({"name": "ConvAutoencoder", "width": 0}, "width must be a positive integer, got 0"),
+        ({"name": "ConvAutoencoder", "depth": 3}, "ConvAutoencoder .*depth"),
+        ({"name": "ConvAutoencoder", "width": 0}, "positive.* 0$"),
     ],
 )
 def test_an_unknown_architecture_is_an_error(architecture, message):
@@ -166,12 +167,11 @@ def test_sizes_must_be_positive_integers(arguments):
 @pytest.mark.parametrize("model_type", MODELS)
 @pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 1, 28, 27), (1, 28, 28), (2, 1, 1, 28, 28)])
 def test_images_of_another_shape_are_an_error(model_type, shape):
-    with pytest.raises(ValueError, match=r"expected images of shape \(N, 1, 28, 28\), got \(") as error:
+    with pytest.raises(ValueError, match=rf"\(N, 1, 28, 28\).*{re.escape(str(shape))}"):
         model_type()(torch.rand(shape))
-    assert str(shape) in str(error.value)
 
 
 @pytest.mark.parametrize("width", [2**62, 10**30])
 def test_a_width_beyond_counting_is_an_error(width):
-    with pytest.raises(ValueError, match=r"ConvAutoencoder cannot be built from .*[^\n]+$"):
+    with pytest.raises(ValueError, match=rf"^ConvAutoencoder .*{width}[^\n]*$"):
         build({"name": "ConvAutoencoder", "width": width})

@@ -14,16 +14,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import ChainCase, chain_cases
 from torch import Tensor, nn
 
 import gradcon_ext
-from gradcon_ext import reference, runtime
-from gradcon_ext.detector import Detector
+import oracle
+from gradcon_ext import runtime
+from gradcon_ext.chain.tracing import parameters_of, trace_chain
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import squared_error
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
-from gradcon_ext.tensorfile import read_tensors, write_tensors
-from gradcon_ext.tracing import parameters_of, trace_chain
+from gradcon_ext.storage.tensor_file import read_tensors, write_tensors
+from support.strategies import ChainCase, chain_cases
 
 
 class Normalised(nn.Module):
@@ -117,20 +118,18 @@ def test_the_scores_are_those_of_the_oracle(path: Path) -> None:
     detector.save(path)
     images = torch.rand(5, 2, 8, 8, dtype=torch.float64)
     chain = trace_chain(detector.model, list(detector.references), squared_error, (2, 8, 8))
-    expected = reference.score_autoencoder(
+    expected = oracle.score_autoencoder(
         images,
         parameters_of(chain, detector.model),
         list(detector.references.values()),
-        chain.program,
-        chain.constants,
-        chain.loss,
+        chain.encoded,
     )
     scores = runtime.Scorer.load(path).score(images.numpy())
     for column, expected_column in zip(scores, expected, strict=False):
         np.testing.assert_allclose(column, expected_column, rtol=1e-6, atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(case=chain_cases(samples=st.integers(1, 20)))
 def test_every_chain_is_scored_as_with_torch(case: ChainCase) -> None:
     model = case.model(torch.float32)
@@ -227,34 +226,33 @@ def image_with(pixel: float) -> Any:
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        (image_with(1.5), ValueError, "image 1 has floating-point pixels from 0.5 to 1.5; expected 0 to 1"),
-        (image_with(-0.1), ValueError, "image 1 has floating-point pixels from -0.1 to 0.5"),
-        (image_with(np.nan), ValueError, "image 1 has NaN or infinite pixels"),
-        (image_with(np.inf).astype(np.float32), ValueError, "image 1 has NaN or infinite pixels"),
-        (np.zeros((2, 1, 8, 9)), ValueError, "images have shape (C, H, W) = (1, 8, 9); expected (1, 8, 8)"),
-        (np.zeros((2, 3, 8, 8)), ValueError, "images have shape (C, H, W) = (3, 8, 8)"),
-        (np.zeros((8, 8)), ValueError, "images have shape (8, 8); expected (N, C, H, W) or (N, H, W)"),
-        (np.zeros((0, 1, 8, 8)), ValueError, "there are no images"),
-        (np.zeros((2, 1, 8, 8), np.int64), TypeError, "images: dtype int64; expected uint8"),
-        (np.zeros((2, 1, 8, 8), bool), TypeError, "images: dtype bool"),
-        (np.zeros((2, 1, 8, 8), np.longdouble), TypeError, "images: dtype"),
-        ([[0.0]], TypeError, "images are a list; expected a numpy array"),
-        (torch.zeros(2, 1, 8, 8), TypeError, "images are a Tensor"),
+        (image_with(1.5), ValueError, "image 1 .* 0.5 to 1.5"),
+        (image_with(-0.1), ValueError, "image 1 .* -0.1 to 0.5"),
+        (image_with(np.nan), ValueError, "image 1 .*NaN or infinite"),
+        (image_with(np.inf).astype(np.float32), ValueError, "image 1 .*NaN or infinite"),
+        (np.zeros((2, 1, 8, 9)), ValueError, r"images .*\(1, 8, 9\).*\(1, 8, 8\)"),
+        (np.zeros((2, 3, 8, 8)), ValueError, r"images .*\(3, 8, 8\)"),
+        (np.zeros((8, 8)), ValueError, r"images .*\(8, 8\).*\(N, C, H, W\)"),
+        (np.zeros((0, 1, 8, 8)), ValueError, "no images"),
+        (np.zeros((2, 1, 8, 8), np.int64), TypeError, "images: .*int64.*uint8"),
+        (np.zeros((2, 1, 8, 8), bool), TypeError, "images: .*bool"),
+        (np.zeros((2, 1, 8, 8), np.longdouble), TypeError, "images: .*float(96|128)"),
+        ([[0.0]], TypeError, "images .*list.*numpy"),
+        (torch.zeros(2, 1, 8, 8), TypeError, "images .*Tensor.*numpy"),
     ],
 )
 @pytest.mark.parametrize("batch_size", [1, 512])
 def test_images_that_cannot_be_scored_are_refused(
     small: Path, images: Any, error: type[Exception], message: str, batch_size: int
 ) -> None:
-    with pytest.raises(error) as raised:
+    with pytest.raises(error, match=message):
         runtime.Scorer.load(small).score(images, batch_size)
-    assert message in str(raised.value)
 
 
 def test_a_batch_size_or_threads_below_one_are_refused(small: Path) -> None:
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size .* 0$"):
         runtime.Scorer.load(small).score(bytes_of((1, 8, 8)), batch_size=0)
-    with pytest.raises(ValueError, match="^threads must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="^threads .* 0$"):
         runtime.Scorer.load(small, threads=0)
 
 
@@ -268,24 +266,25 @@ def replace_tensor(name: str, change: Callable[[Tensor], Tensor]) -> Harm:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda tensors, facts: facts.pop("chain"), "holds no chain of layers.*gradcon_ext.Scorer"),
-        (lambda tensors, facts: facts.update(chain=None), "holds no chain of layers.*gradcon_ext.Scorer"),
-        (lambda tensors, facts: facts.update(chain={"loss": 3}), "chain: expected text"),
-        (lambda tensors, facts: facts["chain"]["layers"][0].update(padding=[0, 0]), "of a convolution do not fit"),
+        (lambda tensors, facts: facts.pop("chain"), "no chain.*gradcon_ext.Scorer"),
+        (lambda tensors, facts: facts.update(chain=None), "no chain.*gradcon_ext.Scorer"),
+        (lambda tensors, facts: facts.update(chain={"loss": 3}), "chain: .* 3"),
+        (lambda tensors, facts: facts["chain"]["layers"][0].update(padding=[0, 0]), "convolution"),
         (lambda tensors, facts: facts.update(alpha=-1), "finite alpha"),
-        (lambda tensors, facts: facts.update(version=2), "format version 1, got 2"),
-        (lambda tensors, facts: facts.update(kind="checkpoint"), "expected a gradcon_ext detector, got a checkpoint"),
+        (lambda tensors, facts: facts.update(version=2), "version 1.* 2"),
+        (lambda tensors, facts: facts.update(kind="checkpoint"), "detector.* checkpoint"),
         (lambda tensors, facts: tensors.pop("model.encoder.0.weight"), "no tensor model.encoder.0.weight"),
         (lambda tensors, facts: tensors.pop("reference.decoder.0.weight"), "no tensor reference.decoder.0.weight"),
-        (replace_tensor("model.encoder.0.bias", lambda bias: bias[1:]), "a parameter does not fit its layer"),
+        (replace_tensor("model.encoder.0.bias", lambda bias: bias[1:]), "parameter.* layer"),
         (replace_tensor("reference.decoder.0.weight", lambda weight: weight[1:]), "shape of its weight"),
         (replace_tensor("reference.decoder.0.weight", lambda weight: weight / 0), "NaN or infinite"),
-        (replace_tensor("model.encoder.0.bias", Tensor.double), "all of float32 or all of float64, got float32, float"),
+        (replace_tensor("model.encoder.0.bias", Tensor.double), "got float32, float64"),
         (replace_tensor("model.encoder.0.bias", Tensor.bfloat16), "bfloat16"),
     ],
 )
 def test_a_file_that_cannot_be_scored_with_is_an_error(small: Path, harm: Harm, message: str) -> None:
     tensors, facts = read_tensors(small, "detector", 1)
+    facts["architecture"] = None  # what is checked with one is checked alike with torch
     harm(tensors, facts)
     write_tensors(small, facts.pop("kind"), facts.pop("version"), tensors, facts)
     with pytest.raises(ValueError, match=message) as error:
@@ -297,30 +296,30 @@ def test_a_damaged_or_missing_file_is_an_error(small: Path) -> None:
     content = bytearray(small.read_bytes())
     content[-1] ^= 1
     small.write_bytes(content)
-    with pytest.raises(ValueError, match="does not match its checksum"):
+    with pytest.raises(ValueError, match=f"{small} .*checksum"):
         runtime.Scorer.load(small)
     small.write_bytes(content[:100])
-    with pytest.raises(ValueError, match="is damaged, or not a safetensors file"):
+    with pytest.raises(ValueError, match=f"{small} .*damaged"):
         runtime.Scorer.load(small)
     small.unlink()
     with pytest.raises(FileNotFoundError):
         runtime.Scorer.load(small)
 
 
-def test_the_compiled_engine_checks_what_it_is_given(small: Path) -> None:
-    engine = runtime.Scorer.load(small)._engine
+def test_the_compiled_scorer_checks_what_it_is_given(small: Path) -> None:
+    compiled = runtime.Scorer.load(small)._compiled
     with pytest.raises(ValueError, match="shape"):
-        engine.score(np.zeros((1, 1, 8, 9), np.uint8))
+        compiled.score(np.zeros((1, 1, 8, 9), np.uint8))
     for images in (np.zeros((1, 1, 8, 8)), np.zeros((1, 1, 8, 16), np.uint8)[..., ::2]):
         with pytest.raises(TypeError):
-            engine.score(images)
+            compiled.score(images)
 
 
 def python(code: str, *arguments: Any) -> str:
     """What a new process prints."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     # Not in the folder of the source, which has no binaries.
-    done = subprocess.run(command, cwd=sys.prefix, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=sys.prefix, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -120,19 +120,19 @@ template <class LaneType, class Function>
 GRADCON_INLINE void with_activation(const ChainLayer& layer, const Function& function) {
   const auto constant = static_cast<typename LaneType::Scalar>(layer.constant);
   switch (layer.kind) {
-    case Kind::relu:
+    case LayerKind::relu:
       return function(Relu<LaneType>{});
-    case Kind::leaky_relu:
+    case LayerKind::leaky_relu:
       return function(LeakyRelu<LaneType>{constant});
-    case Kind::elu:
+    case LayerKind::elu:
       return function(Elu<LaneType>{constant});
-    case Kind::gelu:
+    case LayerKind::gelu:
       return function(Gelu<LaneType>{});
-    case Kind::gelu_tanh:
+    case LayerKind::gelu_tanh:
       return function(GeluTanh<LaneType>{});
-    case Kind::sigmoid:
+    case LayerKind::sigmoid:
       return function(Sigmoid<LaneType>{});
-    case Kind::tanh:
+    case LayerKind::tanh:
       return function(Tanh<LaneType>{});
     default:
       return;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/lane_array.hpp"
 #include "core/to_lanes.hpp"
 #include "core/weight_gradient.hpp"
 
@@ -56,18 +57,12 @@ inline void weight_gradient(const Geometry& geometry, const std::vector<TileOper
       write_sums(tile, strides, weight);
       return;
     }
-    std::vector<GradientTile<LaneType, inner, outer>> tiles(static_cast<size_t>(geometry.taps()));
+    LaneArray<GradientTile<LaneType, inner, outer>> tiles(geometry.taps());
     for (const TileOperands<T>& pair : pairs) {
       form_tiles(geometry, spans, place.operands<LaneType>(geometry, pair), tiles);
     }
     for (const auto& tile : tiles) write_sums(tile, strides, weight++);
   });
-}
-
-// How many pieces a weight gradient is computed in.
-template <class Shape>
-inline int64_t weight_gradient_chunks(const Geometry& geometry) {
-  return geometry.groups * EvenTiles(geometry.inner_channels_per_group(), Shape::inner).tiles;
 }
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -15,6 +15,13 @@ struct BatchView {
   int64_t column_stride = 0;
 };
 
+// Images as numbers, or as bytes where `bytes.data` is not null.
+template <class T>
+struct ImagesView {
+  BatchView<T> numbers;
+  BatchView<uint8_t> bytes;
+};
+
 // The extents of one sample.
 struct Extents {
   int64_t channels;

@@ -1,6 +1,7 @@
 // An autoencoder as a chain of layers: what it computes, and where its values lie. Nothing here depends on the lane.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -10,29 +11,57 @@
 
 namespace gradcon {
 
-// The numbers are those of gradcon_ext/chain.py.
-enum class Kind : int64_t {
-  conv,
-  conv_transposed,
-  linear,
-  bottleneck,
-  affine,
-  upsample,
-  reshape,
-  relu,
-  leaky_relu,
-  elu,
-  gelu,
-  gelu_tanh,
-  sigmoid,
-  tanh,
-};
+// The description that gradcon_ext/chain/chain.py encodes; a test compares the names, which _runtime shows.
+#define GRADCON_LAYER_KINDS(X) \
+  X(conv)                      \
+  X(conv_transposed)           \
+  X(linear)                    \
+  X(bottleneck)                \
+  X(affine)                    \
+  X(upsample)                  \
+  X(reshape)                   \
+  X(relu)                      \
+  X(leaky_relu)                \
+  X(elu)                       \
+  X(gelu)                      \
+  X(gelu_tanh)                 \
+  X(sigmoid)                   \
+  X(tanh)
+#define GRADCON_LAYER_FIELDS(X) \
+  X(kind)                       \
+  X(weight)                     \
+  X(bias)                       \
+  X(reference)                  \
+  X(channels)                   \
+  X(rows)                       \
+  X(columns)                    \
+  X(stride_rows)                \
+  X(stride_columns)             \
+  X(padding_rows)               \
+  X(padding_columns)            \
+  X(dilation_rows)              \
+  X(dilation_columns)           \
+  X(groups)
+#define GRADCON_LOSSES(X) X(squared_error) X(evidence_bound)
+
+#define GRADCON_ENUMERATOR(name) name,
+
+enum class LayerKind : int64_t { GRADCON_LAYER_KINDS(GRADCON_ENUMERATOR) };
+enum class LayerField : size_t { GRADCON_LAYER_FIELDS(GRADCON_ENUMERATOR) };
+enum class Loss : int64_t { GRADCON_LOSSES(GRADCON_ENUMERATOR) };
+
+#undef GRADCON_ENUMERATOR
+
+// Their names, in the order of the numbers.
+std::vector<std::string> layer_kind_names();
+std::vector<std::string> layer_field_names();
+std::vector<std::string> loss_names();
 
 enum class Reconstruction { squared_error, cross_entropy };
 
 // Layer k reads value k and writes value k + 1; value 0 is the images.
 struct ChainLayer {
-  Kind kind = Kind::reshape;
+  LayerKind kind = LayerKind::reshape;
   Extents input = {};
   Extents output = {};
   // Of the bilinear map of a convolution, transposed convolution, linear layer or bottleneck.
@@ -45,12 +74,14 @@ struct ChainLayer {
   // Negative slope of a leaky ReLU, alpha of an ELU.
   double constant = 0;
 
-  GRADCON_INLINE bool is_bilinear() const { return kind <= Kind::bottleneck; }
-  GRADCON_INLINE bool is_activation() const { return kind >= Kind::relu; }
+  GRADCON_INLINE bool is_bilinear() const { return kind <= LayerKind::bottleneck; }
+  GRADCON_INLINE bool is_activation() const { return kind >= LayerKind::relu; }
 };
 
 struct Chain {
   Extents images = {};
+  // Of a whole image: what a loss is a mean over.
+  int64_t pixels = 0;
   Reconstruction reconstruction = Reconstruction::squared_error;
   std::vector<ChainLayer> layers;
   // The first constrained layer: the backward pass ends there.
@@ -70,17 +101,21 @@ struct ArrayView {
 
 using Shapes = std::vector<std::vector<int64_t>>;
 
-// Reads the flat form that the op takes: 14 integers a layer (kind, weight, bias, reference, output channels, rows,
-// columns, stride, padding, dilation, groups), one constant a layer, and the shapes of what the indices stand for.
-// Throws std::invalid_argument where they do not fit together.
+// Reads the flat form that the ops take: an integer for each field of each layer, one constant a layer, the loss, and
+// the shapes of what the indices stand for. Throws std::invalid_argument where they do not fit together, or where a
+// size is beyond the bounds of core/require.hpp.
 Chain read_chain(const Extents& images, const std::vector<int64_t>& program, const std::vector<double>& constants,
-                 const std::string& loss, const Shapes& parameters, const Shapes& references);
+                 int64_t loss, const Shapes& parameters, const Shapes& references);
 
 // Whether an activation takes its derivative from what it is given; the others take it from what they return.
-GRADCON_INLINE bool derives_from_input(Kind kind) { return kind == Kind::gelu || kind == Kind::gelu_tanh; }
+GRADCON_INLINE bool derives_from_input(LayerKind kind) {
+  return kind == LayerKind::gelu || kind == LayerKind::gelu_tanh;
+}
 
 // Whether the second derivative of an activation is zero.
-GRADCON_INLINE bool is_piecewise_linear(Kind kind) { return kind == Kind::relu || kind == Kind::leaky_relu; }
+GRADCON_INLINE bool is_piecewise_linear(LayerKind kind) {
+  return kind == LayerKind::relu || kind == LayerKind::leaky_relu;
+}
 
 // Where the values of one sample lie in a workspace, counted in numbers.
 struct Layout {

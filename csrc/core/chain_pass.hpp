@@ -9,8 +9,9 @@
 #include "core/gather.hpp"
 #include "core/lane_math.hpp"
 #include "core/packed_chain.hpp"
+#include "core/parallel_for.hpp"
 #include "core/reconstruction.hpp"
-#include "core/splitter.hpp"
+#include "core/strip_lanes.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
@@ -19,23 +20,65 @@ class ChainPass {
   using T = typename LaneType::Scalar;
 
  public:
-  ChainPass(const PackedChain<T>& packed, const Splitter& splitter) : packed_(packed), splitter_(splitter) {}
+  // `gathered` is for the rows that a contraction reads where samples are cut into strips.
+  ChainPass(const PackedChain<T>& packed, T* gathered, const ParallelFor& parallel_for)
+      : packed_(packed), gathered_(gathered), parallel_for_(parallel_for) {}
 
   const Chain& chain() const { return packed_.chain; }
   int64_t layers() const { return static_cast<int64_t>(packed_.chain.layers.size()); }
   const ChainLayer& layer(int64_t index) const { return packed_.chain.layers[static_cast<size_t>(index)]; }
   const LayerWeights<T>& weights(int64_t index) const { return packed_.weights[static_cast<size_t>(index)]; }
-  const Splitter& splitter() const { return splitter_; }
+
+  template <class Function>
+  void parallel_for(int64_t parts, const Function& function) const {
+    parallel_for_(parts, function);
+  }
+
+  const ChainStrips& strips() const { return packed_.strips; }
+
+  // What a contraction of a layer reads of its source: the source itself, or a copy with the rows of other strips.
+  const T* sources(int64_t index, Direction direction, const T* source) const {
+    if (strips().is_one()) return source;
+    const bool forward = direction == forward_direction(layer(index));
+    const int64_t channels = forward ? layer(index).input.channels : layer(index).output.channels;
+    const SourceRows& wanted = strips().of(index, direction).sources;
+    const CutRows& cut = strips().values[static_cast<size_t>(forward ? index : index + 1)];
+    parallel_for_(channels, [&](int64_t channel) {
+      gather_rows<LaneType>(cut, wanted, source + channel * cut.strip_rows * cut.columns * LaneType::samples,
+                            gathered_ + channel * wanted.count * cut.columns * LaneType::samples);
+    });
+    return gathered_;
+  }
+
+  // Keeps value k, or a gradient by it, zero in rows that do not count.
+  void clear_rows(int64_t value, int64_t channels, T* data) const {
+    if (strips().is_one()) return;
+    const CutRows& cut = strips().values[static_cast<size_t>(value)];
+    for (int64_t channel = 0; channel < channels; ++channel) {
+      GRADCON_CORE_NAMESPACE::clear_rows<LaneType>(cut,
+                                                   data + channel * cut.strip_rows * cut.columns * LaneType::samples);
+    }
+  }
 
   // The contraction of a bilinear layer with weights packed for the direction.
-  void contract(const ChainLayer& layer, Direction direction, const GatherOperands<T>& operands, T* target) const {
-    const Contraction contraction = {layer.geometry, direction};
+  void contract(int64_t index, Direction direction, const GatherOperands<T>& layer_operands, T* target) const {
+    const ChainLayer& l = layer(index);
+    const Contraction contraction = {strips().is_one() ? l.geometry : strips().of(index, direction).geometry,
+                                     direction};
+    GatherOperands<T> operands = layer_operands;
+    operands.source = sources(index, direction, operands.source);
+    contract(contraction, operands, target);
+    const bool forward = direction == forward_direction(l);
+    clear_rows(forward ? index + 1 : index, (forward ? l.output : l.input).channels, target);
+  }
+
+  void contract(const Contraction& contraction, const GatherOperands<T>& operands, T* target) const {
     const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
     // A layer of few channels is split by rows as well, so that threads find work; in others that would only bring the
     // weights of a tile to several cores.
-    const bool few = layer.geometry.groups * tiles.tiles < 4;
-    const int64_t strips = few && !splitter_.is_serial() ? std::min<int64_t>(contraction.target_rows(), 4) : 1;
-    splitter_.for_each(layer.geometry.groups * tiles.tiles * strips, [&](int64_t part) {
+    const bool few = contraction.geometry.groups * tiles.tiles < 4;
+    const int64_t strips = few && !parallel_for_.is_serial() ? std::min<int64_t>(contraction.target_rows(), 4) : 1;
+    parallel_for_(contraction.geometry.groups * tiles.tiles * strips, [&](int64_t part) {
       const int64_t strip = part % strips;
       const int64_t tile = part / strips;
       const Rows rows = {strip * contraction.target_rows() / strips, (strip + 1) * contraction.target_rows() / strips};
@@ -48,19 +91,22 @@ class ChainPass {
     const ChainLayer& l = layer(index);
     const LayerWeights<T>& w = weights(index);
     switch (l.kind) {
-      case Kind::conv:
-      case Kind::conv_transposed:
-      case Kind::linear:
-        return contract(l, forward_direction(l), {source, w.forward, w.bias}, target);
-      case Kind::affine:
-        return scale_channels<LaneType>(l.input, w.forward, w.bias, source, target);
-      case Kind::upsample:
+      case LayerKind::conv:
+      case LayerKind::conv_transposed:
+      case LayerKind::linear:
+        return contract(index, forward_direction(l), {source, w.forward, w.bias}, target);
+      case LayerKind::affine:
+        scale_channels<LaneType>(l.input, w.forward, w.bias, source, target);
+        return clear_rows(index + 1, l.output.channels, target);
+      case LayerKind::upsample:
         return upsample<LaneType>(l, source, target);
-      case Kind::bottleneck:
-      case Kind::reshape:
+      case LayerKind::bottleneck:
+      case LayerKind::reshape:
         return;
       default:
-        return activate<LaneType>(l, source, target);
+        by_channels(l, [&](const ChainLayer& some, int64_t at) { activate<LaneType>(some, source + at, target + at); });
+        // Of zero, most activations are zero.
+        if (l.kind == LayerKind::sigmoid) clear_rows(index + 1, l.output.channels, target);
     }
   }
 
@@ -68,8 +114,8 @@ class ChainPass {
   void forward_bottleneck(int64_t index, const T* source, T* mean, T* log_variance) const {
     const ChainLayer& l = layer(index);
     const LayerWeights<T>& w = weights(index);
-    contract(l, forward_direction(l), {source, w.forward, w.bias}, mean);
-    contract(l, forward_direction(l), {source, w.second_forward, w.second_bias}, log_variance);
+    contract(index, forward_direction(l), {source, w.forward, w.bias}, mean);
+    contract(index, forward_direction(l), {source, w.log_variance_forward, w.log_variance_bias}, log_variance);
   }
 
   // From the gradient by what the layer returned to that by what it was given. The values are what it was given and
@@ -79,19 +125,22 @@ class ChainPass {
     const ChainLayer& l = layer(index);
     const LayerWeights<T>& w = weights(index);
     switch (l.kind) {
-      case Kind::conv:
-      case Kind::conv_transposed:
-      case Kind::linear:
-        return contract(l, backward_direction(l), {grad_output, w.backward, nullptr}, grad_input);
-      case Kind::affine:
+      case LayerKind::conv:
+      case LayerKind::conv_transposed:
+      case LayerKind::linear:
+        return contract(index, backward_direction(l), {grad_output, w.backward, nullptr}, grad_input);
+      case LayerKind::affine:
         return scale_channels<LaneType>(l.input, w.forward, static_cast<const T*>(nullptr), grad_output, grad_input);
-      case Kind::upsample:
+      case LayerKind::upsample:
         return upsample_backward<LaneType>(l, grad_output, grad_input);
-      case Kind::bottleneck:
-      case Kind::reshape:
+      case LayerKind::bottleneck:
+      case LayerKind::reshape:
         return;
       default:
-        return activate_backward<LaneType>(l, derives_from_input(l.kind) ? input : output, grad_output, grad_input);
+        return by_channels(l, [&](const ChainLayer& some, int64_t at) {
+          const T* value = derives_from_input(l.kind) ? input : output;
+          activate_backward<LaneType>(some, value + at, grad_output + at, grad_input + at);
+        });
     }
   }
 
@@ -99,13 +148,32 @@ class ChainPass {
   void backward_bottleneck(int64_t index, const T* grad_mean, const T* grad_log_variance, T* grad_input) const {
     const ChainLayer& l = layer(index);
     const LayerWeights<T>& w = weights(index);
-    contract(l, backward_direction(l), {grad_mean, w.backward, nullptr}, grad_input);
-    contract(l, backward_direction(l), {grad_log_variance, w.second_backward, nullptr, true}, grad_input);
+    contract(index, backward_direction(l), {grad_mean, w.backward, nullptr}, grad_input);
+    contract(index, backward_direction(l), {grad_log_variance, w.log_variance_backward, nullptr, true}, grad_input);
   }
 
  private:
+  // What takes longer than to wake a thread.
+  static constexpr int64_t numbers_worth_sharing = 1 << 16;
+
+  // Calls function(layer of some of the channels, where their first number is).
+  template <class Function>
+  void by_channels(const ChainLayer& layer, const Function& function) const {
+    const int64_t channels = layer.input.channels;
+    const int64_t numbers = size_of(layer.input) * LaneType::samples;
+    const bool shared = !parallel_for_.is_serial() && numbers >= numbers_worth_sharing;
+    const int64_t parts = shared ? std::min<int64_t>(channels, 4) : 1;
+    parallel_for_(parts, [&](int64_t part) {
+      const int64_t first = part * channels / parts;
+      ChainLayer some = layer;
+      some.input.channels = (part + 1) * channels / parts - first;
+      function(some, first * (numbers / channels));
+    });
+  }
+
   const PackedChain<T>& packed_;
-  Splitter splitter_;
+  T* gathered_;
+  ParallelFor parallel_for_;
 };
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -2,15 +2,15 @@
 //
 // Every tile of a sample's weight gradient is formed in registers, multiplied with each reference and with itself, and
 // forgotten. Reduction order, the same in every run and for every number of threads: positions in row-major order; the
-// weights of a tile at one tap in `LaneType::chains` sums (outer channels, every so many inner channels), then these;
-// the taps of a tile, all in the lane's own precision; then tiles in double (inner channel tiles, outer channel tiles).
+// weights of a tile at one tap in `LaneType::accumulators` sums (outer channels, every so many inner channels), then
+// these; the taps of a tile, all in the lane's own precision; then tiles in double (inner channel tiles, outer channel
+// tiles).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "core/geometry.hpp"
+#include "core/lane_array.hpp"
 #include "core/sum.hpp"
 #include "core/tiles.hpp"
 #include "core/weight_gradient.hpp"
@@ -33,62 +33,74 @@ struct Alignment {
 
 // One chain of additions through a whole tile would take a CPU longer than forming a tile of few positions does.
 template <class LaneType>
-GRADCON_INLINE LaneType sum_of_chains(const LaneType (&chains)[LaneType::chains]) {
-  LaneType sum = chains[0];
-  GRADCON_UNROLL for (int chain = 1; chain < LaneType::chains; ++chain) sum.value += chains[chain].value;
+GRADCON_INLINE LaneType sum_of(const LaneType (&accumulators)[LaneType::accumulators]) {
+  LaneType sum = accumulators[0];
+  GRADCON_UNROLL for (int index = 1; index < LaneType::accumulators; ++index) sum.value += accumulators[index].value;
   return sum;
 }
 
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], const T* reference,
                                     const WeightStrides& strides, Counted counted = {}) {
-  LaneType chains[LaneType::chains] = {};
+  LaneType accumulators[LaneType::accumulators] = {};
   GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
       if (i < counted.inner || o < counted.outer) continue;
-      chains[i % LaneType::chains].add_product(gradient[i][o],
-                                               LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
+      accumulators[i % LaneType::accumulators].add_product(
+          gradient[i][o], LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
     }
   }
-  return sum_of_chains(chains);
+  return sum_of(accumulators);
 }
 
 template <class LaneType, int InnerTile, int OuterTile>
 GRADCON_INLINE LaneType sq_norm_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], Counted counted = {}) {
-  LaneType chains[LaneType::chains] = {};
+  LaneType accumulators[LaneType::accumulators] = {};
   GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
       if (i < counted.inner || o < counted.outer) continue;
-      chains[i % LaneType::chains].add_product(gradient[i][o], gradient[i][o]);
+      accumulators[i % LaneType::accumulators].add_product(gradient[i][o], gradient[i][o]);
     }
   }
-  return sum_of_chains(chains);
+  return sum_of(accumulators);
 }
 
+// Where each sample has one lane there is nothing to join; core/strip_lanes.hpp has the StripSum of several.
+struct NothingToJoin {
+  template <class Tile>
+  GRADCON_INLINE auto sq_norm(const Tile& tile) const {
+    return sq_norm_of_tile(tile);
+  }
+  template <class LaneType>
+  GRADCON_INLINE LaneType joined(const LaneType& number) const {
+    return number;
+  }
+};
+
 // Adds a tile at one tap; `references` moved to its first weight.
-template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+template <class LaneType, int InnerTile, int OuterTile, class Join, class T = typename LaneType::Scalar>
 GRADCON_INLINE void align_tap(const Geometry& geometry, const WeightStrides& strides,
                               const LaneType (&gradient)[InnerTile][OuterTile], const References<T>& references,
-                              Alignment<LaneType>& alignment) {
+                              const Join& join, Alignment<LaneType>& alignment) {
   const T* reference = references.data;
   for (int64_t k = 0; k < references.count; ++k, reference += geometry.weights()) {
     alignment.dots[k].add_within_tile(dot_of_tile(gradient, reference, strides));
   }
-  alignment.sq_norm.add_within_tile(sq_norm_of_tile(gradient));
+  alignment.sq_norm.add_within_tile(join.sq_norm(gradient));
 }
 
 // One tile of channels at every tap; `references` moved to its first weight. A tile never leaves the registers, unless
 // its operands are more than the nearest cache holds and have to be taken in parts.
-template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+template <class LaneType, int InnerTile, int OuterTile, class Join, class T = typename LaneType::Scalar>
 inline void align_tile(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
-                       References<T> references, Alignment<LaneType>& alignment) {
+                       References<T> references, const Join& join, Alignment<LaneType>& alignment) {
   const WeightStrides strides(geometry);
   const int64_t count = references.count;
   if (rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry) < geometry.height.inner) {
-    std::vector<GradientTile<LaneType, InnerTile, OuterTile>> tiles(static_cast<size_t>(geometry.taps()));
+    LaneArray<GradientTile<LaneType, InnerTile, OuterTile>> tiles(geometry.taps());
     form_tiles(geometry, spans, operands, tiles);
     for (const auto& tile : tiles) {
-      align_tap(geometry, strides, tile.lanes, references, alignment);
+      align_tap(geometry, strides, tile.lanes, references, join, alignment);
       ++references.data;
     }
   } else {
@@ -96,7 +108,7 @@ inline void align_tile(const Geometry& geometry, const TapSpans& spans, const Ti
       for (const Span columns : spans.columns) {
         LaneType gradient[InnerTile][OuterTile] = {};
         form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, rows, columns, gradient);
-        align_tap(geometry, strides, gradient, references, alignment);
+        align_tap(geometry, strides, gradient, references, join, alignment);
         ++references.data;
       }
     }
@@ -107,14 +119,15 @@ inline void align_tile(const Geometry& geometry, const TapSpans& spans, const Ti
 
 // One of `chunks` pieces of the alignment of a layer. Each reference is (inner channels, outer channels / groups,
 // taps), contiguous.
-template <class LaneType, class Shape, class T = typename LaneType::Scalar>
+template <class LaneType, class Shape, class Join = NothingToJoin, class T = typename LaneType::Scalar>
 inline void conv_alignment(const Geometry& geometry, const TileOperands<T>& layer, const References<T>& references,
-                           Alignment<LaneType>& alignment, int64_t chunk = 0, int64_t chunks = 1) {
+                           Alignment<LaneType>& alignment, const Join& join = {}, int64_t chunk = 0,
+                           int64_t chunks = 1) {
   const TapSpans spans(geometry);
   visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
     align_tile<LaneType, decltype(inner)::value, decltype(outer)::value>(
         geometry, spans, place.operands<LaneType>(geometry, layer), {references.data + place.weight, references.count},
-        alignment);
+        join, alignment);
   });
 }
 

@@ -261,35 +261,5 @@ inline void gather(const Contraction& contraction, int64_t group, int64_t tile, 
                                              target + channel * contraction.target_positions() * LaneType::samples);
 }
 
-// Packs `weight` (inner channels, outer channels / groups, taps) for tiles of at most `most_channels` targets.
-template <class T>
-inline void pack_weights(const Contraction& contraction, int64_t most_channels, const T* weight, T* packed) {
-  const Geometry& geometry = contraction.geometry;
-  const int64_t sources = contraction.sources_per_group();
-  const int64_t targets = contraction.targets_per_group();
-  const int64_t taps = geometry.taps();
-  const int64_t inner_stride = geometry.outer_channels_per_group() * taps;
-  const int64_t source_stride = contraction.inward() ? taps : inner_stride;
-  const int64_t target_stride = contraction.inward() ? inner_stride : taps;
-  const EvenTiles tiles(targets, most_channels);
-  for (int64_t group = 0; group < geometry.groups; ++group) {
-    const T* of_group = weight + group * geometry.inner_channels_per_group() * inner_stride;
-    for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
-      const T* of_tile = of_group + tiles.begin(tile) * target_stride;
-      const int64_t extent = tiles.extent(tile);
-      const int64_t step = sources * extent;
-      // Taps are innermost because a weight's taps are neighbours in memory.
-      for (int64_t source = 0; source < sources; ++source) {
-        for (int64_t target = 0; target < extent; ++target) {
-          const T* of_pair = of_tile + source * source_stride + target * target_stride;
-          T* packed_pair = packed + source * extent + target;
-          for (int64_t tap = 0; tap < taps; ++tap) packed_pair[tap * step] = of_pair[tap];
-        }
-      }
-      packed += taps * step;
-    }
-  }
-}
-
 }  // namespace GRADCON_CORE_NAMESPACE
 }  // namespace gradcon

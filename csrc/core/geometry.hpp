@@ -31,14 +31,14 @@ struct Geometry {
   Axis height;
   Axis width;
 
-  GRADCON_HOST_DEVICE int64_t inner_channels_per_group() const { return inner_channels / groups; }
-  GRADCON_HOST_DEVICE int64_t outer_channels_per_group() const { return outer_channels / groups; }
-  GRADCON_HOST_DEVICE int64_t inner_positions() const { return height.inner * width.inner; }
-  GRADCON_HOST_DEVICE int64_t outer_positions() const { return height.outer * width.outer; }
-  GRADCON_HOST_DEVICE int64_t inner_size() const { return inner_channels * inner_positions(); }
-  GRADCON_HOST_DEVICE int64_t outer_size() const { return outer_channels * outer_positions(); }
-  GRADCON_HOST_DEVICE int64_t taps() const { return height.kernel * width.kernel; }
-  GRADCON_HOST_DEVICE int64_t weights() const { return inner_channels * outer_channels_per_group() * taps(); }
+  GRADCON_INLINE int64_t inner_channels_per_group() const { return inner_channels / groups; }
+  GRADCON_INLINE int64_t outer_channels_per_group() const { return outer_channels / groups; }
+  GRADCON_INLINE int64_t inner_positions() const { return height.inner * width.inner; }
+  GRADCON_INLINE int64_t outer_positions() const { return height.outer * width.outer; }
+  GRADCON_INLINE int64_t inner_size() const { return inner_channels * inner_positions(); }
+  GRADCON_INLINE int64_t outer_size() const { return outer_channels * outer_positions(); }
+  GRADCON_INLINE int64_t taps() const { return height.kernel * width.kernel; }
+  GRADCON_INLINE int64_t weights() const { return inner_channels * outer_channels_per_group() * taps(); }
 };
 
 namespace GRADCON_CORE_NAMESPACE {

@@ -12,7 +12,7 @@ template <class T, int Samples>
 struct Lane {
   using Scalar = T;
   static constexpr int samples = Samples;
-  static constexpr int chains = 4;  // As many additions are under way before the first has a result.
+  static constexpr int accumulators = 4;  // As many additions are under way before the first has a result.
   using Vector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias]] = T;
   using UnalignedVector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias, gnu::aligned(alignof(T))]] = T;
 
@@ -24,6 +24,7 @@ struct Lane {
   static GRADCON_INLINE Lane load(const T* aligned) { return {*reinterpret_cast<const Vector*>(aligned)}; }
   static GRADCON_INLINE Lane load_unaligned(const T* data) { return {*reinterpret_cast<const UnalignedVector*>(data)}; }
   GRADCON_INLINE void store(T* aligned) const { *reinterpret_cast<Vector*>(aligned) = value; }
+  GRADCON_INLINE void store_unaligned(T* data) const { *reinterpret_cast<UnalignedVector*>(data) = value; }
   GRADCON_INLINE void add_product(const Lane& left, const Lane& right) { value += left.value * right.value; }
 };
 

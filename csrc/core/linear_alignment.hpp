@@ -11,14 +11,13 @@
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
+// In double, for one of the two vectors may be as small as the other is large.
 template <class LaneType, class T = typename LaneType::Scalar>
 GRADCON_INLINE Sum<LaneType> sq_norm_of(const T* lanes, int64_t channels) {
   Sum<LaneType> total;
   for (int64_t channel = 0; channel < channels; ++channel) {
     const LaneType value = LaneType::load(lanes + channel * LaneType::samples);
-    LaneType square = LaneType::zero();
-    square.add_product(value, value);
-    total.add(square);
+    total.add_product(value, value);
   }
   return total;
 }

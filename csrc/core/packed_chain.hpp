@@ -6,6 +6,7 @@
 
 #include "core/chain.hpp"
 #include "core/gather.hpp"
+#include "core/strips.hpp"
 
 namespace gradcon {
 
@@ -16,9 +17,9 @@ struct LayerWeights {
   const T* backward = nullptr;  // where the backward pass goes through
   const T* bias = nullptr;      // or the shift of an affine layer
   // Those of a bottleneck's log variance.
-  const T* second_forward = nullptr;
-  const T* second_backward = nullptr;
-  const T* second_bias = nullptr;
+  const T* log_variance_forward = nullptr;
+  const T* log_variance_backward = nullptr;
+  const T* log_variance_bias = nullptr;
   // In training, the direction that the tangent of a constrained weight points in, packed likewise.
   const T* tangent_forward = nullptr;
   const T* tangent_backward = nullptr;
@@ -27,11 +28,16 @@ struct LayerWeights {
   double reference_norm = 0;
 };
 
+// The extents are those of a strip.
 template <class T>
 struct PackedChain {
   Chain chain;
   Layout layout;
   std::vector<LayerWeights<T>> weights;
+  ChainStrips strips = {};
+
+  // What a block takes for each lane: the values, and behind them the rows that a contraction reads.
+  int64_t numbers_of_a_lane() const { return layout.size + strips.largest_sources; }
 };
 
 // Where the scores go: reconstruction and latent (samples), cosine (samples, references).
@@ -55,14 +61,5 @@ struct GradientTask {
   T* weight;
   T* bias;
 };
-
-// The direction in which a layer is run forward; the backward pass is the other one.
-GRADCON_INLINE Direction forward_direction(const ChainLayer& layer) {
-  return layer.kind == Kind::conv_transposed ? Direction::to_outer : Direction::to_inner;
-}
-
-GRADCON_INLINE Direction backward_direction(const ChainLayer& layer) {
-  return layer.kind == Kind::conv_transposed ? Direction::to_inner : Direction::to_outer;
-}
 
 }  // namespace gradcon

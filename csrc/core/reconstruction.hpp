@@ -83,8 +83,8 @@ GRADCON_INLINE void add_pixels(Reconstruction reconstruction, int64_t pixels, T 
 template <class LaneType, class T = typename LaneType::Scalar>
 inline void reconstruction_loss(const Chain& chain, const T* output, const T* images, const LaneType& scale, T* grad,
                                 Sum<LaneType>& loss) {
-  const int64_t pixels = size_of(chain.images);
-  add_pixels(chain.reconstruction, pixels, 1 / static_cast<T>(pixels), output, images, scale, grad, loss);
+  const T inverse = 1 / static_cast<T>(chain.pixels);
+  add_pixels(chain.reconstruction, size_of(chain.images), inverse, output, images, scale, grad, loss);
 }
 
 // The same gradient plus what it changes by along the tangent of the output. `tangent` and `grad` may be the same.
@@ -92,7 +92,7 @@ template <class LaneType, class T = typename LaneType::Scalar>
 inline void reconstruction_tangent(const Chain& chain, const T* output, const T* images, const LaneType& scale,
                                    const T* tangent, T* grad) {
   const int64_t pixels = size_of(chain.images);
-  const LaneType scaled = {scale.value * (1 / static_cast<T>(pixels))};
+  const LaneType scaled = {scale.value * (1 / static_cast<T>(chain.pixels))};
   for (int64_t i = 0; i < pixels * LaneType::samples; i += LaneType::samples) {
     const PixelLoss<LaneType> pixel =
         pixel_loss(chain.reconstruction, LaneType::load(output + i), LaneType::load(images + i));

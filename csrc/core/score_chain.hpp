@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "core/alignment_in_double.hpp"
 #include "core/chain_pass.hpp"
 #include "core/conv_alignment.hpp"
 #include "core/cosine.hpp"
@@ -12,12 +13,15 @@
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
 template <class LaneType, class Shape, int MostChannels>
-class ChainScorer {
+class BlockScorer {
   using T = typename LaneType::Scalar;
 
  public:
-  ChainScorer(const PackedChain<T>& packed, T* workspace, const Splitter& splitter)
-      : pass_(packed, splitter), layout_(packed.layout), workspace_(workspace) {}
+  BlockScorer(const PackedChain<T>& packed, T* workspace, const ParallelFor& parallel_for)
+      : pass_(packed, workspace + packed.layout.size * LaneType::samples, parallel_for),
+        layout_(packed.layout),
+        workspace_(workspace),
+        strip_sum_{LaneType::samples / packed.strips.count} {}
 
   // The images, to be filled before `score`.
   T* images() const { return value(0); }
@@ -28,6 +32,7 @@ class ChainScorer {
     Sum<LaneType> latent;
     for (int64_t index = 0; index < pass_.layers(); ++index) forward(index, latent);
     reconstruction_loss(pass_.chain(), value(pass_.layers()), images(), LaneType::broadcast(1), grad(), reconstruction);
+    strip_sum_.join(reconstruction);
     for (int64_t sample = 0; sample < count; ++sample) {
       outputs.reconstruction[first + sample] = static_cast<T>(reconstruction.value[sample]);
       outputs.latent[first + sample] = static_cast<T>(latent.value[sample]);
@@ -55,9 +60,9 @@ class ChainScorer {
 
   void backward(int64_t index) {
     const ChainLayer& layer = pass_.layer(index);
-    const bool in_place = layer.is_activation() || layer.kind == Kind::affine || layer.kind == Kind::reshape;
+    const bool in_place = layer.is_activation() || layer.kind == LayerKind::affine || layer.kind == LayerKind::reshape;
     T* next = in_lanes(layout_.turns[in_place ? turn_ : 1 - turn_]);
-    if (layer.kind == Kind::bottleneck) {
+    if (layer.kind == LayerKind::bottleneck) {
       T* log_variance = in_lanes(layout_.log_variance);
       divergence_backward<LaneType>(pass_.chain().images, size_of(layer.output), value(index + 1), value(index + 1),
                                     LaneType::broadcast(1), log_variance, grad());
@@ -74,37 +79,73 @@ class ChainScorer {
   void align(int64_t index, int64_t first, int64_t count, const ScoreOutputs<T>& outputs) const {
     const ChainLayer& l = pass_.layer(index);
     const LayerWeights<T>& w = pass_.weights(index);
-    const References<T> reference = {w.reference, 1};
+    const bool transposed = l.kind == LayerKind::conv_transposed;
+    const T* outer = pass_.sources(index, Direction::to_inner, transposed ? grad() : value(index));
+    const TileOperands<T> operands = {transposed ? value(index) : grad(), outer};
+    Sum<LaneType> dot;
+    Sum<LaneType> sq_norm;
+    align_in_lanes(l, operands, w.reference, dot, sq_norm);
+    strip_sum_.join(dot);
+    strip_sum_.join(sq_norm);
+    align_lost_in_double(l.geometry, operands, w, count, dot, sq_norm);
+    for (int64_t sample = 0; sample < count; ++sample) {
+      outputs.cosine[(first + sample) * outputs.references + l.reference] =
+          static_cast<T>(cosine_of(dot.value[sample], std::sqrt(sq_norm.value[sample]), w.reference_norm));
+    }
+  }
+
+  void align_in_lanes(const ChainLayer& layer, const TileOperands<T>& operands, const T* reference, Sum<LaneType>& dot,
+                      Sum<LaneType>& sq_norm) const {
     Sum<LaneType> dots[alignment_chunks];
     Sum<LaneType> sq_norms[alignment_chunks];
-    if (l.kind == Kind::linear) {
+    if (layer.kind == LayerKind::linear) {
       Alignment<LaneType> alignment = {dots, {}};
-      linear_alignment<LaneType>(size_of(l.input), size_of(l.output), value(index), grad(), reference, alignment);
+      linear_alignment<LaneType>(size_of(layer.input), size_of(layer.output), operands.outer, operands.inner,
+                                 {reference, 1}, alignment);
       sq_norms[0] = alignment.sq_norm;
     } else {
-      const bool transposed = l.kind == Kind::conv_transposed;
-      const TileOperands<T> operands = {transposed ? value(index) : grad(), transposed ? grad() : value(index)};
-      pass_.splitter().for_each(alignment_chunks, [&](int64_t chunk) {
+      pass_.parallel_for(alignment_chunks, [&](int64_t chunk) {
         Alignment<LaneType> alignment = {dots + chunk, {}};
-        conv_alignment<LaneType, Shape>(l.geometry, operands, reference, alignment, chunk, alignment_chunks);
+        conv_alignment<LaneType, Shape>(layer.geometry, operands, {reference, 1}, alignment, strip_sum_, chunk,
+                                        alignment_chunks);
         sq_norms[chunk] = alignment.sq_norm;
       });
     }
+    for (int64_t chunk = 0; chunk < alignment_chunks; ++chunk) {
+      dot.add_values(dots[chunk]);
+      sq_norm.add_values(sq_norms[chunk]);
+    }
+  }
+
+  // Once more, for those samples whose products have left the range of the lanes.
+  void align_lost_in_double(const Geometry& geometry, const TileOperands<T>& operands, const LayerWeights<T>& weights,
+                            int64_t count, Sum<LaneType>& dot, Sum<LaneType>& sq_norm) const {
+    const int64_t strips = pass_.strips().count;
+    bool lost[LaneType::samples] = {};
+    bool any_lost = false;
     for (int64_t sample = 0; sample < count; ++sample) {
-      double dot = 0;
-      double sq_norm = 0;
-      for (int64_t chunk = 0; chunk < alignment_chunks; ++chunk) {
-        dot += dots[chunk].value[sample];
-        sq_norm += sq_norms[chunk].value[sample];
-      }
-      outputs.cosine[(first + sample) * outputs.references + l.reference] =
-          static_cast<T>(cosine_of(dot, std::sqrt(sq_norm), w.reference_norm));
+      lost[sample] = !products_in_range<T>(dot.value[sample], sq_norm.value[sample], weights.reference_norm) &&
+                     !all_zero(operands.inner + sample, geometry.inner_size() * strips, strip_sum_.samples) &&
+                     !all_zero(operands.outer + sample, geometry.outer_size() * strips, strip_sum_.samples);
+      any_lost = any_lost || lost[sample];
+    }
+    if (!any_lost) return;
+    Sum<LaneType> wide_dot;
+    Sum<LaneType> wide_sq_norm;
+    align_in_double<LaneType>(geometry, operands, weights.reference, wide_dot, wide_sq_norm, strip_sum_);
+    strip_sum_.join(wide_dot);
+    strip_sum_.join(wide_sq_norm);
+    for (int64_t sample = 0; sample < count; ++sample) {
+      if (!lost[sample]) continue;
+      dot.value[sample] = wide_dot.value[sample];
+      sq_norm.value[sample] = wide_sq_norm.value[sample];
     }
   }
 
   ChainPass<LaneType, MostChannels> pass_;
   const Layout& layout_;
   T* workspace_;
+  StripSum<LaneType> strip_sum_;
   int turn_ = 0;
 };
 

@@ -20,6 +20,21 @@ struct Sum {
     for (int sample = 0; sample < samples; ++sample) value[sample] += static_cast<double>(terms[sample]);
   }
 
+  // The product in double, too.
+  GRADCON_INLINE void add_product(const LaneType& left, const LaneType& right) {
+    alignas(sizeof(LaneType)) typename LaneType::Scalar lefts[samples];
+    alignas(sizeof(LaneType)) typename LaneType::Scalar rights[samples];
+    left.store(lefts);
+    right.store(rights);
+    for (int sample = 0; sample < samples; ++sample) {
+      value[sample] += static_cast<double>(lefts[sample]) * static_cast<double>(rights[sample]);
+    }
+  }
+
+  GRADCON_INLINE void add_values(const Sum& other) {
+    for (int sample = 0; sample < samples; ++sample) value[sample] += other.value[sample];
+  }
+
   GRADCON_INLINE void add_within_tile(const LaneType& term) { of_tile.value += term.value; }
 
   GRADCON_INLINE void end_tile() {

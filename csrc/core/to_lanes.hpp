@@ -1,11 +1,13 @@
 // From a strided batch of samples to lanes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
 #include "core/batch_view.hpp"
 #include "core/lane.hpp"
+#include "core/strip_lanes.hpp"
 
 namespace gradcon {
 
@@ -102,6 +104,43 @@ inline void to_lanes(const BatchView<uint8_t>& batch, const Extents& extents, in
         *lanes++ = static_cast<T>(pixels[index * batch.sample_stride + column * batch.column_stride]) / 255;
       }
     }
+  }
+}
+
+// A line of pixels of every lane, `stride` apart.
+template <class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void pixels_to_lanes(const T* const (&lines)[LaneType::samples], int64_t length, int64_t stride,
+                                    T* lanes) {
+  line_to_lanes<LaneType>(lines, 0, length, stride, lanes, LaneType::samples);
+}
+
+template <class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void pixels_to_lanes(const uint8_t* const (&lines)[LaneType::samples], int64_t length, int64_t stride,
+                                    T* lanes) {
+  for (int64_t column = 0; column < length; ++column) {
+    for (const uint8_t* line : lines) *lanes++ = static_cast<T>(line[column * stride]) / 255;
+  }
+}
+
+// Writes samples that are cut into strips. Rows that do not count are zeros.
+template <class LaneType, class Source, class T = typename LaneType::Scalar>
+inline void strips_to_lanes(const BatchView<Source>& batch, int64_t channels, const CutRows& cut, int64_t first,
+                            int64_t count, T* lanes) {
+  const int64_t samples = LaneType::samples / cut.strips;
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    T* target = lanes + channel * cut.strip_rows * cut.columns * LaneType::samples;
+    for (int64_t row = 0; row < cut.strip_rows; ++row) {
+      const Source* lines[LaneType::samples];
+      for (int64_t lane = 0; lane < LaneType::samples; ++lane) {
+        const int64_t grid_row = std::min(lane / samples * cut.step + row, cut.grid_rows - 1);
+        const int64_t sample = first + std::min(lane % samples, count - 1);
+        lines[lane] =
+            batch.data + sample * batch.sample_stride + channel * batch.channel_stride + grid_row * batch.row_stride;
+      }
+      pixels_to_lanes<LaneType>(lines, cut.columns, batch.column_stride,
+                                target + row * cut.columns * LaneType::samples);
+    }
+    clear_rows<LaneType>(cut, target);
   }
 }
 

@@ -48,7 +48,7 @@ class BlockTrainer {
   // `scale` is what each sample's loss counts for in that of the batch: nothing for lanes past the last sample. `noise`
   // is that of a bottleneck, in lanes.
   BlockTrainer(const PackedChain<T>& packed, const BlockArrays<LaneType>& arrays, const T* noise, const LaneType& scale)
-      : pass_(packed, Splitter{}), arrays_(arrays), noise_(noise), scale_(scale) {}
+      : pass_(packed, nullptr, ParallelFor{}), arrays_(arrays), noise_(noise), scale_(scale) {}
 
   void forward(Sum<LaneType>& reconstruction, Sum<LaneType>& latent) const {
     for (int64_t index = 0; index < pass_.layers(); ++index) {
@@ -100,9 +100,9 @@ class BlockTrainer {
     if (layer.is_bilinear()) {
       const Direction direction = forward_direction(layer);
       const bool moved = index > pass_.chain().first_constrained;
-      if (moved) pass_.contract(layer, direction, {source, weights.forward, nullptr}, target);
+      if (moved) pass_.contract(index, direction, {source, weights.forward, nullptr}, target);
       if (layer.reference >= 0) {
-        pass_.contract(layer, direction, {arrays_.values(index), weights.tangent_forward, nullptr, moved}, target);
+        pass_.contract(index, direction, {arrays_.values(index), weights.tangent_forward, nullptr, moved}, target);
       }
     } else if (layer.is_activation()) {
       // The derivative of an activation is diagonal: its forward tangent is like its backward pass.
@@ -114,14 +114,14 @@ class BlockTrainer {
 
   void backward_total(int64_t index, bool constrained) const {
     const ChainLayer& layer = pass_.layer(index);
-    if (layer.kind == Kind::bottleneck) return backward_bottleneck(index);
+    if (layer.kind == LayerKind::bottleneck) return backward_bottleneck(index);
     if (index == 0 && layer.is_bilinear()) return;  // Nobody asks for the gradient by the images.
     T* total = arrays_.totals(index);
     pass_.backward(index, arrays_.values(index), arrays_.values(index + 1), arrays_.totals(index + 1), total);
     if (!constrained) return;
     if (layer.reference >= 0) {
       const T* weights = pass_.weights(index).tangent_backward;
-      pass_.contract(layer, backward_direction(layer), {arrays_.adjoints(index + 1), weights, nullptr, true}, total);
+      pass_.contract(index, backward_direction(layer), {arrays_.adjoints(index + 1), weights, nullptr, true}, total);
     } else if (layer.is_activation()) {
       const T* value = arrays_.values(derives_from_input(layer.kind) ? index : index + 1);
       add_curvature<LaneType>(layer, value, arrays_.tangents(index), arrays_.adjoints(index + 1), total);
@@ -141,15 +141,21 @@ class BlockTrainer {
   LaneType scale_;
 };
 
+// The gradient by the output of one block, in lanes.
+template <class T>
+struct BlockGradient {
+  const T* begin;
+};
+
 // Sums over positions and samples, one for each channel.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void bias_gradient(const Extents& extents, const std::vector<const T*>& grads, T* gradient) {
+inline void bias_gradient(const Extents& extents, const std::vector<BlockGradient<T>>& grads, T* gradient) {
   const int64_t size = extents.rows * extents.columns * LaneType::samples;
   for (int64_t channel = 0; channel < extents.channels; ++channel) {
     Sum<LaneType> sum;
-    for (const T* grad : grads) {
+    for (const BlockGradient<T>& grad : grads) {
       for (int64_t i = channel * size; i < (channel + 1) * size; i += LaneType::samples) {
-        sum.add_within_tile(LaneType::load(grad + i));
+        sum.add_within_tile(LaneType::load(grad.begin + i));
       }
       sum.end_tile();
     }
@@ -165,16 +171,16 @@ inline void layer_gradient(const Chain& chain, const std::vector<BlockArrays<Lan
                            const GradientTask<T>& task, int64_t chunk, int64_t chunks) {
   const ChainLayer& layer = chain.layers[static_cast<size_t>(task.layer)];
   std::vector<TileOperands<T>> pairs;
-  std::vector<const T*> grads;
+  std::vector<BlockGradient<T>> grads;
   const auto add_pair = [&](const T* value, const T* grad) {
-    const bool transposed = layer.kind == Kind::conv_transposed;
+    const bool transposed = layer.kind == LayerKind::conv_transposed;
     pairs.push_back({transposed ? value : grad, transposed ? grad : value});
   };
   for (const BlockArrays<LaneType>& block : blocks) {
     const T* grad = task.of == GradientOf::primal         ? block.adjoints(task.layer + 1)
                     : task.of == GradientOf::log_variance ? block.log_variance()
                                                           : block.totals(task.layer + 1);
-    grads.push_back(grad);
+    grads.push_back({grad});
     add_pair(block.values(task.layer), grad);
     if (task.of == GradientOf::constrained && task.layer > chain.first_constrained) {
       add_pair(block.tangents(task.layer), block.adjoints(task.layer + 1));

@@ -4,11 +4,13 @@
 // of a lane.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
 
 #include "core/geometry.hpp"
+#include "core/lane_array.hpp"
 #include "core/tiles.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -63,6 +65,7 @@ struct TapSpans {
  private:
   static std::vector<Span> spans_of(const Axis& axis) {
     std::vector<Span> spans;
+    spans.reserve(static_cast<size_t>(axis.kernel));
     for (int64_t tap = 0; tap < axis.kernel; ++tap) spans.push_back(span_of_tap(axis, tap));
     return spans;
   }
@@ -92,10 +95,10 @@ inline int64_t rows_at_a_time(const Geometry& geometry) {
 // Adds to the tiles of all taps. All of them take the rows that are in the nearest cache before the next rows come.
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE void form_tiles(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
-                               std::vector<GradientTile<LaneType, InnerTile, OuterTile>>& tiles) {
+                               LaneArray<GradientTile<LaneType, InnerTile, OuterTile>>& tiles) {
   const int64_t step = rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry);
   for (int64_t first = 0; first < geometry.height.inner; first += step) {
-    auto tile = tiles.begin();
+    auto* tile = tiles.begin();
     for (const Span rows : spans.rows) {
       const Span some = part_of(rows, first, first + step, geometry.height.stride);
       for (const Span columns : spans.columns) {

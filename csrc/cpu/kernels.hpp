@@ -7,8 +7,8 @@
 #include "core/chain.hpp"
 #include "core/geometry.hpp"
 #include "core/packed_chain.hpp"
+#include "core/parallel_for.hpp"
 #include "core/running_mean.hpp"
-#include "core/splitter.hpp"
 
 namespace gradcon::cpu {
 
@@ -36,13 +36,6 @@ struct LinearProblem {
   BatchView<T> input;
   BatchView<T> grad_output;
   AlignmentTask<T> task;
-};
-
-// Images as numbers, or as bytes where `bytes.data` is not null.
-template <class T>
-struct ImagesView {
-  BatchView<T> numbers;
-  BatchView<uint8_t> bytes;
 };
 
 template <class T>
@@ -88,7 +81,7 @@ struct TypedKernels {
   // Layout::size numbers, 64-byte aligned.
   int packed_channels;
   void (*score_chain)(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace,
-                      const Splitter& splitter);
+                      const ParallelFor& parallel_for);
   // The steps of core/train_chain.hpp: losses, and with a constraint adjoints; totals; one of `chunks` pieces of a
   // gradient. `arrays_a_block` is how many times Layout::size numbers a sample of a block takes.
   int arrays_a_block;

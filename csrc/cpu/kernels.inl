@@ -72,11 +72,29 @@ void images_to_lanes(const ImagesView<T>& images, const Extents& extents, int64_
   }
 }
 
+// The same, of samples that are cut into strips.
 template <class T>
-void score_chain(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace, const Splitter& splitter) {
-  core::ChainScorer<VariantLane<T>, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS> scorer(problem.chain, workspace,
-                                                                                              splitter);
-  images_to_lanes(problem.images, problem.chain.chain.images, first, count, scorer.images());
+void images_to_strips(const ImagesView<T>& images, const PackedChain<T>& packed, int64_t first, int64_t count,
+                      T* lanes) {
+  const Extents& strip = packed.chain.images;
+  const CutRows& cut = packed.strips.values[0];
+  if (images.bytes.data != nullptr) {
+    core::strips_to_lanes<VariantLane<T>>(images.bytes, strip.channels, cut, first, count, lanes);
+  } else {
+    core::strips_to_lanes<VariantLane<T>>(images.numbers, strip.channels, cut, first, count, lanes);
+  }
+}
+
+template <class T>
+void score_chain(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace,
+                 const ParallelFor& parallel_for) {
+  core::BlockScorer<VariantLane<T>, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS> scorer(problem.chain, workspace,
+                                                                                              parallel_for);
+  if (problem.chain.strips.is_one()) {
+    images_to_lanes(problem.images, problem.chain.chain.images, first, count, scorer.images());
+  } else {
+    images_to_strips(problem.images, problem.chain, first, count, scorer.images());
+  }
   scorer.score(first, count, problem.outputs);
 }
 
@@ -158,6 +176,6 @@ constexpr TypedKernels<T> typed_kernels() {
 
 }  // namespace
 
-const Kernels GRADCON_KERNELS = {typed_kernels<float>(), typed_kernels<double>()};
+constexpr Kernels GRADCON_KERNELS = {typed_kernels<float>(), typed_kernels<double>()};
 
 }  // namespace gradcon::cpu

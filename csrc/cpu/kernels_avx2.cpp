@@ -1,6 +1,5 @@
 #ifdef __x86_64__
-// The standard headers come first: their inline functions must not be compiled for instructions that others lack.
-#include <cstdint>
+#include "core/standard_headers.hpp"
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)

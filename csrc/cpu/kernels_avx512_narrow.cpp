@@ -2,8 +2,7 @@
 // these can be issued as of the wide ones, or as many, and sums are in the same order, so the results have the same
 // bits.
 #ifdef __x86_64__
-// The standard headers come first: their inline functions must not be compiled for instructions that others lack.
-#include <cstdint>
+#include "core/standard_headers.hpp"
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))), \

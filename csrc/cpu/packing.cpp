@@ -3,13 +3,13 @@
 #include <cmath>
 #include <utility>
 
-#include "core/gather.hpp"
+#include "core/pack_weights.hpp"
 
 namespace gradcon::cpu {
 
 template <class T>
 const T* Packing<T>::packed(const ChainLayer& layer, size_t index, Direction direction, const T* weight) {
-  std::vector<T> target(static_cast<size_t>(layer.geometry.weights()));
+  Scratch<T> target(layer.geometry.weights());
   portable::pack_weights({layer.geometry, direction}, most_channels_, weight, target.data());
   kept_[index].push_back(std::move(target));
   return kept_[index].back().data();
@@ -24,17 +24,17 @@ LayerWeights<T> Packing<T>::packed_layer(const ChainLayer& layer, size_t index,
   };
   LayerWeights<T> weights;
   weights.bias = data_of(layer.bias);
-  if (layer.kind == Kind::affine) weights.forward = data_of(layer.weight);
+  if (layer.kind == LayerKind::affine) weights.forward = data_of(layer.weight);
   if (layer.is_bilinear()) {
     const T* weight = data_of(layer.weight);
     weights.forward = packed(layer, index, forward_direction(layer), weight);
     if (passed_backward) weights.backward = packed(layer, index, backward_direction(layer), weight);
   }
-  if (layer.kind == Kind::bottleneck) {
+  if (layer.kind == LayerKind::bottleneck) {
     const T* weight = data_of(layer.weight + 2);
-    weights.second_bias = data_of(layer.bias + 2);
-    weights.second_forward = packed(layer, index, forward_direction(layer), weight);
-    if (passed_backward) weights.second_backward = packed(layer, index, backward_direction(layer), weight);
+    weights.log_variance_bias = data_of(layer.bias + 2);
+    weights.log_variance_forward = packed(layer, index, forward_direction(layer), weight);
+    if (passed_backward) weights.log_variance_backward = packed(layer, index, backward_direction(layer), weight);
   }
   if (layer.reference >= 0) {
     weights.reference = references[static_cast<size_t>(layer.reference)].data;

@@ -7,6 +7,7 @@
 
 #include "core/chain.hpp"
 #include "core/packed_chain.hpp"
+#include "cpu/scratch.hpp"
 #include "cpu/threads.hpp"
 
 namespace gradcon::cpu {
@@ -29,7 +30,7 @@ class Packing {
                                const std::vector<ArrayView<T>>& references, bool passed_backward);
 
   int most_channels_;
-  std::vector<std::vector<std::vector<T>>> kept_;
+  std::vector<std::vector<Scratch<T>>> kept_;
 };
 
 template <class T>

@@ -5,18 +5,19 @@
 #include <atomic>
 #include <condition_variable>
 #include <exception>
-#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "core/require.hpp"
 
 namespace gradcon::cpu {
 
 // Parts go one by one to whoever is free: other programs may slow one of the threads down.
 class ThreadPool::Job {
  public:
-  Job(int64_t parts, void (*body)(void*, int64_t), void* state) : parts_(parts), body_(body), state_(state) {}
+  Job(int64_t parts, ParallelFor::Part body, const void* state) : parts_(parts), body_(body), state_(state) {}
 
   bool has_parts() const { return next_ < parts_; }
 
@@ -37,8 +38,8 @@ class ThreadPool::Job {
 
  private:
   const int64_t parts_;
-  void (*const body_)(void*, int64_t);
-  void* const state_;
+  const ParallelFor::Part body_;
+  const void* const state_;
   std::atomic<int64_t> next_{0};
   std::mutex failing_;
   std::exception_ptr failure_;
@@ -104,12 +105,14 @@ class ThreadPool::Helpers {
 };
 
 ThreadPool::ThreadPool(int64_t count) : count_(count) {
-  if (count < 1) throw std::invalid_argument("expected one or more threads, got " + std::to_string(count));
+  if (count < 1 || count > most_threads) {
+    refuse("expected 1 to " + std::to_string(most_threads) + " threads, got " + std::to_string(count));
+  }
 }
 
 ThreadPool::~ThreadPool() {
   // A fork has none of its parent's threads, and would wait for them for ever.
-  if (helpers_ && !helpers_->are_in_this_process()) static_cast<void>(helpers_.release());
+  if (helpers_ && !helpers_->are_in_this_process()) abandon_helpers();
 }
 
 Threads ThreadPool::threads() const {
@@ -117,13 +120,16 @@ Threads ThreadPool::threads() const {
   return {{run, this}, count_};
 }
 
+// Their threads have stayed behind in the parent, so nothing could end them.
+void ThreadPool::abandon_helpers() const { [[maybe_unused]] const Helpers* leaked = helpers_.release(); }
+
 ThreadPool::Helpers& ThreadPool::helpers() const {
-  if (helpers_ && !helpers_->are_in_this_process()) static_cast<void>(helpers_.release());
+  if (helpers_ && !helpers_->are_in_this_process()) abandon_helpers();
   if (!helpers_) helpers_ = std::make_unique<Helpers>(count_ - 1);
   return *helpers_;
 }
 
-void ThreadPool::run(const void* threads, int64_t parts, void (*body)(void*, int64_t), void* state) {
+void ThreadPool::run(const void* threads, int64_t parts, ParallelFor::Part body, const void* state) {
   const auto& pool = *static_cast<const ThreadPool*>(threads);
   Job job(parts, body, state);
   const std::unique_lock<std::mutex> lock(pool.busy_, std::try_to_lock);

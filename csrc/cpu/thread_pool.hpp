@@ -9,11 +9,13 @@
 
 namespace gradcon::cpu {
 
+constexpr int64_t most_threads = 1024;
+
 // Any number of threads may share their work out at once: one of them is helped, and the others work by themselves
 // rather than wait for it. A part must not share out work of its own.
 class ThreadPool {
  public:
-  // Of `count` threads the caller is one. The others start when there is something to share.
+  // Of `count` threads, at most `most_threads`, the caller is one. The others start when there is something to share.
   explicit ThreadPool(int64_t count);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -26,8 +28,9 @@ class ThreadPool {
   class Job;
   class Helpers;
 
-  static void run(const void* pool, int64_t parts, void (*body)(void*, int64_t), void* state);
+  static void run(const void* pool, int64_t parts, ParallelFor::Part body, const void* state);
   Helpers& helpers() const;
+  void abandon_helpers() const;
 
   const int64_t count_;
   mutable std::mutex busy_;

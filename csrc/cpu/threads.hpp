@@ -4,12 +4,12 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/splitter.hpp"
+#include "core/parallel_for.hpp"
 
 namespace gradcon::cpu {
 
 struct Threads {
-  Splitter splitter;
+  ParallelFor parallel_for;
   int64_t count = 1;
 };
 
@@ -23,7 +23,7 @@ void share(const Threads& threads, int64_t parts, const Function& function) {
     return part < parts ? part : parts;
   };
   if (threads.count == 1 || parts == 1) return function(next);
-  threads.splitter.for_each(threads.count, [&](int64_t) { function(next); });
+  threads.parallel_for(threads.count, [&](int64_t) { function(next); });
 }
 
 // Calls function(part) for every part.

@@ -6,13 +6,10 @@
 // are added in order. No atomics, so the same input gives the same bits on the same device.
 #include "cuda/align_lanes.cuh"
 
-#include <torch/csrc/stable/ops.h>
-
 #include <algorithm>
 #include <cstdint>
 
-#include "core/conv_alignment.hpp"
-
+#include "core/alignment_in_double.hpp"
 namespace gradcon::cuda {
 namespace {
 
@@ -111,21 +108,39 @@ __global__ void __launch_bounds__(threads_per_block)
   }
 }
 
+template <class T>
+__global__ void __launch_bounds__(threads_per_block)
+    align_lost_kernel(Geometry geometry, Lanes<T> inner_lanes, Lanes<T> outer_lanes, const T* reference,
+                      const double* reference_norm, int64_t samples, AlignmentOutput<double> output) {
+  const Piece piece(1);
+  const int64_t sample = piece.block * warp_size + piece.lane;
+  if (sample >= samples) return;
+  if (portable::products_in_range<T>(output.dot[sample], output.sq_norm[sample], *reference_norm)) return;
+  const portable::TileOperands<T> operands = {inner_lanes.at(piece.block, 0, piece.lane),
+                                              outer_lanes.at(piece.block, 0, piece.lane)};
+  if (portable::all_zero(operands.inner, geometry.inner_size(), warp_size)) return;
+  if (portable::all_zero(operands.outer, geometry.outer_size(), warp_size)) return;
+  portable::Sum<ThreadLane<T>> dot;
+  portable::Sum<ThreadLane<T>> sq_norm;
+  portable::align_in_double<ThreadLane<T>>(geometry, operands, reference, dot, sq_norm);
+  output.dot[sample] = dot.value;
+  output.sq_norm[sample] = sq_norm.value;
+}
+
 template <class T, class Result, int InnerTile, int OuterTile>
 void align_lanes_in(const Launcher& launcher, const Geometry& geometry, Lanes<T> inner, Lanes<T> outer,
-                    const Tensor& references, int64_t samples, const AlignmentOutput<Result>& output) {
+                    const portable::References<T>& references, int64_t samples, const AlignmentOutput<Result>& output) {
   const Items<InnerTile, OuterTile> items(geometry);
   const int64_t sample_blocks = ceil_div(samples, warp_size);
-  const int64_t count = references.size(0);
+  const int64_t count = references.count;
   const int64_t shares =
       std::max<int64_t>(1, std::min(items.count(), ceil_div(launcher.warps_to_fill(), sample_blocks)));
   const int64_t lanes = sample_blocks * warp_size;
-  Tensor dots = torch::stable::new_empty(references, {shares, count, lanes}, ScalarType::Double);
-  Tensor sq_norms = torch::stable::new_empty(references, {shares, lanes}, ScalarType::Double);
-  const PartialSums partial = {data_of<double>(dots), data_of<double>(sq_norms), lanes};
+  const auto dots = launcher.array<double>(shares * count * lanes);
+  const auto sq_norms = launcher.array<double>(shares * lanes);
+  const PartialSums partial = {dots.data(), sq_norms.data(), lanes};
   launcher.run(conv_alignment_kernel<T, InnerTile, OuterTile>, ceil_div(sample_blocks * shares, warps_per_block),
-               geometry, items, inner, outer,
-               portable::References<T>{static_cast<const T*>(references.data_ptr()), count}, shares, partial);
+               geometry, items, inner, outer, references, shares, partial);
   launcher.run(sum_shares_kernel<Result>, ceil_div(lanes * (count + 1), threads_per_block), partial, shares, count,
                samples, output);
 }
@@ -135,7 +150,7 @@ void align_lanes_in(const Launcher& launcher, const Geometry& geometry, Lanes<T>
 // The largest tile that the channels fill: 8x8 reads 16 lanes for 64 multiply-adds. float64 takes twice the registers.
 template <class T, class Result>
 void align_lanes(const Launcher& launcher, const Geometry& geometry, Lanes<T> inner, Lanes<T> outer,
-                 const Tensor& references, int64_t samples, const AlignmentOutput<Result>& output) {
+                 const portable::References<T>& references, int64_t samples, const AlignmentOutput<Result>& output) {
   constexpr int largest = sizeof(T) == 4 ? 8 : 4;
   const int64_t inner_channels = geometry.inner_channels_per_group();
   const int64_t outer_channels = geometry.outer_channels_per_group();
@@ -150,11 +165,26 @@ void align_lanes(const Launcher& launcher, const Geometry& geometry, Lanes<T> in
   align(launcher, geometry, inner, outer, references, samples, output);
 }
 
-template void align_lanes(const Launcher&, const Geometry&, Lanes<float>, Lanes<float>, const Tensor&, int64_t,
-                          const AlignmentOutput<float>&);
-template void align_lanes(const Launcher&, const Geometry&, Lanes<float>, Lanes<float>, const Tensor&, int64_t,
-                          const AlignmentOutput<double>&);
-template void align_lanes(const Launcher&, const Geometry&, Lanes<double>, Lanes<double>, const Tensor&, int64_t,
-                          const AlignmentOutput<double>&);
+template <class T>
+void align_lost_in_double(const Launcher& launcher, const Geometry& geometry, Lanes<T> inner, Lanes<T> outer,
+                          const T* reference, const double* reference_norm, int64_t samples,
+                          const AlignmentOutput<double>& output) {
+  if constexpr (sizeof(T) < sizeof(double)) {
+    launcher.run(align_lost_kernel<T>, ceil_div(ceil_div(samples, warp_size), warps_per_block), geometry, inner, outer,
+                 reference, reference_norm, samples, output);
+  }
+}
+
+template void align_lanes(const Launcher&, const Geometry&, Lanes<float>, Lanes<float>,
+                          const portable::References<float>&, int64_t, const AlignmentOutput<float>&);
+template void align_lanes(const Launcher&, const Geometry&, Lanes<float>, Lanes<float>,
+                          const portable::References<float>&, int64_t, const AlignmentOutput<double>&);
+template void align_lanes(const Launcher&, const Geometry&, Lanes<double>, Lanes<double>,
+                          const portable::References<double>&, int64_t, const AlignmentOutput<double>&);
+
+template void align_lost_in_double(const Launcher&, const Geometry&, Lanes<float>, Lanes<float>, const float*,
+                                   const double*, int64_t, const AlignmentOutput<double>&);
+template void align_lost_in_double(const Launcher&, const Geometry&, Lanes<double>, Lanes<double>, const double*,
+                                   const double*, int64_t, const AlignmentOutput<double>&);
 
 }  // namespace gradcon::cuda

@@ -3,9 +3,10 @@
 
 #include <cstdint>
 
+#include "core/conv_alignment.hpp"
+#include "core/geometry.hpp"
 #include "cuda/lanes.cuh"
 #include "cuda/launch.cuh"
-#include "problems.hpp"
 
 namespace gradcon::cuda {
 
@@ -16,9 +17,16 @@ struct AlignmentOutput {
   T* sq_norm;
 };
 
-// `references` is (K, *weight), contiguous, of type T. For float and double, with sums of the same type or in double.
+// References are of the shape of the weight. For float and double, with sums of the same type or in double.
 template <class T, class Result>
 void align_lanes(const Launcher& launcher, const Geometry& geometry, Lanes<T> inner, Lanes<T> outer,
-                 const Tensor& references, int64_t samples, const AlignmentOutput<Result>& output);
+                 const portable::References<T>& references, int64_t samples, const AlignmentOutput<Result>& output);
+
+// Replaces the alignments with one reference of those samples whose products have left the range of float32. The norm
+// is on the device. For float and double, of which the latter loses none.
+template <class T>
+void align_lost_in_double(const Launcher& launcher, const Geometry& geometry, Lanes<T> inner, Lanes<T> outer,
+                          const T* reference, const double* reference_norm, int64_t samples,
+                          const AlignmentOutput<double>& output);
 
 }  // namespace gradcon::cuda

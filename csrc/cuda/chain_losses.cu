@@ -1,7 +1,5 @@
 #include "cuda/chain_losses.cuh"
 
-#include <torch/csrc/stable/ops.h>
-
 #include "core/reconstruction.hpp"
 
 namespace gradcon::cuda {
@@ -74,15 +72,14 @@ __global__ void __launch_bounds__(threads_per_block)
 
 template <class T>
 void ChainLosses<T>::reconstruction(Lanes<T> output, Lanes<T> images, T* losses, Lanes<T> grad) const {
-  using torch::headeronly::ScalarType;
   const int64_t pixels = size_of(chain_.images);
   const int64_t shares = ceil_div(pixels, pixels_of_share);
   const int64_t lanes = sample_blocks() * warp_size;
-  torch::stable::Tensor partial = torch::stable::new_empty(like_, {shares, lanes}, ScalarType::Double);
+  const auto partial = launcher_.array<double>(shares * lanes);
   launcher_.run(reconstruction_kernel<T>, ceil_div(shares * sample_blocks(), warps_per_block), shares, sample_blocks(),
-                chain_.reconstruction, pixels, output, images, grad, data_of<double>(partial));
+                chain_.reconstruction, pixels, output, images, grad, partial.data());
   launcher_.run(sum_shares_kernel<T>, ceil_div(samples_, threads_per_block), shares, lanes, samples_,
-                static_cast<const double*>(data_of<double>(partial)), losses);
+                static_cast<const double*>(partial.data()), losses);
 }
 
 template <class T>

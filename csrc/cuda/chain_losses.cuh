@@ -1,8 +1,6 @@
 // The losses of a chain and their gradients, on values in lanes.
 #pragma once
 
-#include <torch/csrc/stable/tensor.h>
-
 #include <cstdint>
 
 #include "core/chain.hpp"
@@ -15,9 +13,8 @@ namespace gradcon::cuda {
 template <class T>
 class ChainLosses {
  public:
-  // `like` says where sums are kept.
-  ChainLosses(const Launcher& launcher, const Chain& chain, const torch::stable::Tensor& like, int64_t samples)
-      : launcher_(launcher), chain_(chain), like_(like), samples_(samples) {}
+  ChainLosses(const Launcher& launcher, const Chain& chain, int64_t samples)
+      : launcher_(launcher), chain_(chain), samples_(samples) {}
 
   // A loss for each sample, and the gradient by the output.
   void reconstruction(Lanes<T> output, Lanes<T> images, T* losses, Lanes<T> grad) const;
@@ -32,7 +29,6 @@ class ChainLosses {
 
   const Launcher& launcher_;
   const Chain& chain_;
-  const torch::stable::Tensor& like_;
   int64_t samples_;
 };
 

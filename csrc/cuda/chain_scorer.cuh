@@ -5,23 +5,24 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/batch_view.hpp"
 #include "core/chain.hpp"
+#include "core/packed_chain.hpp"
 #include "cuda/chain_layers.cuh"
 #include "cuda/chain_losses.cuh"
 #include "cuda/lanes.cuh"
 #include "cuda/launch.cuh"
-#include "problems.hpp"
 
 namespace gradcon::cuda {
 
-// Contiguous parameters and references. For float and double.
+// Points at the parameters and references, which have to outlive it. For float and double.
 template <class T>
 class ChainScorer {
  public:
-  ChainScorer(const Launcher& launcher, const Chain& chain, std::vector<Tensor> parameters,
-              std::vector<Tensor> references);
+  ChainScorer(const Launcher& launcher, const Chain& chain, const std::vector<ArrayView<T>>& parameters,
+              const std::vector<ArrayView<T>>& references);
 
-  void score(const Tensor& images, ScoreTensors& outputs);
+  void score(const ImagesView<T>& images, int64_t batch, const ScoreOutputs<T>& outputs);
 
  private:
   // Some samples of the batch, in a workspace of [block of 32 samples][Layout::size][sample].
@@ -35,13 +36,13 @@ class ChainScorer {
     int64_t blocks() const { return ceil_div(samples, warp_size); }
   };
 
-  void score_chunk(const Chunk& chunk, const Tensor& images, ScoreTensors& outputs);
-  void read_images(const Chunk& chunk, const Tensor& images) const;
-  void forward(const Chunk& chunk, int64_t index, ScoreTensors& outputs);
-  void forward_bottleneck(const Chunk& chunk, int64_t index, ScoreTensors& outputs);
+  void score_chunk(const Chunk& chunk, const ImagesView<T>& images, const ScoreOutputs<T>& outputs);
+  void read_images(const Chunk& chunk, const ImagesView<T>& images) const;
+  void forward(const Chunk& chunk, int64_t index, const ScoreOutputs<T>& outputs);
+  void forward_bottleneck(const Chunk& chunk, int64_t index, const ScoreOutputs<T>& outputs);
   // From the gradient by what a layer returned to that by what it was given.
   void backward(const Chunk& chunk, int64_t index);
-  void align(const Chunk& chunk, int64_t index, ScoreTensors& outputs);
+  void align(const Chunk& chunk, int64_t index, const ScoreOutputs<T>& outputs);
 
   struct Operands {
     int64_t weight;
@@ -53,9 +54,7 @@ class ChainScorer {
 
   int64_t layers() const { return static_cast<int64_t>(chain_.layers.size()); }
   const ChainLayer& layer(int64_t index) const { return chain_.layers[static_cast<size_t>(index)]; }
-  const T* parameter(int64_t index) const {
-    return index < 0 ? nullptr : static_cast<const T*>(parameters_[static_cast<size_t>(index)].data_ptr());
-  }
+  const T* parameter(int64_t index) const { return index < 0 ? nullptr : parameters_[static_cast<size_t>(index)].data; }
   Lanes<T> in_lanes(const Chunk& chunk, int64_t offset) const {
     return {chunk.workspace + offset * warp_size, layout_.size * warp_size};
   }
@@ -68,11 +67,11 @@ class ChainScorer {
   const Launcher& launcher_;
   const Chain& chain_;
   Layout layout_;
-  std::vector<Tensor> parameters_;
-  std::vector<Tensor> references_;
-  Tensor reference_norms_;
+  std::vector<ArrayView<T>> parameters_;
+  std::vector<ArrayView<T>> references_;
+  Array<double> reference_norms_;
   // Weights are packed when they are used: next to the contraction of a whole chunk that takes no time.
-  Tensor packed_;
+  Array<T> packed_;
   int turn_ = 0;
 };
 

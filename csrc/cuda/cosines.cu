@@ -1,7 +1,5 @@
 #include "cuda/cosines.cuh"
 
-#include <torch/csrc/stable/ops.h>
-
 #include "core/cosine.hpp"
 #include "cuda/warp_sum.cuh"
 
@@ -51,12 +49,11 @@ __global__ void __launch_bounds__(threads_per_block)
 }  // namespace
 
 template <class T>
-void norm(const Launcher& launcher, const Tensor& tensor, double* result) {
-  const int64_t chunks = ceil_div(tensor.numel(), chunk_size);
-  Tensor partial = torch::stable::new_empty(tensor, {chunks}, ScalarType::Double);
-  launcher.run(sum_squares_kernel<T>, ceil_div(chunks, warps_per_block), static_cast<const T*>(tensor.data_ptr()),
-               tensor.numel(), chunks, data_of<double>(partial));
-  launcher.run(norm_kernel, 1, static_cast<const double*>(data_of<double>(partial)), chunks, result);
+void norm(const Launcher& launcher, const T* data, int64_t size, double* result) {
+  const int64_t chunks = ceil_div(size, chunk_size);
+  const auto partial = launcher.array<double>(chunks);
+  launcher.run(sum_squares_kernel<T>, ceil_div(chunks, warps_per_block), data, size, chunks, partial.data());
+  launcher.run(norm_kernel, 1, static_cast<const double*>(partial.data()), chunks, result);
 }
 
 template <class T>
@@ -66,8 +63,8 @@ void cosines(const Launcher& launcher, const AlignmentOutput<double>& alignment,
                stride);
 }
 
-template void norm<float>(const Launcher&, const Tensor&, double*);
-template void norm<double>(const Launcher&, const Tensor&, double*);
+template void norm(const Launcher&, const float*, int64_t, double*);
+template void norm(const Launcher&, const double*, int64_t, double*);
 template void cosines(const Launcher&, const AlignmentOutput<double>&, const double*, int64_t, float*, int64_t);
 template void cosines(const Launcher&, const AlignmentOutput<double>&, const double*, int64_t, double*, int64_t);
 

@@ -5,13 +5,12 @@
 
 #include "cuda/align_lanes.cuh"
 #include "cuda/launch.cuh"
-#include "problems.hpp"
 
 namespace gradcon::cuda {
 
-// The norm of a contiguous tensor, in double and on the device. For float and double.
+// The norm of an array, in double and on the device. For float and double.
 template <class T>
-void norm(const Launcher& launcher, const Tensor& tensor, double* result);
+void norm(const Launcher& launcher, const T* data, int64_t size, double* result);
 
 // Cosines to one reference, `stride` apart, from its dots and the squared norms of `samples` samples.
 template <class T>

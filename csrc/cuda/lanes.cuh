@@ -20,6 +20,9 @@ struct Lanes {
   }
 };
 
+// Numbers in lanes at a time, 256 MiB of float32: enough to fill a GPU, and no more however large the batch.
+constexpr int64_t most_numbers_in_lanes = int64_t{1} << 26;
+
 // One of `pieces` of the work on a block of samples, a warp each.
 struct Piece {
   int64_t block;

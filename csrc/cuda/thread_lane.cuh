@@ -16,7 +16,7 @@ struct ThreadLane {
   using Scalar = T;
   using Vector = T;
   static constexpr int samples = warp_size;
-  static constexpr int chains = 1;  // Other warps fill the time that an addition takes; registers are dear.
+  static constexpr int accumulators = 1;  // Other warps fill the time that an addition takes; registers are dear.
 
   T value;
 
@@ -49,6 +49,9 @@ struct Sum<cuda::ThreadLane<T>> {
   double value = 0;
 
   __device__ __forceinline__ void add(const cuda::ThreadLane<T>& term) { value += static_cast<double>(term.value); }
+  __device__ __forceinline__ void add_product(const cuda::ThreadLane<T>& left, const cuda::ThreadLane<T>& right) {
+    value += static_cast<double>(left.value) * static_cast<double>(right.value);
+  }
 };
 
 }  // namespace gradcon::portable

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from gradcon_ext.alignment.cosine import SMALLEST_NORM, inverse_norm
 from gradcon_ext.alignment.fallback import SampleLoss
-from gradcon_ext.alignment.per_sample import MAX_BYTES, inverse_norm, split_together, warn_of_unreached
+from gradcon_ext.alignment.per_sample import MAX_BYTES, split_together, warn_of_unreached
 from gradcon_ext.alignment.prepared import prepare
 from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradients
 
@@ -28,7 +29,8 @@ def average_alignment(
     """Average alignment of every sample's gradient with those of all other samples (Figure 3 of the paper).
 
     mean over m != n of cos(g_n, g_m) = (<g_n / |g_n|, sum over m of g_m / |g_m|> - 1) / (N - 1), so two passes over
-    the samples do, and nothing is of size N x N. A zero gradient has cosine 0 with every other.
+    the samples do, and nothing is of size N x N. A zero gradient, and one that is smaller than the
+    smallest normal number of its dtype, has cosine 0 with every other.
 
     Args:
         model: as for `per_sample_alignment`.
@@ -57,7 +59,7 @@ def average_alignment(
     elif len(others) == 0:
         raise ValueError("there are no others to average over; expected at least 1")
     prepared = prepare(model, parameters)
-    shapes = {parameter.name: parameter.tensor.shape for parameter in prepared.parameters}
+    shapes = {name: weight.shape for name, weight in prepared.weights.items()}
 
     def passes(samples: Tensor, their_targets: Tensor | None) -> Iterator[SampleGradients]:
         for batch, batch_targets in split_together(samples, their_targets, batch_size):
@@ -70,7 +72,8 @@ def average_alignment(
         if not unit_sums:  # as in every pass after the first, unless the loss reaches nothing at all
             warn_of_unreached(gradients, stacklevel=3)
         none = {name: gradients.losses.new_empty(0, *shape) for name, shape in shapes.items()}
-        inverse_norms = {name: inverse_norm(sq_norms.sqrt()) for name, (_, sq_norms) in gradients.align(none).items()}
+        dtype = torch.promote_types(gradients.losses.dtype, torch.float32)
+        inverse_norms = {name: _inverse_norm(sq_norms, dtype) for name, (_, sq_norms) in gradients.align(none).items()}
         for name, part in gradients.weighted_sums(inverse_norms).items():
             unit_sums[name] = unit_sums[name] + part if name in unit_sums else part
         del gradients  # before the next pass: they hold the activations of this one
@@ -81,8 +84,14 @@ def average_alignment(
         }
         for name, (dots, sq_norms) in gradients.align(references).items():
             # A sample's own part of the sum is the unit vector g/|g|, or nothing where g is zero.
-            own = (sq_norms > 0).to(dots) if among_themselves else 0
-            sums = dots[:, 0] * inverse_norm(sq_norms.sqrt()) - own
-            averages[name].append(sums / (len(others) - among_themselves))
+            inverse_norms_here = _inverse_norm(sq_norms, dtype).double()
+            own = (inverse_norms_here != 0).to(dots) if among_themselves else 0
+            sums = dots[:, 0] * inverse_norms_here - own
+            averages[name].append((sums / (len(others) - among_themselves)).to(dtype))
         del gradients
     return {name: torch.cat(parts) for name, parts in averages.items()}
+
+
+def _inverse_norm(sq_norms: Tensor, dtype: torch.dtype) -> Tensor:
+    """In `dtype`, where the inverse of a smaller norm than its smallest normal number would not be finite."""
+    return inverse_norm(sq_norms.sqrt(), max(torch.finfo(dtype).tiny, SMALLEST_NORM)).to(dtype)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -71,6 +72,8 @@ def _recorder(capture: Capture) -> Callable[[nn.Module, tuple[Any, ...], Any], A
             return output
         call = Call(arguments[0].detach())
         capture.calls.setdefault(module, []).append(call)
+        if not torch.is_grad_enabled():  # The model wants no gradient here, so none reaches it.
+            return output
         if not output.requires_grad:
             leaf = output.detach().requires_grad_()
             capture.leaves.append(leaf)

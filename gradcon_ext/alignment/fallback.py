@@ -2,69 +2,95 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-ONE_PASS_AT_A_TIME = threading.RLock()
-"""Held while a model runs with hooks or with other tensors for its parameters: threads share the module."""
+from gradcon_ext.alignment.plain import LossWithAux, plain_gradient
+from gradcon_ext.alignment.prepared import Prepared
 
 SampleLoss = Callable[[object, Tensor], Tensor]
 """Takes the model's output and the inputs or targets; returns one value a sample, (N,)."""
 
 
 def chunks_of_gradients(
-    model: nn.Module,
-    loss: SampleLoss,
-    parameters: Mapping[str, Tensor],
+    prepared: Prepared,
+    loss: LossWithAux,
     wanted: list[str],
     inputs: Tensor,
-    targets: Tensor | None,
+    targets: Tensor,
     max_bytes: int,
+    one_by_one: str | None,
 ) -> Iterator[dict[str, Tensor]]:
     """Form the gradients (n, *weight) of the wanted parameters for consecutive chunks of samples.
 
     Args:
-        model: samples must not influence each other in it.
+        prepared: samples must not influence each other in the model.
         loss: of single samples.
-        parameters: all parameters of the model by name.
-        wanted: names of those to differentiate by.
+        wanted: names of the parameters to differentiate by.
         inputs: (N, ...).
-        targets: (N, ...), or None where the loss takes the inputs.
+        targets: (N, ...).
         max_bytes: of gradients at a time; at least one sample's are formed.
+        one_by_one: why vmap cannot run the model, where that is known.
 
     Warns:
         UserWarning: vmap cannot run the model, so each sample is differentiated by itself.
     """
+    weights = [prepared.weights[name] for name in wanted]
     if len(inputs) == 0:  # vmap does not run every model on none
-        yield {name: parameters[name].new_empty(0, *parameters[name].shape) for name in wanted}
+        yield {name: weight.new_empty(0, *weight.shape) for name, weight in zip(wanted, weights, strict=True)}
         return
-    fixed = {name: parameter for name, parameter in parameters.items() if name not in wanted}
-    varied = {name: parameters[name] for name in wanted}
+    bytes_per_sample = sum(weight.numel() * weight.element_size() for weight in weights)
+    chunk = max(1, max_bytes // bytes_per_sample)
+    told = False
+    for input, target in zip(torch.split(inputs, chunk), torch.split(targets, chunk), strict=True):
+        if one_by_one is None:
+            try:
+                yield gradients_by_vmap(prepared, loss, wanted, input, target)
+                continue
+            except RuntimeError as error:
+                one_by_one = str(error)
+        if not told:
+            _tell(one_by_one, wanted)
+            told = True
+        yield _gradients_one_by_one(prepared, loss, wanted, input, target)
+
+
+def gradients_by_vmap(
+    prepared: Prepared, loss: LossWithAux, wanted: list[str], inputs: Tensor, targets: Tensor
+) -> dict[str, Tensor]:
+    """Form the gradients (n, *weight) of all samples at once."""
+    copied = prepared.frozen()
+    varied = {name: copied.parameters[name] for name in wanted}
+    fixed = {name: tensor for name, tensor in copied.state.items() if name not in varied}
 
     def sample_loss(weights: dict[str, Tensor], input: Tensor, target: Tensor) -> Tensor:
-        output = torch.func.functional_call(model, {**fixed, **weights}, (input[None],))
-        return loss(output, target[None]).sum()
+        output = torch.func.functional_call(copied.module, {**fixed, **weights}, (input[None],))
+        return loss(output, target[None])[0].sum()
 
-    gradient_of = torch.func.grad(sample_loss)
-    gradients_of = torch.func.vmap(gradient_of, in_dims=(None, 0, 0))
-    bytes_per_sample = sum(parameter.numel() * parameter.element_size() for parameter in varied.values())
-    chunk = max(1, max_bytes // bytes_per_sample)
-    for input, target in zip(
-        torch.split(inputs, chunk), torch.split(inputs if targets is None else targets, chunk), strict=True
-    ):
-        with ONE_PASS_AT_A_TIME:
-            try:
-                gradients: dict[str, Tensor] = gradients_of(varied, input, target)
-            except RuntimeError as error:
-                warnings.warn(
-                    f"torch.func.vmap cannot run this model ({error}); the gradients of {', '.join(wanted)} are "
-                    "formed one sample at a time, which is slow",
-                    stacklevel=2,
-                )
-                singles = [gradient_of(varied, x, y) for x, y in zip(input, target, strict=True)]
-                gradients = {name: torch.stack([single[name] for single in singles]) for name in wanted}
-        yield gradients
+    gradients: dict[str, Tensor] = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))(
+        varied, inputs, targets
+    )
+    # A tensor that the model made of its parameters before may bring a graph along.
+    return {name: gradient.detach() for name, gradient in gradients.items()}
+
+
+def _gradients_one_by_one(
+    prepared: Prepared, loss: LossWithAux, wanted: list[str], inputs: Tensor, targets: Tensor
+) -> dict[str, Tensor]:
+    # A copy for each, so that nothing a model remembers of one sample reaches the next.
+    singles = [
+        plain_gradient(prepared.trainable(), loss, wanted, input[None], target[None]).gradients
+        for input, target in zip(inputs, targets, strict=True)
+    ]
+    return {name: torch.stack([single[name] for single in singles]) for name in wanted}
+
+
+def _tell(reason: str, wanted: list[str]) -> None:
+    warnings.warn(
+        f"torch.func.vmap cannot run this model ({reason}); the gradients of {', '.join(wanted)} are formed one "
+        "sample at a time, which is slow",
+        stacklevel=3,
+    )

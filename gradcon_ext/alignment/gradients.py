@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -20,6 +20,12 @@ class Gradients(Protocol):
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Sum over n of `weights[n]` times g_n, shape (*weight), for weights (N,)."""
 
+    def of_sample(self, sample: int) -> Tensor:
+        """The gradient g_n of one sample, shape (*weight)."""
+
+    def in_float64(self, samples: Tensor) -> Gradients:
+        """Those of some samples, by their numbers (S,), computed in float64."""
+
 
 @dataclass(frozen=True)
 class ExplicitGradients:
@@ -29,15 +35,23 @@ class ExplicitGradients:
 
     def align(self, references: Tensor) -> tuple[Tensor, Tensor]:
         """Align by a matrix product."""
-        flat = _computed(self.gradients).flatten(1)
+        flat = as_rows(_computed(self.gradients))
         with _as_they_are(flat):
-            return flat @ references.flatten(1).T, flat.square().sum(1)
+            return flat @ as_rows(references).T, flat.square().sum(1)
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Sum by a matrix product."""
-        flat = _computed(self.gradients).flatten(1)
+        flat = as_rows(_computed(self.gradients))
         with _as_they_are(flat):
             return (weights @ flat).view(self.gradients.shape[1:])
+
+    def of_sample(self, sample: int) -> Tensor:
+        """One of those that were formed."""
+        return _computed(self.gradients[sample])
+
+    def in_float64(self, samples: Tensor) -> ExplicitGradients:
+        """The same numbers."""
+        return ExplicitGradients(self.gradients[samples].double())
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,16 @@ class LinearGradients:
         scaled = _computed(self.grad_output) * weights[:, None, None]
         with _as_they_are(scaled):
             return scaled.flatten(0, 1).T @ _computed(self.input).flatten(0, 1)
+
+    def of_sample(self, sample: int) -> Tensor:
+        """The sum of one."""
+        part = slice(sample, sample + 1)
+        alone = replace(self, input=self.input[part], grad_output=self.grad_output[part])
+        return alone.weighted_sum(_computed(self.grad_output).new_ones(1))
+
+    def in_float64(self, samples: Tensor) -> LinearGradients:
+        """Of inputs and output gradients as they are."""
+        return LinearGradients(self.input[samples].double(), self.grad_output[samples].double())
 
 
 @dataclass(frozen=True)
@@ -104,6 +128,16 @@ class ConvGradients:
         )
         return torch.as_tensor(total)
 
+    def of_sample(self, sample: int) -> Tensor:
+        """The sum of one."""
+        part = slice(sample, sample + 1)
+        alone = replace(self, input=self.input[part], grad_output=self.grad_output[part])
+        return alone.weighted_sum(_computed(self.grad_output).new_ones(1))
+
+    def in_float64(self, samples: Tensor) -> ConvGradients:
+        """Of inputs and output gradients as they are."""
+        return replace(self, input=self.input[samples].double(), grad_output=self.grad_output[samples].double())
+
 
 def conv_gradients(layer: nn.Module, weight: Tensor, input: Tensor, grad_output: Tensor) -> ConvGradients:
     """Gradients of a torch.nn convolution of one or two axes, from what it was given and its output's gradient."""
@@ -137,6 +171,11 @@ def _explicit_padding(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.Con
         else:
             pads += [0, 0] if layer.padding == "valid" else [int(layer.padding[axis])] * 2
     return pads
+
+
+def as_rows(tensors: Tensor) -> Tensor:
+    """(N, *) as (N, numbers), also where each is a single number without axes."""
+    return tensors.flatten(1) if tensors.dim() > 1 else tensors[:, None]
 
 
 def _computed(tensor: Tensor) -> Tensor:

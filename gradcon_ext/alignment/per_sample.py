@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradcon_ext.alignment.cosine import cosine_of
 from gradcon_ext.alignment.fallback import SampleLoss
+from gradcon_ext.alignment.gradients import as_rows
+from gradcon_ext.alignment.plain import LossWithAux
 from gradcon_ext.alignment.prepared import prepare
-from gradcon_ext.alignment.routes import Parameter
-from gradcon_ext.alignment.sample_gradients import LossWithAux, SampleGradients, sample_gradients
+from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradients
 
 MAX_BYTES = 1 << 28
 """Memory for the gradients that the fallback forms at a time, 256 MiB."""
@@ -73,11 +75,18 @@ def per_sample_alignment(
         max_bytes: memory for the gradients that the fallback forms at a time.
 
     Raises:
-        ValueError: a module mixes samples or draws random numbers (BatchNorm or Dropout in training mode); a
+        ValueError: samples influence each other or random numbers are drawn (as by BatchNorm or Dropout in training
+            mode, or `batch_norm` or `dropout` in a forward that does not look at `self.training`); a
             reference names no parameter, does not fit it or is not finite; the loss does not return one value a
             sample; inputs and targets are not equally many, or the batch size is below 1.
 
-    Several threads may call this at once; their passes run one after the other.
+    The model is not changed, not for a moment either: private copies of it run, which share its parameters. So several
+    threads may call this at once.
+
+    A parameter takes a route of its own only where that is proven; `route` says why not. The first batch of each
+    structure (modules, settings, hooks, shapes of model and batch) is verified: two of its samples are run alone, and
+    differentiated by plain autograd, which must agree with the batch; that costs about as much as ten single samples,
+    once. It is repeated while it says nothing, as for samples that are all alike or gradients that are all zero.
 
     Warns:
         UserWarning: the loss does not depend on a constrained parameter, whose cosines are then 0.
@@ -102,10 +111,14 @@ def align_with_aux(
     *,
     batch_size: int | None = None,
     max_bytes: int = MAX_BYTES,
+    in_eval_mode: bool = False,
 ) -> Alignment:
-    """Like `per_sample_alignment`, for a loss that returns a pair, the second of which is passed on in `aux`."""
-    prepared = prepare(model, list(references))
-    several = {parameter.name: _as_several(parameter, references[parameter.name]) for parameter in prepared.parameters}
+    """Like `per_sample_alignment`, for a loss that returns a pair, the second of which is passed on in `aux`.
+
+    With `in_eval_mode` the model is treated as if it were in eval mode, and stays in the mode it is in.
+    """
+    prepared = prepare(model, list(references), in_eval_mode)
+    several = {name: _as_several(name, weight, references[name]) for name, weight in prepared.weights.items()}
     reference_norms = {name: _norms(name, reference) for name, reference in several.items()}
     if batch_size is None:
         batch_size = _BATCH_SIZE_OF_CPU if inputs.device.type == "cpu" else max(1, len(inputs))
@@ -124,10 +137,12 @@ def align_with_aux(
     dot, sq_norm, cosine = {}, {}, {}
     for name, reference in references.items():
         dots, sq_norms = (torch.cat(parts) for parts in zip(*(each[name] for each in alignments), strict=True))
-        cosines = _cosine(dots, sq_norms[:, None], reference_norms[name])
+        dtype = several[name].dtype
+        cosines = cosine_of(dots, sq_norms[:, None].sqrt(), reference_norms[name]).to(dtype)
+        dots = dots.to(dtype)
         single = reference.dim() < several[name].dim()
         dot[name], cosine[name] = (dots[:, 0], cosines[:, 0]) if single else (dots, cosines)
-        sq_norm[name] = sq_norms
+        sq_norm[name] = sq_norms.to(dtype)
     return Alignment(torch.cat(losses), dot, sq_norm, cosine, reasons, aux)
 
 
@@ -146,33 +161,21 @@ def split_together(inputs: Tensor, targets: Tensor | None, batch_size: int) -> I
     return zip(batches, of_targets, strict=True)
 
 
-def _cosine(dots: Tensor, sq_norms: Tensor, reference_norms: Tensor) -> Tensor:
-    # One norm after the other, in float64: the product of two small norms would vanish in float32.
-    cosines = dots.double() * inverse_norm(sq_norms.double().sqrt()) * inverse_norm(reference_norms)
-    return cosines.clamp(-1, 1).to(dots.dtype)
-
-
 def _norms(name: str, references: Tensor) -> Tensor:
     """Norms (K,) of references (K, *weight), in float64; raise ValueError unless they hold finite values."""
-    norms: Tensor = torch.linalg.vector_norm(references.flatten(1), dim=1, dtype=torch.float64)
+    norms: Tensor = torch.linalg.vector_norm(as_rows(references), dim=1, dtype=torch.float64)
     # The norms tell at a glance; only that of very large float64 values says no more than that.
     if not norms.isfinite().all() and not references.isfinite().all():
         raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
     return norms
 
 
-def inverse_norm(norms: Tensor) -> Tensor:
-    """Return 1 / norm, or 0 for a norm of 0."""
-    return torch.where(norms > 0, 1 / norms, 0)
-
-
-def _as_several(parameter: Parameter, reference: Tensor) -> Tensor:
+def _as_several(name: str, weight: Tensor, reference: Tensor) -> Tensor:
     """A reference as (K, *shape), detached, in the type that the alignment is computed in."""
-    weight = parameter.tensor
     several = reference[None] if reference.dim() == weight.dim() else reference
     if several.shape[1:] != weight.shape or several.dim() != weight.dim() + 1:
         raise ValueError(
-            f"the reference of {parameter.name} has shape {tuple(reference.shape)}; expected {tuple(weight.shape)}, or "
+            f"the reference of {name} has shape {tuple(reference.shape)}; expected {tuple(weight.shape)}, or "
             f"(K, {', '.join(map(str, weight.shape))}) for K references"
         )
     return several.detach().to(weight.device, torch.float64 if weight.dtype == torch.float64 else torch.float32)

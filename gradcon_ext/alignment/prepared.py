@@ -1,69 +1,99 @@
-"""What is found out about a model once, before its first pass."""
+"""What all passes of a call have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.alignment.fallback import ONE_PASS_AT_A_TIME
-from gradcon_ext.alignment.routes import CAPTURED, Parameter, check_samples_are_independent
+from gradcon_ext.alignment.independence import check_samples_are_independent
+from gradcon_ext.alignment.private_copy import CopyError, PrivateCopy, detached, frozen_copy, trainable_copy
+from gradcon_ext.alignment.proofs import Proof, Proofs, proofs_of
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What all passes of a model have in common.
+    """A model, whose passes run on private copies.
 
     Attributes:
-        model: whose samples do not influence each other.
-        parameters: those to differentiate by.
-        frozen: all parameters and buffers of the model by name, none of which requires a gradient.
-        modules: to capture.
+        model: is neither run nor changed, unless it cannot be copied.
+        weights: the parameters to differentiate by, by name, without a graph.
+        in_eval_mode: whether the copies are, whatever mode the model is in.
+        proofs: of the model as it was when it was prepared.
+        numbers: whether the copies have their own memory for parameters.
     """
 
     model: nn.Module
-    parameters: list[Parameter]
-    frozen: dict[str, Tensor]
-    modules: set[nn.Module]
+    weights: dict[str, Tensor]
+    in_eval_mode: bool
+    proofs: Proofs
+    numbers: bool = False
+
+    def frozen(self) -> PrivateCopy:
+        """Make a copy, none of whose parameters requires a gradient.
+
+        Raises:
+            CopyError: the model cannot be copied.
+            ValueError: a module of the copy mixes samples or draws random numbers.
+        """
+        return self._in_mode(frozen_copy(self.model, numbers=self.numbers))
+
+    def trainable(self) -> PrivateCopy:
+        """Make a copy whose parameters require gradients; see `trainable_copy`.
+
+        Raises:
+            ValueError: a module of it mixes samples, or the model cannot be copied, nor used as it is.
+        """
+        try:
+            return self._in_mode(trainable_copy(self.model, numbers=self.numbers))
+        except CopyError as error:
+            return self._original(error)
+
+    def _in_mode(self, copied: PrivateCopy) -> PrivateCopy:
+        if self.in_eval_mode:
+            copied.module.eval()
+        check_samples_are_independent(copied.module)
+        return copied
+
+    def _original(self, reason: CopyError) -> PrivateCopy:
+        if self.in_eval_mode and any(module.training for module in self.model.modules()):
+            raise ValueError(f"{reason}, so its mode cannot be changed for a pass; call model.eval() first") from reason
+        self.check_gradients(str(reason))
+        check_samples_are_independent(self.model)
+        return PrivateCopy(self.model, dict(self.model.named_parameters()))
+
+    def as_proven(self, proof: Proof) -> Prepared:
+        """The same, with the copies that a proof asks for."""
+        return replace(self, numbers=proof.changes is not None)
+
+    def check_gradients(self, reason: str) -> None:
+        """Raise ValueError unless the model's own parameters require gradients, which `reason` makes necessary."""
+        parameters = dict(self.model.named_parameters())
+        for name in self.weights:
+            if not parameters[name].requires_grad:
+                raise ValueError(f"{reason}, and {name} requires no gradient; call requires_grad_() on it first")
 
 
-def prepare(model: nn.Module, names: Sequence[str]) -> Prepared:
+def prepare(model: nn.Module, names: Sequence[str], in_eval_mode: bool = False) -> Prepared:
     """Find out once what every pass needs to know.
 
     Raises:
-        ValueError: the model mixes samples or draws random numbers, or has no parameter of one of the names.
+        ValueError: the model has no parameter of one of the names.
     """
-    check_samples_are_independent(model)
-    with ONE_PASS_AT_A_TIME, torch.inference_mode(False):
-        tensors: dict[str, Tensor] = dict(model.named_parameters())
-        for name in names:
-            _check_there(model, tensors, name)
-        tensors.update(model.named_buffers())
-        owners: dict[int, list[tuple[nn.Module, str]]] = {}
-        for module in model.modules():
-            for attribute, held in module.named_parameters(recurse=False):
-                owners.setdefault(id(held), []).append((module, attribute))
-        frozen = {name: detached(tensor) for name, tensor in tensors.items()}
-    parameters = [Parameter(name, frozen[name], owners[id(tensors[name])]) for name in names]
-    modules = {module for parameter in parameters for module, _ in parameter.owners if type(module) in CAPTURED}
-    return Prepared(model, parameters, frozen, modules)
+    parameters = dict(model.named_parameters())
+    with torch.inference_mode(False):
+        weights = {name: detached(_there(model, parameters, name)) for name in names}
+    return Prepared(model, weights, in_eval_mode, proofs_of(model))
 
 
 def parameter_of(model: nn.Module, name: str) -> Tensor:
     """Return the parameter of that name, or raise ValueError with the names there are."""
-    parameters = dict(model.named_parameters())
-    _check_there(model, parameters, name)
-    return parameters[name]
+    return _there(model, dict(model.named_parameters()), name)
 
 
-def _check_there(model: nn.Module, parameters: Mapping[str, Tensor], name: str) -> None:
+def _there(model: nn.Module, parameters: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in parameters:
         raise ValueError(f"{type(model).__name__} has no parameter {name!r}; it has {list(parameters)}")
-
-
-def detached(tensor: Tensor) -> Tensor:
-    """Return the tensor without a graph, in a form that a graph can be built on."""
-    # An inference tensor cannot be saved for a backward pass, not even detached; its copy can.
-    return tensor.clone().detach() if tensor.is_inference() else tensor.detach()
+    return parameters[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,14 +11,7 @@ from torch.nn import functional
 
 from gradcon_ext.alignment.capture import Call, Capture
 from gradcon_ext.alignment.gradients import ExplicitGradients, Gradients, LinearGradients, conv_gradients
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_NORMS = (*_BATCH_NORMS, nn.LayerNorm, nn.GroupNorm)
-
-# A subclass may compute something else in its forward, so these are matched exactly.
-CAPTURED = frozenset((nn.Linear, *_CONVOLUTIONS, *_NORMS))
-"""Kinds of modules whose parameters need no fallback."""
+from gradcon_ext.alignment.known_layers import BATCH_NORMS, CONVOLUTIONS, NORMS, obstacle_of, obstacle_of_torch
 
 
 @dataclass(frozen=True)
@@ -39,11 +32,30 @@ class Route:
     reached: bool = True
 
 
-def route_of(parameter: Parameter, capture: Capture, samples: int) -> Route:
-    """Choose the route of a parameter after the backward pass of `samples` samples."""
+def obstacles_of_layers(parameters: Sequence[Parameter]) -> dict[str, str]:
+    """Why the layers of parameters do not compute what their class says, by the names of those for which it is so."""
+    everywhere = obstacle_of_torch()
+    found = {}
+    for parameter in parameters:
+        reasons = (everywhere, *(obstacle_of(module) for module, _ in parameter.owners))
+        reason = next(filter(None, reasons), None)
+        if reason is not None:
+            found[parameter.name] = reason
+    return found
+
+
+def route_of(parameter: Parameter, capture: Capture, samples: int, obstacles: Mapping[str, str]) -> Route:
+    """Choose the route of a parameter after the backward pass of `samples` samples.
+
+    Args:
+        parameter: constrained.
+        capture: of the pass.
+        samples: in the pass.
+        obstacles: what is known already to keep parameters from a route of their own, by name.
+    """
     modules = {module for module, _ in parameter.owners}
     calls = [(module, call) for module in modules for call in capture.calls.get(module, [])]
-    obstacle = _obstacle(parameter, capture, [call for _, call in calls], samples)
+    obstacle = obstacles.get(parameter.name) or _obstacle(parameter, capture, [call for _, call in calls], samples)
     if obstacle is not None:
         return Route(f"fallback: {obstacle}")
     reached = [(module, call) for module, call in calls if call.grad_output is not None]
@@ -52,12 +64,12 @@ def route_of(parameter: Parameter, capture: Capture, samples: int) -> Route:
     module, attribute = parameter.owners[0]
     if attribute == "weight" and isinstance(module, nn.Linear):
         return Route("fused: linear_grad_alignment", _linear([call for _, call in reached]))
-    if attribute == "weight" and isinstance(module, _CONVOLUTIONS):
+    if attribute == "weight" and isinstance(module, CONVOLUTIONS):
         ((_, call),) = reached
         assert call.grad_output is not None
         gradients = conv_gradients(module, parameter.tensor, call.input, call.grad_output)
         return Route("fused: conv_grad_alignment", gradients)
-    form = _affine_gradient if isinstance(module, _NORMS) and attribute == "weight" else _bias_gradient
+    form = _affine_gradient if isinstance(module, NORMS) and attribute == "weight" else _bias_gradient
     total = torch.stack([form(module, call) for module, call in reached]).sum(0)
     return Route(f"formed: {attribute} of {type(module).__name__}", ExplicitGradients(total))
 
@@ -66,18 +78,18 @@ def _obstacle(parameter: Parameter, capture: Capture, calls: list[Call], samples
     """What keeps the parameter from a route of its own, if anything."""
     kinds = {type(module) for module, _ in parameter.owners}
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
-    if not kinds <= CAPTURED:
-        return f"{names} has no route of its own"
     if len(kinds) > 1 or len({attribute for _, attribute in parameter.owners}) > 1:
         return f"shared by {names}"
     if any(module in capture.irregular for module, _ in parameter.owners):
         return f"{names} was not called with one tensor"
     if capture.uses[parameter.name] != len(calls):
         return f"used {capture.uses[parameter.name]} times, but its module was called {len(calls)} times"
-    if kinds & set(_CONVOLUTIONS) and parameter.tensor.dim() > 1 and len(calls) > 1:
+    if kinds & set(CONVOLUTIONS) and parameter.tensor.dim() > 1 and len(calls) > 1:
         return f"{names} was called {len(calls)} times"
     if any(call.input.dim() < 2 or len(call.input) != samples for call in calls):
         return f"{names} was called with an input whose first dimension is not the sample"
+    if any(type(call.input) is not Tensor for call in calls):
+        return f"{names} was called with a {type(calls[0].input).__name__}, which may compute in its own way"
     return None
 
 
@@ -119,29 +131,5 @@ def _normalised(module: nn.Module, input: Tensor) -> Tensor:
         return functional.layer_norm(input, module.normalized_shape, eps=module.eps)
     if isinstance(module, nn.GroupNorm):
         return functional.group_norm(input, module.num_groups, eps=module.eps)
-    assert isinstance(module, _BATCH_NORMS)
+    assert isinstance(module, BATCH_NORMS)
     return functional.batch_norm(input, module.running_mean, module.running_var, eps=module.eps)
-
-
-_Check = Callable[[nn.Module], bool]
-_MIXING: list[tuple[_Check, str]] = [
-    (
-        lambda module: (
-            isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None)
-        ),
-        "normalises over the batch, so a sample's gradient depends on the others",
-    ),
-    (
-        lambda module: isinstance(module, nn.modules.dropout._DropoutNd) and module.training and module.p > 0,
-        "draws random numbers, so a sample's gradient is not defined by the sample",
-    ),
-]
-
-
-def check_samples_are_independent(model: nn.Module) -> None:
-    """Raise ValueError for modules that mix samples or draw random numbers, and say the remedy."""
-    for name, module in model.named_modules():
-        for mixes, why in _MIXING:
-            if mixes(module):
-                remedy = "call model.eval() first" if module.training else "give it running statistics"
-                raise ValueError(f"{name or 'the model'} ({type(module).__name__}) {why}; {remedy}")

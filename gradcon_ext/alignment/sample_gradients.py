@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradcon_ext.alignment.capture import captured
-from gradcon_ext.alignment.fallback import ONE_PASS_AT_A_TIME, chunks_of_gradients
+from gradcon_ext.alignment.fallback import chunks_of_gradients
 from gradcon_ext.alignment.gradients import ExplicitGradients
-from gradcon_ext.alignment.prepared import Prepared, detached
-from gradcon_ext.alignment.routes import Route, route_of
-from gradcon_ext.freed_memory import keep_freed_memory
-
-LossWithAux = Callable[[Any, Tensor], tuple[Tensor, Any]]
-"""Takes the model's output and the inputs or targets; returns one value a sample, (N,), and anything else."""
+from gradcon_ext.alignment.in_float64 import aligned
+from gradcon_ext.alignment.plain import LossWithAux
+from gradcon_ext.alignment.prepared import Prepared
+from gradcon_ext.alignment.private_copy import detached
+from gradcon_ext.alignment.proof import proven_pass
+from gradcon_ext.alignment.routes import Route
 
 
 @dataclass(frozen=True)
@@ -37,18 +36,19 @@ class SampleGradients:
     chunks: Callable[[], Iterator[dict[str, Tensor]]]
 
     def align(self, references: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-        """Dot products (N, K) with references (K, *weight), and squared norms (N,), by name."""
+        """Dot products (N, K) with references (K, *weight), and squared norms (N,), in float64, by name."""
         samples = len(self.losses)
         parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
         for name, route in self.routes.items():
             reference = references[name]
             if route.gradients is not None:
-                parts[name] = [route.gradients.align(reference)]
+                parts[name] = [aligned(route.gradients, reference)]
             elif not route.reached:
-                parts[name] = [(reference.new_zeros(samples, len(reference)), reference.new_zeros(samples))]
+                zeros = reference.new_zeros(samples, len(reference), dtype=torch.float64)
+                parts[name] = [(zeros, zeros.new_zeros(samples))]
         for chunk in self.chunks():
             for name, gradients in chunk.items():
-                parts.setdefault(name, []).append(ExplicitGradients(gradients).align(references[name]))
+                parts.setdefault(name, []).append(aligned(ExplicitGradients(gradients), references[name]))
         columns = {name: zip(*pairs, strict=True) for name, pairs in parts.items()}
         return {name: (torch.cat(dots), torch.cat(sq_norms)) for name, (dots, sq_norms) in columns.items()}
 
@@ -76,28 +76,18 @@ def sample_gradients(
     prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor | None, max_bytes: int
 ) -> SampleGradients:
     """Run a model forward, and backward as far as the first of the parameters; see `per_sample_alignment`."""
-    model, frozen = prepared.model, prepared.frozen
-    keep_freed_memory(inputs.device)
     # Gradients are needed here whatever mode the caller is in.
-    with ONE_PASS_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
-        inputs, targets = detached(inputs), None if targets is None else detached(targets)
-        with captured(prepared.modules, frozen) as capture:
-            output = torch.func.functional_call(model, frozen, (inputs,))
-            losses, aux = loss(output, inputs if targets is None else targets)
-        if losses.shape != inputs.shape[:1]:
-            raise ValueError(f"the loss must return one value a sample, ({len(inputs)},), got {tuple(losses.shape)}")
-        if losses.requires_grad and capture.leaves:
-            # The gradient of the sum holds every sample's own, because samples do not mix.
-            torch.autograd.grad(losses.sum(), capture.leaves, allow_unused=True)
-    routes = {parameter.name: route_of(parameter, capture, len(inputs)) for parameter in prepared.parameters}
-    left = [name for name, route in routes.items() if route.gradients is None and route.reached]
+    with torch.inference_mode(False), torch.enable_grad():
+        inputs = detached(inputs)
+        targets = inputs if targets is None else detached(targets)
+        result, proof = proven_pass(prepared, loss, inputs, targets)
+    left = [name for name, route in result.routes.items() if route.gradients is None and route.reached]
 
     def chunks() -> Iterator[dict[str, Tensor]]:
-        def sample_loss(output: Any, target: Tensor) -> Tensor:
-            return loss(output, target)[0]
-
         if left:
-            with torch.inference_mode(False):
-                yield from chunks_of_gradients(model, sample_loss, frozen, left, inputs, targets, max_bytes)
+            with torch.inference_mode(False), torch.enable_grad():
+                yield from chunks_of_gradients(
+                    prepared.as_proven(proof), loss, left, inputs, targets, max_bytes, proof.one_by_one
+                )
 
-    return SampleGradients(losses.detach(), aux, routes, chunks)
+    return SampleGradients(result.losses, result.aux, result.routes, chunks)

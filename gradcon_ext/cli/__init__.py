@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 # First, so that an installation that cannot work is told of before anything else goes wrong.
-from gradcon_ext import _compiled as _compiled  # isort: split
+from gradcon_ext._install import ops as ops  # isort: split
 
 import argparse
+import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
+from gradcon_ext._install.freed_memory import keep_freed_memory
 from gradcon_ext.cli import demo, download, evaluate, info, reproduce, score, train
 from gradcon_ext.cli.arguments import HelpFormatter
 from gradcon_ext.version import __version__
@@ -28,7 +31,7 @@ examples:
   gradcon train --images photos --out runs/photos
   gradcon score runs/photos new-photos --out scores.csv
 
-exit codes: 0 success, 1 failure, 2 bad usage, 130 interrupted
+exit codes: 0 success, 1 failure, 2 bad usage, 130 interrupted, 143 terminated
 """
 
 
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; those of this process by default.
 
     Returns:
-        The exit code: 0 for success, 1 for failure, 2 for bad usage, 130 after Ctrl-C.
+        The exit code: 0 for success, 1 for failure, 2 for bad usage, 130 after Ctrl-C, 143 after SIGTERM.
     """
     parser = _parser()
     try:
@@ -47,21 +50,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # after --help, --version or bad usage; argparse has printed all there is to say
         return int(stop.code or 0)
     try:
+        keep_freed_memory()  # a command computes and ends: what it frees it needs again
         args.run(args)
         sys.stdout.flush()  # here, where a closed pipe is still met
     except argparse.ArgumentError as error:
         print(f"{args.usage}gradcon: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("gradcon: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT  # `gradcon_ext.__main__` says which signal it was
+        print(f"gradcon: {'interrupted' if number == signal.SIGINT else 'terminated'}", file=sys.stderr)
+        return 128 + int(number)
     except BrokenPipeError:
-        # The reader, such as `head`, has had enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader, such as `head`, has had enough
+        return 1
+    except OSError as error:
+        if args.traceback:
+            raise
+        print(f"gradcon: error: {_one_line(error)}", file=sys.stderr)
+        _drop_output()
         return 1
     except (NotImplementedError, RecursionError):  # kinds of RuntimeError, but mistakes of this program
         raise
-    except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         if args.traceback:
             raise
         print(f"gradcon: error: {_one_line(error)}", file=sys.stderr)
@@ -82,7 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _drop_output() -> None:
+    """Where standard output cannot take what is left, Python would complain once more when it flushes at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # files are named by what writes them
+        return f"standard output: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
-from gradcon_ext.device import usable_device
+from gradcon_ext._install.device import usable_device
 
 if TYPE_CHECKING:  # argparse has no public names for them
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -12,7 +12,7 @@ from types import ModuleType
 import torch
 
 from gradcon_ext.cli import arguments, evaluate, train
-from gradcon_ext.cli.run_files import holds_run
+from gradcon_ext.training.run_contents import holds_run, visible_files
 
 _OUT = Path("runs/demo")
 
@@ -63,8 +63,9 @@ def run(args: argparse.Namespace) -> None:
     steps = ["--epochs", str(args.epochs), "--batch-size", str(_BATCH_SIZE)]
     # What the demonstration keeps in its own folder may be replaced; what stands anywhere else may not.
     overwrite = ["--overwrite"] if args.out == _OUT else []
-    if not overwrite and holds_run(args.out):
-        raise FileExistsError(f"{args.out} holds a run already: give another --out, or none")
+    if not overwrite and visible_files(args.out):
+        held = "a run" if holds_run(args.out) else "files"
+        raise FileExistsError(f"{args.out} holds {held} already: give another --out, or none")
     with _one_thread():
         _run(train, ["train", *data, *steps, "--out", out, *overwrite])
         _run(evaluate, ["evaluate", out])

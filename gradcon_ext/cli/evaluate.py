@@ -11,19 +11,25 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import ConcatDataset
 
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.rows import score_rows, write_rows_file
-from gradcon_ext.cli.run_files import EVALUATION, EVALUATION_HISTOGRAM, EVALUATION_SCORES, detector_file, load_detector
-from gradcon_ext.data import read_image_folder
+from gradcon_ext.cli.run_files import load_detector
+from gradcon_ext.data import ImageFolder, read_image_folder
+from gradcon_ext.data.images import Images
 from gradcon_ext.data.named_split import named_split
-from gradcon_ext.detector import Detector
-from gradcon_ext.evaluation import evaluate_scores
-from gradcon_ext.files import replace_file
-from gradcon_ext.histogram import save_histogram
-from gradcon_ext.images import Images
-from gradcon_ext.scorer import Scorer
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.place import detector_file
+from gradcon_ext.scoring.evaluation import evaluate_scores
+from gradcon_ext.scoring.histogram import save_histogram
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.storage.files import replace_file
+from gradcon_ext.training.run_contents import (
+    EVALUATION,
+    EVALUATION_HISTOGRAM,
+    EVALUATION_SCORES,
+    refuse_to_replace_evaluation,
+)
 
 _DETAILS = f"""\
 Prints the area under the ROC curve (AUROC) of each loss and of their
@@ -57,17 +63,18 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Score the test images, print the figures, and write them down."""
+    """Score the test images, print the metrics, and write them down."""
     if (args.inliers is None) != (args.outliers is None):
         raise argparse.ArgumentError(None, "--inliers and --outliers go together")
     detector = load_detector(args.run_path)
+    out = args.out or detector_file(args.run_path).parent
+    refuse_to_replace_evaluation(out)
     test = _two_folders(args, detector) if args.inliers else _named_test(args, detector)
     scorer = Scorer.from_detector(detector, device=args.device)
     scores = scorer.score(test.images, args.batch_size)
     evaluation = evaluate_scores(scores, test.is_outlier)
     print(evaluation.table())
 
-    out = args.out or detector_file(args.run_path).parent
     out.mkdir(parents=True, exist_ok=True)
     with replace_file(out / EVALUATION) as temporary:
         results = {**evaluation.as_json(), "alpha": scorer.alpha, "test": test.facts}
@@ -107,7 +114,7 @@ def _two_folders(args: argparse.Namespace, detector: Detector) -> _TestImages:
     shape = detector.preprocessing["channels"], detector.preprocessing["size"]
     inliers, outliers = (read_image_folder(folder, *shape) for folder in (args.inliers, args.outliers))
     return _TestImages(
-        images=ConcatDataset([inliers, outliers]),
+        images=ImageFolder(inliers.paths + outliers.paths, *shape),
         is_outlier=np.repeat([False, True], [len(inliers), len(outliers)]),
         labels={"path": [str(path) for path in inliers.paths + outliers.paths]},
         title=f"{args.inliers} against {args.outliers}",

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.data import ImageFolder, read_image_folder, resize
-from gradcon_ext.images import Array, ImageDataset, as_image_dataset
+from gradcon_ext.data.image_dataset import ImageDataset
+from gradcon_ext.data.images import as_image_dataset
+from gradcon_ext.data.pixels import Array
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,15 @@ class _ResizedBytes(ImageDataset):
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, index: int) -> Tensor:
-        return self.take(torch.tensor([index]))[0]
+    def stored(self, index: int) -> Tensor:
+        return self._resized(self._images[index][None])[0]
 
-    def take(self, indices: Tensor) -> Tensor:
-        resized = resize(self._images[indices.numpy()], self.shape[1:])
-        return torch.from_numpy(resized).float().div_(255)
+    def stored_take(self, indices: Tensor) -> Tensor:
+        return self._resized(self._images[indices.numpy()])
+
+    def stored_span(self, start: int, stop: int) -> Tensor:
+        return self._resized(self._images[start:stop])
+
+    def _resized(self, images: Array) -> Tensor:
+        # A copy, because the array is a file that is not to be written to.
+        return torch.from_numpy(np.array(resize(images, self.shape[1:])))

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gradcon_ext.build_facts import build_info
+from gradcon_ext._install.build_facts import build_info
 from gradcon_ext.cli import arguments
-from gradcon_ext.cli.run_files import detector_file
-from gradcon_ext.detector import read_facts
+from gradcon_ext.detector.detector import read_facts
+from gradcon_ext.detector.place import detector_file
 
 _DETAILS = """\
 Of the installation: versions, the instruction set in use, CUDA architectures.

@@ -14,11 +14,12 @@ _ALL = "all"
 
 _DETAILS = """\
 Trains what is missing, many models at once, scores the test images, and sets
-the figures beside the published ones. Finished experiments are used again;
+the metrics beside the published ones. Finished experiments are used again;
 after an interruption the same command goes on where it was.
 
 OUT receives NAME.md and NAME.csv of tables, NAME.png, NAME.csv and NAME.md of
-figures, records/ (the figures of every experiment), and runs/ (the models).
+figures, records/ (the metrics of every experiment, a file a data set), and
+runs/ (the models).
 """
 
 _EXAMPLES = """\

@@ -10,8 +10,8 @@ from typing import Any, Literal, TextIO, TypeAlias
 
 from torch import Tensor
 
-from gradcon_ext.files import replace_file
-from gradcon_ext.scorer import Scores
+from gradcon_ext.scoring.scorer import Scores
+from gradcon_ext.storage.files import replace_file
 
 Format = Literal["csv", "jsonl"]
 Row: TypeAlias = dict[str, Any]

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from gradcon_ext.detector import Detector
-from gradcon_ext.run_folder import CHECKPOINT, DETECTOR, HISTORY
-
-EVALUATION = "evaluation.json"
-EVALUATION_SCORES = "evaluation.csv"
-EVALUATION_HISTOGRAM = "evaluation.png"
-
-EVALUATIONS = (EVALUATION, EVALUATION_SCORES, EVALUATION_HISTOGRAM)
-"""What `gradcon evaluate` writes."""
+from gradcon_ext.data.image_size import height_width
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.place import CHECKPOINT, DETECTOR, detector_file
+from gradcon_ext.storage.lock import refuse_in_use
+from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, holds_run, refuse_foreign
 
 RUN_FILES = (DETECTOR, CHECKPOINT, HISTORY, *EVALUATIONS)
 """What `gradcon train` and `gradcon evaluate` write, and may remove."""
-
-
-def detector_file(path: Path) -> Path:
-    """The detector of a run's folder, or the path itself if it is no folder.
-
-    Raises:
-        FileNotFoundError: there is no such file or folder, or no detector in it.
-    """
-    if not path.exists():
-        raise FileNotFoundError(
-            f"there is no {path}; expected a folder that `gradcon train` made, or a detector's file"
-        )
-    if not path.is_dir():
-        return path
-    if not (path / DETECTOR).exists():
-        unfinished = "; its run is not finished" if (path / CHECKPOINT).exists() else ""
-        raise FileNotFoundError(f"there is no {DETECTOR} in {path}{unfinished}")
-    return path / DETECTOR
 
 
 def load_detector(path: Path) -> Detector:
@@ -42,23 +21,38 @@ def load_detector(path: Path) -> Detector:
 
     Raises:
         FileNotFoundError: there is no such file or folder, or no detector in it.
-        ValueError: the file is damaged or no detector, or it does not say what images it takes.
+        ValueError: the file is damaged or no detector, or it does not say what images it takes, or not rightly.
     """
     file = detector_file(path)
     detector = Detector.load(file)
     if not {"channels", "size"} <= detector.preprocessing.keys():
         raise ValueError(f"{file} does not say which channels and size it takes; use it from Python")
+    _check_image_shape(file, detector)
     return detector
 
 
-def holds_run(folder: Path) -> bool:
-    """Whether a run was begun or finished in the folder."""
-    return (folder / DETECTOR).exists() or (folder / CHECKPOINT).exists()
+def _check_image_shape(file: Path, detector: Detector) -> None:
+    """Raise ValueError if images would be brought to another shape than the model takes."""
+    try:
+        given = (detector.preprocessing["channels"], *height_width(detector.preprocessing["size"]))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    known: Any = detector.model.architecture  # without a model from elsewhere, all that `Detector.load` builds have one
+    expected = (known["channels"], *known["size"])
+    if given != expected:
+        raise ValueError(f"{file} says that its images are {given}, and its model takes {expected}")
 
 
-def refuse_used(folder: Path) -> None:
-    """Raise FileExistsError if the folder holds a run, finished or not."""
-    if holds_run(folder):
+def refuse_used(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Raise an exception unless a run may begin, or go on, in the folder.
+
+    Raises:
+        FolderInUse: a run is at work there.
+        FileExistsError: it holds a run, finished or not, which is to be neither resumed nor overwritten.
+        ValueError: it holds files of somebody else; see `refuse_foreign`.
+    """
+    refuse_in_use(folder)
+    if holds_run(folder) and not (resume or overwrite):
         state, further = (
             ("finished", "--resume --epochs N to train it further")
             if (folder / DETECTOR).exists()
@@ -67,6 +61,7 @@ def refuse_used(folder: Path) -> None:
         raise FileExistsError(
             f"{folder} holds a run that is {state}: give {further}, --overwrite to start anew, or another --out"
         )
+    refuse_foreign(folder, resume, overwrite, option="--overwrite")
 
 
 def refuse_to_replace(out: Path, sources: Iterable[Path]) -> None:
@@ -76,18 +71,14 @@ def refuse_to_replace(out: Path, sources: Iterable[Path]) -> None:
         out: the file to be written.
         sources: what the scores are made from, all of it there.
     """
-    for path in (out, out.resolve()):  # of a symbolic link, the file that it points to is replaced
+    for path in (out, out.resolve()):
         if path.name in RUN_FILES:
             raise FileExistsError(f"--out {out} has the name of a file of a run; choose another")
-    if not out.exists():
+    if not (out.exists() or out.is_symlink()):
         return
-    if any(out.samefile(source) for source in sources):
+    if out.exists() and any(out.samefile(source) for source in sources):
         raise FileExistsError(f"--out {out} is what the scores are made from")
     if out.resolve().suffix.lower() not in (".csv", ".jsonl"):
         raise FileExistsError(f"--out {out} is there already; only files ending in .csv or .jsonl are replaced")
-
-
-def remove(folder: Path, *names: str) -> None:
-    """Remove those of the files that are there."""
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+    if out.is_symlink():
+        raise FileExistsError(f"--out {out} is a symbolic link; give the file that it points to, {out.resolve()}")

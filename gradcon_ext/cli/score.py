@@ -12,9 +12,10 @@ from tqdm import tqdm
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.images_to_score import ImagesToScore, images_to_score
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
-from gradcon_ext.cli.run_files import detector_file, load_detector, refuse_to_replace
-from gradcon_ext.images import batches
-from gradcon_ext.scorer import Scorer
+from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
+from gradcon_ext.data.image_dataset import stored_batches
+from gradcon_ext.detector.place import detector_file
+from gradcon_ext.scoring.scorer import Scorer
 
 _DETAILS = """\
 Images are brought to the channels and size that the detector was trained on.
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
 def _rows(scorer: Scorer, images: ImagesToScore, batch_size: int, progress: bool) -> Iterator[Row]:
     done = 0
     with tqdm(total=len(images.labels), unit=" images", unit_scale=True, disable=not progress) as bar:
-        for scores in scorer.score_batches(batches(images.dataset, batch_size)):
+        for scores in scorer.score_batches(stored_batches(images.dataset, batch_size)):
             count = len(scores.anomaly)
             labels = {images.column: images.labels[done : done + count]}
             yield from score_rows(labels, scores, scorer.layers)

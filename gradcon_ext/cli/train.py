@@ -13,17 +13,19 @@ from typing import Any, get_args
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gradcon_ext.checkpoint import planned_epochs
 from gradcon_ext.cli import arguments
-from gradcon_ext.cli.run_files import EVALUATIONS, holds_run, refuse_used, remove
+from gradcon_ext.cli.run_files import refuse_used
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.data import DATA_SETS
-from gradcon_ext.detector import Detector
-from gradcon_ext.images import as_image_dataset
+from gradcon_ext.data.images import as_image_dataset
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
-from gradcon_ext.precision import Precision
-from gradcon_ext.run_folder import CHECKPOINT, DETECTOR, HISTORY
-from gradcon_ext.trainer import Trainer
+from gradcon_ext.storage.lock import reserved
+from gradcon_ext.training.checkpoint import planned_epochs
+from gradcon_ext.training.precision import Precision
+from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, remove_own
+from gradcon_ext.training.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
 _DEFAULT_SIZES = {"digits": 8}
@@ -35,7 +37,8 @@ Of either, 10 % are held out for validation, and the epoch that does best on
 them is kept. The same command gives the same detector again.
 
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
-line an epoch) and checkpoint.safetensors (for --resume).
+line an epoch) and checkpoint.safetensors (for --resume). While a run is at
+work, .lock and .lock.json keep others out; those of a killed one do no harm.
 """
 
 _EXAMPLES = """\
@@ -117,7 +120,9 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     again.add_argument(
         "--resume", action="store_true", help="go on with the run in OUT; --epochs may be more than before"
     )
-    again.add_argument("--overwrite", action="store_true", help="replace the run in OUT")
+    again.add_argument(
+        "--overwrite", action="store_true", help="replace the run in OUT, or begin one next to other files"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
     return parser
 
@@ -125,9 +130,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Train and save a detector."""
     _check(args)
-    if not (args.resume or args.overwrite):
-        refuse_used(args.out)
-    of_a_run = EVALUATIONS if holds_run(args.out) else ()  # without one, files of these names are somebody else's
+    refuse_used(args.out, args.resume, args.overwrite)
     progress = not args.quiet and sys.stderr.isatty()
     images = _images(args, progress)
     channels, height, width = as_image_dataset(images.train).shape
@@ -143,14 +146,18 @@ def run(args: argparse.Namespace) -> None:
         average=args.average,
         precision=args.precision,
         out=args.out,
+        overwrite=args.overwrite,
         progress=progress,
         data=images.facts,
     )
-    if args.overwrite:
-        remove(args.out, DETECTOR, *of_a_run)
-    detector = _fit(trainer, images, args.resume)
-    detector.save(args.out / DETECTOR)
-    remove(args.out, *of_a_run)  # of the detector before, after --resume
+    trainer.check()
+    with reserved(args.out):
+        refuse_used(args.out, args.resume, args.overwrite)  # again: reading the images may have taken long
+        if args.overwrite:
+            remove_own(args.out, DETECTOR, *EVALUATIONS)
+        detector = _fit(trainer, images, args.resume)
+        detector.save(args.out / DETECTOR)
+        remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
     if not args.quiet:
         _summarise(detector, args)
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gradcon_ext.data import ImageFolder, read_image_folder
+from gradcon_ext.data.images import Images
 from gradcon_ext.data.named_split import named_split
-from gradcon_ext.images import Images
 
 _VALIDATION_SHARE = 0.1
 
@@ -55,7 +55,12 @@ def from_folder(
         OSError: no such folder.
         ValueError: no images, a single one where some must be held out, or one that cannot be read.
     """
-    facts = {"images": str(folder), "validation": validation and str(validation), "seed": seed}
+    # Resolved, so that a path that is spelled differently is the same data.
+    facts = {
+        "images": str(folder.resolve()),
+        "validation": validation and str(validation.resolve()),
+        "seed": seed,
+    }
     images = read_image_folder(folder, channels, size)
     if validation is not None:
         held_out = read_image_folder(validation, channels, size)
@@ -72,5 +77,5 @@ def _read(images: ImageFolder, progress: bool) -> Tensor:
     """Hold a folder's images in memory as bytes (N, C, H, W), for decoding them in each epoch takes long."""
     pixels = torch.empty((len(images), *images.shape), dtype=torch.uint8)
     for index in tqdm(range(len(images)), desc="reading", unit=" images", disable=not progress):
-        pixels[index] = (images[index] * 255).round()
+        pixels[index] = images.stored(index)
     return pixels

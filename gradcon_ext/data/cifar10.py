@@ -18,6 +18,7 @@ TEST_FILES = ("test_batch.bin",)
 
 _IMAGE_SHAPE = (3, 32, 32)
 _RECORD_BYTES = 1 + 3 * 32 * 32
+_LARGEST_FILE = 10_000 * _RECORD_BYTES
 
 Records = npt.NDArray[np.uint8]
 
@@ -46,11 +47,14 @@ def _folder_contents(folder: Path) -> Iterator[tuple[str, bytes]]:
     for name in TRAIN_FILES + TEST_FILES:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"no {name} in {folder}")
+        size = (folder / name).stat().st_size
+        if size > _LARGEST_FILE:
+            raise ValueError(f"{folder}: {name} has {size} bytes; expected {_LARGEST_FILE} at most")
         yield name, (folder / name).read_bytes()
 
 
 def _tar_contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    for member, content in files_in_tar(path, lambda member: member.name in TRAIN_FILES + TEST_FILES):
+    for member, content in files_in_tar(path, lambda member: member.name in TRAIN_FILES + TEST_FILES, _LARGEST_FILE):
         yield member.name, content
 
 

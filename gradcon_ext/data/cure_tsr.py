@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gradcon_ext.data.image_folder import check_pixel_count
+from gradcon_ext.data.image_size import Size
 from gradcon_ext.data.labelled import ImageArray, LabelledImages
 from gradcon_ext.data.resizing import resize
 from gradcon_ext.data.tar_stream import files_in_tar
-from gradcon_ext.images import Size
 
 CURE_TSR_SIGNS = (
     "speed_limit",
@@ -46,6 +47,10 @@ CURE_TSR_CHALLENGES = (
     "Snow",
     "Haze",
 )
+
+_LARGEST_FILE = 1 << 24
+_LARGEST_IMAGE = 1 << 22
+"""Pixels; the signs of the data set have some 60,000 at most."""
 
 _LEVELS = (1, 2, 3, 4, 5)
 _SPLIT_FOLDERS = {"train": "Real_Train", "test": "Real_Test"}
@@ -129,11 +134,16 @@ def _contents(path: Path, folder: str) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
         for file in (path / folder).glob("*"):
             if _is_bmp(file.name):
+                size = file.stat().st_size
+                if size > _LARGEST_FILE:
+                    raise ValueError(f"{file} has {size} bytes; expected {_LARGEST_FILE} at most")
                 yield file.name, file.read_bytes()
         return
     parts = tuple(folder.split("/"))
     # The archive may hold the data set in a folder of its own.
-    for member, content in files_in_tar(path, lambda name: name.parts[-3:-1] == parts and _is_bmp(name.name)):
+    for member, content in files_in_tar(
+        path, lambda name: name.parts[-3:-1] == parts and _is_bmp(name.name), _LARGEST_FILE
+    ):
         yield member.name, content
 
 
@@ -154,6 +164,7 @@ def _decode(content: bytes, what: str) -> ImageArray:
     """Decode a BMP file to (3, H, W)."""
     try:
         with Image.open(io.BytesIO(content), formats=("BMP",)) as image:
+            check_pixel_count(image, _LARGEST_IMAGE)
             pixels = np.asarray(image.convert("RGB"))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         raise ValueError(f"{what}: cannot be read as a BMP image ({error})") from error

@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from gradcon_ext.data.named import load
-from gradcon_ext.files import replace_file
+from gradcon_ext.storage.files import replace_file
 
+_LARGEST_FILE = 1 << 28  # bytes; the largest that is published has 170 million
 _TIMEOUT = 30  # seconds; without it, some versions of pooch wait for ever
 
 
@@ -154,7 +156,23 @@ def _fetch_from(mirror: str, path: Path, checksum: str, progress: bool) -> None:
 
     fetch = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16, timeout=_TIMEOUT)
     with replace_file(path) as temporary:
-        fetch(mirror + path.name, temporary, None)
+        with temporary.open("wb") as file:
+            fetch(mirror + path.name, _BoundedWriter(file), None)
         found = pooch.file_hash(temporary, alg="md5")
         if found != checksum:
             raise ValueError(f"the MD5 checksum is {found}; expected {checksum}")
+
+
+class _BoundedWriter:
+    """A file that a mirror cannot fill the disk with."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, content: bytes) -> int:
+        if self._file.tell() + len(content) > _LARGEST_FILE:
+            raise ValueError(f"it sends more than {_LARGEST_FILE} bytes")
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()

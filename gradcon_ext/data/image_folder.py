@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from gradcon_ext.images import ImageDataset, Size, height_width
+from gradcon_ext.data.image_dataset import ImageDataset
+from gradcon_ext.data.image_size import Size, height_width
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
@@ -38,23 +39,24 @@ class ImageFolder(ImageDataset):
         """Return the number of files."""
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Tensor:
-        """Read one image, float32 (C, H, W) in [0, 1].
+    def stored(self, index: int) -> Tensor:
+        """Read one image as bytes, uint8 (C, H, W).
 
         Raises:
-            ValueError: the file cannot be read as an image.
+            ValueError: the file cannot be read as an image, or has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
         """
         channels, height, width = self.shape
         path = self.paths[index]
         try:
             with Image.open(path) as file:
+                check_pixel_count(file, Image.MAX_IMAGE_PIXELS)
                 upright = ImageOps.exif_transpose(file)
                 image = _convert(upright, _MODES[channels])
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
             raise ValueError(f"{path}: cannot be read as an image ({error})") from error
         resized = image.resize((width, height), Image.Resampling.BILINEAR)  # antialiased
         pixels = np.array(resized).reshape(height, width, channels).transpose(2, 0, 1)
-        return torch.from_numpy(pixels).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+        return torch.from_numpy(pixels).contiguous()
 
 
 def read_image_folder(path: str | os.PathLike[str], channels: int, size: Size) -> ImageFolder:
@@ -84,6 +86,15 @@ def read_image_folder(path: str | os.PathLike[str], channels: int, size: Size) -
     if not paths:
         raise ValueError(f"{path}: no images in this folder; looked for {', '.join(sorted(SUFFIXES))}")
     return ImageFolder(paths, channels, size)
+
+
+def check_pixel_count(image: Image.Image, most: int | None) -> None:
+    """Raise ValueError for an image, opened but not decoded yet, of more pixels than that.
+
+    Pillow itself warns at `PIL.Image.MAX_IMAGE_PIXELS`, and refuses at twice as many; None is no limit.
+    """
+    if most is not None and image.width * image.height > most:
+        raise ValueError(f"{image.width} times {image.height} pixels; expected {most} at most")
 
 
 def _is_image(file: Path, folder: Path) -> bool:

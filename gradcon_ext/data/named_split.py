@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gradcon_ext.data.image_size import Size
 from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.data.named import load
 from gradcon_ext.data.one_class import class_index, one_class_split
 from gradcon_ext.data.resizing import resize
-from gradcon_ext.images import Size
 
 
 @dataclass(frozen=True)

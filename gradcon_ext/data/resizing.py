@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from gradcon_ext.data.image_size import Size, height_width
 from gradcon_ext.data.labelled import ImageArray
-from gradcon_ext.images import Size, height_width
 
 
 def resize(images: ImageArray, size: Size) -> ImageArray:

@@ -1,4 +1,4 @@
-"""The compiled ops. Each has the same name in `csrc/ops.cpp`, `gradcon_ext.reference` and `tests/ops`."""
+"""The compiled ops. Each has the same name in `csrc/ops.cpp`, `oracle` and `tests/ops`."""
 
 from gradcon_ext.ops.conv_grad_alignment import conv_grad_alignment
 from gradcon_ext.ops.linear_grad_alignment import linear_grad_alignment

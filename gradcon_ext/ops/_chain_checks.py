@@ -7,33 +7,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gradcon_ext.chain import INTEGERS_PER_LAYER, LOSSES
+from gradcon_ext.chain.chain import LAYER_FIELDS, EncodedChain
 
 
 def check_chain_arguments(
     images: Tensor,
     parameters: Sequence[Tensor],
     references: Sequence[Tensor],
-    program: Sequence[int],
-    constants: Sequence[float],
-    loss: str,
+    chain: EncodedChain,
 ) -> None:
     """Check the arguments that `score_autoencoder` and `objective_gradient` share; see there for their meaning.
 
     Raises:
         TypeError: something else than a tensor, or tensors of other dtypes.
-        ValueError: no parameters or no references, different devices, images of another shape, another loss, or a
-            program of another length.
+        ValueError: no parameters or no references, different devices, images of another shape, or a program of
+            another length.
     """
     _check_tensors(images, parameters, references)
     if images.dim() != 4:
         raise ValueError(f"images must be (N, C, H, W), got {tuple(images.shape)}")
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {list(LOSSES)}, got {loss!r}")
-    if len(program) != INTEGERS_PER_LAYER * len(constants):
+    if not isinstance(chain, EncodedChain):
+        raise TypeError(f"chain must be an EncodedChain, got {type(chain).__name__}")
+    fields, layers = len(LAYER_FIELDS), len(chain.constants)
+    if len(chain.program) != fields * layers:
         raise ValueError(
-            f"program must have {INTEGERS_PER_LAYER} integers for each of {len(constants)} constants, "
-            f"got {len(program)}"
+            f"program must have {fields} integers for each of {layers} constants, got {len(chain.program)}"
         )
 
 

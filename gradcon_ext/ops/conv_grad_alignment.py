@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gradcon_ext.ops._catalogue import compiled
+from gradcon_ext.ops._catalogue import call
 from gradcon_ext.ops._checks import as_references, check_alike, check_shape, computed_in, of_one_type
+from gradcon_ext.ops._not_differentiable import not_differentiable, refuse_derivatives
 
 
 def conv_grad_alignment(
@@ -58,6 +59,8 @@ def conv_grad_alignment(
             f"got shapes {tuple(input.shape)}, {tuple(grad_output.shape)} and {tuple(reference.shape)}"
         )
     kernel = tuple(reference.shape[-axes:])
+    if 0 in kernel:
+        raise ValueError(f"the kernel of the reference must be at least 1 wide, got {kernel}")
     strides = _per_axis("stride", stride, axes, least=1)
     paddings = _per_axis("padding", padding, axes, least=0)
     dilations = _per_axis("dilation", dilation, axes, least=1)
@@ -81,7 +84,9 @@ def conv_grad_alignment(
             )
     x, y = of_one_type(input, grad_output)
     several = as_references(reference, dim=input.dim())
-    dot, sq_norm = compiled.conv_grad_alignment(x, y, several, strides, paddings, dilations, groups, transposed)
+    settings = (strides, paddings, dilations, groups, transposed)
+    results = call("conv_grad_alignment", x, y, several, *settings)
+    dot, sq_norm = not_differentiable("conv_grad_alignment", results, (input, grad_output, reference))
     return dot[:, 0] if reference.dim() == input.dim() else dot, sq_norm
 
 
@@ -90,6 +95,9 @@ def _per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> l
     if len(values) != axes or any(not isinstance(v, int) or v < least for v in values):
         raise ValueError(f"{name} must be one or {axes} integers of at least {least}, got {value}")
     return values
+
+
+refuse_derivatives("conv_grad_alignment")
 
 
 @torch.library.register_fake("gradcon_ext::conv_grad_alignment")

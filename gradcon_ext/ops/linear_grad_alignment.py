@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradcon_ext.ops._catalogue import compiled
+from gradcon_ext.ops._catalogue import call
 from gradcon_ext.ops._checks import as_references, check_alike, check_shape, computed_in, of_one_type
+from gradcon_ext.ops._not_differentiable import not_differentiable, refuse_derivatives
 
 
 def linear_grad_alignment(input: Tensor, grad_output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,13 +40,17 @@ def linear_grad_alignment(input: Tensor, grad_output: Tensor, reference: Tensor)
     check_shape("grad_output", grad_output, (*input.shape[:-1], reference.shape[-2]))
     check_shape("reference", reference, (*reference.shape[:-2], grad_output.shape[-1], input.shape[-1]))
     x, y = of_one_type(input, grad_output)
-    dot, sq_norm = compiled.linear_grad_alignment(_with_one_position_axis(x), _with_one_position_axis(y), several)
+    results = call("linear_grad_alignment", _with_one_position_axis(x), _with_one_position_axis(y), several)
+    dot, sq_norm = not_differentiable("linear_grad_alignment", results, (input, grad_output, reference))
     return dot[:, 0] if reference.dim() == 2 else dot, sq_norm
 
 
 def _with_one_position_axis(batch: Tensor) -> Tensor:
     """(N, *, C) as (N, T, C)."""
     return batch.reshape(batch.shape[0], batch.shape[1:-1].numel(), batch.shape[-1])
+
+
+refuse_derivatives("linear_grad_alignment")
 
 
 @torch.library.register_fake("gradcon_ext::linear_grad_alignment")

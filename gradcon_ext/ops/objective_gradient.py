@@ -8,8 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gradcon_ext.ops._catalogue import compiled
+from gradcon_ext.chain.chain import EncodedChain
+from gradcon_ext.ops._catalogue import call
 from gradcon_ext.ops._chain_checks import check_chain_arguments, detached
+from gradcon_ext.ops._not_differentiable import not_differentiable, refuse_derivatives
 
 
 class ObjectiveGradient(NamedTuple):
@@ -34,9 +36,7 @@ def objective_gradient(
     images: Tensor,
     parameters: Sequence[Tensor],
     references: Sequence[Tensor],
-    program: Sequence[int],
-    constants: Sequence[float],
-    loss: str,
+    chain: EncodedChain,
     noise: Tensor | None,
     alpha: float,
 ) -> ObjectiveGradient:
@@ -50,37 +50,39 @@ def objective_gradient(
             what is to be reconstructed.
         parameters: weights and biases of the layers; float32 or float64, of any strides.
         references: of the constrained weights, each of the shape of its weight.
-        program: the layers, as `gradcon_ext.chain.Chain.program` encodes them.
-        constants: one number a layer, `gradcon_ext.chain.Chain.constants`.
-        loss: "squared_error", or "evidence_bound" for a chain with a bottleneck; see `gradcon_ext.losses`.
+        chain: the layers and the loss, `gradcon_ext.chain.Chain.encoded`.
         noise: standard normal numbers (N, Z) of a bottleneck with a code of Z numbers; None without a bottleneck.
         alpha: weight of the constraint; 0 leaves it out.
 
     Raises:
         TypeError: an argument that is no tensor, another dtype than the above, or two of them.
-        ValueError: no images, parameters or references, different devices, another loss, a program whose layers do
-            not fit each other, the parameters, the references or the images; or a chain that is scored but not
+        ValueError: no images, parameters or references, different devices, a chain whose layers do not
+            fit each other, the parameters, the references or the images; or a chain that is scored but not
             trained: one with an affine layer, or with a constrained layer before the bottleneck.
     """
-    check_chain_arguments(images, parameters, references, program, constants, loss)
+    check_chain_arguments(images, parameters, references, chain)
     if len(images) == 0:
         raise ValueError("expected one or more images, got none")
-    reconstruction, latent, cosine, gradient, primal = compiled.objective_gradient(
+    results = call(
+        "objective_gradient",
         detached(images),
         [detached(parameter) for parameter in parameters],
         [detached(reference) for reference in references],
-        list(program),
-        list(constants),
-        loss,
-        noise,
+        *chain,
+        None if noise is None else detached(noise),
         alpha,
     )
+    inputs = (images, *parameters, *references, *([] if noise is None else [noise]))
+    reconstruction, latent, cosine, gradient, primal = not_differentiable("objective_gradient", results, inputs)
     return ObjectiveGradient(reconstruction, latent, cosine, _split(gradient, parameters), _split(primal, references))
 
 
 def _split(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     parts = torch.split(flat, [tensor.numel() for tensor in like])
     return [part.view(tensor.shape) for part, tensor in zip(parts, like, strict=True)]
+
+
+refuse_derivatives("objective_gradient")
 
 
 @torch.library.register_fake("gradcon_ext::objective_gradient")
@@ -90,7 +92,7 @@ def _(
     references: Sequence[Tensor],
     program: Sequence[int],
     constants: Sequence[float],
-    loss: str,
+    loss: int,
     noise: Tensor | None,
     alpha: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

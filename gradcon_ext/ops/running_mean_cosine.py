@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradcon_ext.ops._catalogue import compiled
+from gradcon_ext.ops._catalogue import call
 from gradcon_ext.ops._checks import check_alike, check_shape, computed_in
+from gradcon_ext.ops._not_differentiable import not_differentiable, refuse_derivatives, refuse_overwriting
 
 
 def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
@@ -27,6 +28,7 @@ def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
     Raises:
         TypeError: a mean in half precision, or two dtypes other than the above.
         ValueError: different shapes or devices, a mean that is not contiguous, or a negative count.
+        RuntimeError: a derivative by `mean`, which is overwritten, is asked for.
     """
     check_alike(mean=mean, grad=grad)
     if computed_in(mean.dtype) != mean.dtype:
@@ -36,10 +38,12 @@ def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
         raise ValueError(f"mean must be contiguous to be updated in place, got strides {mean.stride()}")
     if count < 0:
         raise ValueError(f"count must not be negative, got {count}")
-    cosine: Tensor = compiled.running_mean_cosine_(mean.detach(), grad.detach().to(mean.dtype), count)
-    # The stable ABI leaves the version counter alone, and a graph that saved the old mean must notice.
-    torch.autograd.graph.increment_version(mean)
-    return cosine
+    refuse_overwriting("running_mean_cosine_", (mean,))
+    cosine: Tensor = call("running_mean_cosine_", mean.detach(), grad.detach().to(mean.dtype), count)
+    return not_differentiable("running_mean_cosine_", (cosine,), (grad,))[0]
+
+
+refuse_derivatives("running_mean_cosine_")
 
 
 @torch.library.register_fake("gradcon_ext::running_mean_cosine_")

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gradcon_ext.ops._catalogue import compiled
+from gradcon_ext.chain.chain import EncodedChain
+from gradcon_ext.ops._catalogue import call
 from gradcon_ext.ops._chain_checks import check_chain_arguments, detached
+from gradcon_ext.ops._not_differentiable import not_differentiable, refuse_derivatives
 
 _Results = tuple[Tensor, Tensor, Tensor]
 
@@ -17,23 +19,23 @@ def score_autoencoder(
     images: Tensor,
     parameters: Sequence[Tensor],
     references: Sequence[Tensor],
-    program: Sequence[int],
-    constants: Sequence[float],
-    loss: str,
+    chain: EncodedChain,
 ) -> _Results:
     """Score every image: its losses, and the alignment of its gradients with the references.
 
     The layers' forward and backward passes and the alignments are one program, which keeps a few samples in the cache
     from end to end. No per-sample gradient and no batch of activations is ever formed. Not differentiable.
 
+    Large images, and few of them, have their rows cut into strips that are computed side by side. The shapes and the
+    number of images decide it, so the last bits of a score depend on those, but never on the number of threads. On the
+    CPU all threads together work in 192 MiB at most, or in what one image takes where that is more.
+
     Args:
         images: (N, C, H, W), uint8 (0 to 255) or of the dtype of the parameters (0 to 1); also what is to be
             reconstructed.
         parameters: weights, biases, scales and shifts of the layers; float32 or float64, of any strides.
         references: of the constrained weights, each of the shape of its weight.
-        program: the layers, as `gradcon_ext.chain.Chain.program` encodes them.
-        constants: one number a layer, `gradcon_ext.chain.Chain.constants`.
-        loss: "squared_error", or "evidence_bound" for a chain with a bottleneck; see `gradcon_ext.losses`.
+        chain: the layers and the loss, `gradcon_ext.chain.Chain.encoded`.
 
     Returns:
         Reconstruction loss (N,), latent loss (N,), and cosine (N, L) in the order of the references; of the dtype of
@@ -41,19 +43,24 @@ def score_autoencoder(
 
     Raises:
         TypeError: an argument that is no tensor, another dtype than the above, or two of them.
-        ValueError: no parameters or no references, different devices, another loss, or a program whose layers do not
-            fit each other, the parameters, the references or the images.
+        ValueError: no parameters or no references, different devices, or a chain whose layers do not fit each
+            other, the parameters, the references or the images.
     """
-    check_chain_arguments(images, parameters, references, program, constants, loss)
-    results: _Results = compiled.score_autoencoder(
+    check_chain_arguments(images, parameters, references, chain)
+    results = call(
+        "score_autoencoder",
         detached(images),
         [detached(parameter) for parameter in parameters],
         [detached(reference) for reference in references],
-        list(program),
-        list(constants),
-        loss,
+        *chain,
     )
-    return results
+    reconstruction, latent, cosine = not_differentiable(
+        "score_autoencoder", results, (images, *parameters, *references)
+    )
+    return reconstruction, latent, cosine
+
+
+refuse_derivatives("score_autoencoder")
 
 
 @torch.library.register_fake("gradcon_ext::score_autoencoder")
@@ -63,7 +70,7 @@ def _(
     references: Sequence[Tensor],
     program: Sequence[int],
     constants: Sequence[float],
-    loss: str,
+    loss: int,
 ) -> _Results:
     samples, first = images.shape[0], parameters[0]
     return first.new_empty(samples), first.new_empty(samples), first.new_empty(samples, len(references))

@@ -1,4 +1,4 @@
-"""The experiments of the paper, run anew and set beside the published figures."""
+"""The experiments of the paper, run anew and set beside the published metrics."""
 
 from gradcon_ext.reproduce.figure import Figure
 from gradcon_ext.reproduce.table import Table

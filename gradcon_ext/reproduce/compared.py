@@ -73,8 +73,8 @@ def run_baseline(experiment: Experiment, epochs: int, data_root: Path | None) ->
     train, validation, test = (resize(images, size) for images in (split.train, split.validation, split.test))
     begin = perf_counter()
     scores = BASELINES[experiment.model].score(train, validation, test, experiment.seed, max(epochs, 1))
-    figures = {"score": area(scores, split.test_is_outlier)}
-    return Record(epochs, 0, figures, seconds=perf_counter() - begin)
+    metrics = {"score": area(scores, split.test_is_outlier)}
+    return Record(epochs, 0, metrics, seconds=perf_counter() - begin)
 
 
 def _epochs(experiment: Experiment, epochs: int) -> int:

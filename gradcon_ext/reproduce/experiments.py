@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradcon_ext.many import Run
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.reproduce.splits import image_shape, training_facts, training_images
+from gradcon_ext.training.many import Run
 
 SNAPSHOTS = 10
 """How many epochs of a run are kept at most, evenly over all of them; the last one always is."""

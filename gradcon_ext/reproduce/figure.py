@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcon_ext.files import replace_file
+from gradcon_ext.storage.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from gradcon_ext.alignment import average_alignment
 from gradcon_ext.data import resize
-from gradcon_ext.detector import Detector
-from gradcon_ext.histogram import draw_two
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.place import DETECTOR
 from gradcon_ext.losses import loss_of
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
 from gradcon_ext.reproduce.published import published
 from gradcon_ext.reproduce.splits import image_shape, one_class
 from gradcon_ext.reproduce.training import trained_epochs
-from gradcon_ext.run_folder import DETECTOR
+from gradcon_ext.scoring.histogram import draw_two
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

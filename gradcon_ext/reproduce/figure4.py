@@ -10,13 +10,13 @@ import numpy as np
 from gradcon_ext.challenges import LEVELS, challenge
 from gradcon_ext.data import read_cure_tsr
 from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.detector.place import DETECTOR
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
 from gradcon_ext.reproduce.measuring import area
 from gradcon_ext.reproduce.published import published
 from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, cure_tsr_path, image_shape
-from gradcon_ext.run_folder import DETECTOR
-from gradcon_ext.scorer import Scorer, Scores
+from gradcon_ext.scoring.scorer import Scorer, Scores
 
 CURVES = {
     "reconstruction (CAE)": ("cae", "reconstruction"),

@@ -12,19 +12,19 @@ from torch import Tensor
 
 from gradcon_ext.data import resize
 from gradcon_ext.data.folds import FoldSplit, Mixture
-from gradcon_ext.detector import Detector
-from gradcon_ext.evaluation import evaluate_scores
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class
-from gradcon_ext.scorer import Scorer, Scores
+from gradcon_ext.scoring.evaluation import evaluate_scores
+from gradcon_ext.scoring.scorer import Scorer, Scores
 
-Figures: TypeAlias = dict[str, float]
-"""Figures of merit by name: the AUROC of a loss, or "auroc at 10 %" and "f1 at 10 %" of the combined one."""
+Metrics: TypeAlias = dict[str, float]
+"""Metrics by name: the AUROC of a loss, or "auroc at 10 %" and "f1 at 10 %" of the combined one."""
 
 OUTLIER_PERCENT = (10, 20, 30, 40, 50)
 """Shares of outliers in Table 4."""
 
 
-def measure_on(dataset: str, inlier: str, seed: int, data_root: Path | None) -> Callable[[Detector], Figures]:
+def measure_on(dataset: str, inlier: str, seed: int, data_root: Path | None) -> Callable[[Detector], Metrics]:
     """Load the test images of an experiment, once for all detectors that are measured on them.
 
     Args:
@@ -34,7 +34,7 @@ def measure_on(dataset: str, inlier: str, seed: int, data_root: Path | None) -> 
         data_root: folder of the data sets.
 
     Returns:
-        A function from a detector to its figures.
+        A function from a detector to its metrics.
     """
     _, size = image_shape(dataset)
     if dataset in FIVE_FOLD:
@@ -45,11 +45,11 @@ def measure_on(dataset: str, inlier: str, seed: int, data_root: Path | None) -> 
     return lambda detector: auroc_of(Scorer.from_detector(detector).score(test), split.test_is_outlier)
 
 
-def auroc_of(scores: Scores, is_outlier: npt.NDArray[np.bool_]) -> Figures:
+def auroc_of(scores: Scores, is_outlier: npt.NDArray[np.bool_]) -> Metrics:
     """AUROC of every loss, and of "primal", the sum of reconstruction and latent loss."""
-    figures = dict(evaluate_scores(scores, is_outlier).auroc)
-    figures["primal"] = area(scores.reconstruction + scores.latent, is_outlier)
-    return figures
+    metrics = dict(evaluate_scores(scores, is_outlier).auroc)
+    metrics["primal"] = area(scores.reconstruction + scores.latent, is_outlier)
+    return metrics
 
 
 def area(scores: Tensor | npt.NDArray[np.floating], is_outlier: npt.NDArray[np.bool_]) -> float:
@@ -59,23 +59,23 @@ def area(scores: Tensor | npt.NDArray[np.floating], is_outlier: npt.NDArray[np.b
     return float(roc_auc_score(is_outlier, np.asarray(scores)))
 
 
-def over_shares(scorer: Scorer, split: FoldSplit, size: int) -> Figures:
+def over_shares(scorer: Scorer, split: FoldSplit, size: int) -> Metrics:
     """AUROC and F1 of the combined loss on the test fold, for each share of outliers (Table 4).
 
     The threshold of F1 is the one that is best on the validation fold with the same share of outliers; test images
     have no part in it. As in Pidhorskyi et al. (2018), inliers count as positive.
     """
     validation, test = (_scores_of(scorer, split, mixture, size) for mixture in (split.validation, split.test))
-    figures: Figures = {}
+    metrics: Metrics = {}
     for percent in OUTLIER_PERCENT:
         # Outliers come last, and those of a larger share after those of a smaller one.
         (_, known_is_outlier), (_, is_outlier) = (
             mixture.with_outliers(percent) for mixture in (split.validation, split.test)
         )
         known, scores = validation[: len(known_is_outlier)], test[: len(is_outlier)]
-        figures[f"auroc at {percent} %"] = area(scores, is_outlier)
-        figures[f"f1 at {percent} %"] = f1_of_inliers(scores, is_outlier, best_threshold(known, known_is_outlier))
-    return figures
+        metrics[f"auroc at {percent} %"] = area(scores, is_outlier)
+        metrics[f"f1 at {percent} %"] = f1_of_inliers(scores, is_outlier, best_threshold(known, known_is_outlier))
+    return metrics
 
 
 def best_threshold(scores: npt.NDArray[np.floating], is_outlier: npt.NDArray[np.bool_]) -> float:

@@ -13,9 +13,6 @@ from gradcon_ext.data.folds import FoldSplit, five_fold_split
 from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.data.one_class import OneClassSplit
 
-ONE_CLASS = ("mnist", "cifar10", "digits")
-"""Data sets with a test split of their own, by the protocol of Perera et al. (2019)."""
-
 FIVE_FOLD = ("fashion-mnist",)
 """Data sets by the protocol of Pidhorskyi et al. (2018), whose seeds are the folds."""
 

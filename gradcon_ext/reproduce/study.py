@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from gradcon_ext.reproduce.experiments import STRONG, Experiment
-from gradcon_ext.reproduce.measuring import Figures
+from gradcon_ext.reproduce.measuring import Metrics
 from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.table import Row, Table
 from gradcon_ext.reproduce.variants import AVERAGED, RENEWED
@@ -22,12 +22,12 @@ MODELS = {
 _LOSSES = ("reconstruction", "gradient", "combined")
 
 
-def _later_epochs(record: Record) -> list[Figures]:
-    return [figures for epoch, figures in record.by_epoch.items() if 2 * epoch > record.epochs]
+def _later_epochs(record: Record) -> list[Metrics]:
+    return [metrics for epoch, metrics in record.by_epoch.items() if 2 * epoch > record.epochs]
 
 
 def _best(record: Record, loss: str) -> list[float]:
-    return [record.figure(loss)]
+    return [record.metric(loss)]
 
 
 def _last(record: Record, loss: str) -> list[float]:
@@ -35,11 +35,11 @@ def _last(record: Record, loss: str) -> list[float]:
 
 
 def _each(record: Record, loss: str) -> list[float]:
-    return [figures[loss] for figures in _later_epochs(record)]
+    return [metrics[loss] for metrics in _later_epochs(record)]
 
 
 def _variant(name: str) -> Callable[[Record, str], list[float]]:
-    return lambda record, loss: [record.figure(loss, name)]
+    return lambda record, loss: [record.metric(loss, name)]
 
 
 _SELECTIONS: Mapping[str, Callable[[Record, str], list[float]]] = {

@@ -1,4 +1,4 @@
-"""A table of measured figures beside the published ones, as CSV and as Markdown."""
+"""A table of measured metrics beside the published ones, as CSV and as Markdown."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from math import isnan, nan
 from pathlib import Path
 from statistics import fmean, stdev
 
-from gradcon_ext.files import replace_file
+from gradcon_ext.storage.files import replace_file
 
 
 @dataclass(frozen=True)
 class Row:
-    """Figures by column.
+    """Metrics by column.
 
     Attributes:
         label: what was measured.
         source: "paper", or how it was measured, such as "ours, 50 epochs".
-        values: of each column, one value a seed; of a column without a figure, none.
+        values: of each column, one value a seed; of a column without a metric, none.
     """
 
     label: str
@@ -39,7 +39,7 @@ class Table:
     """Rows under common columns.
 
     Attributes:
-        title: says what the figures are.
+        title: says what the metrics are.
         columns: names, such as those of classes.
         rows: each with as many values as there are columns.
         average: whether a last column holds the mean over the columns.
@@ -63,7 +63,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def csv(self) -> str:
-        """As CSV, a line for each figure: row, source, column, mean, standard deviation over seeds, number of seeds."""
+        """As CSV, a line for each metric: row, source, column, mean, standard deviation over seeds, number of seeds."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["row", "source", "column", "mean", "std", "seeds"])

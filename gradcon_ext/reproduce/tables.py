@@ -22,14 +22,14 @@ class Measured:
     Attributes:
         label: of the row; where it is published, as in `published.json`.
         model: one of the recipes, or a baseline.
-        figure: of its records.
+        metric: of its records.
         variant: of a run, by its name in `gradcon_ext.reproduce.variants`; by default the detector of the best epoch.
         published: whether the paper has such a row.
     """
 
     label: str
     model: str
-    figure: str
+    metric: str
     variant: str | None = None
     published: bool = True
 
@@ -148,9 +148,9 @@ def table_by_classes(
         if isinstance(row, Measured):
             rows.append(_measured(row, design.dataset, records, chosen, seeds))
         if isinstance(row, str) or row.published:
-            figures = published_row(name, label)
+            metrics = published_row(name, label)
             source = _NOT_RUN if isinstance(row, str) else "paper"
-            rows.append(Row(label, source, [[figures[column]] for column in columns]))
+            rows.append(Row(label, source, [[metrics[column]] for column in columns]))
     return Table(design.title, chosen, rows, notes=design.notes)
 
 
@@ -159,16 +159,16 @@ def table4(records: Records, chosen: Sequence[str], folds: int) -> Table:
     rows: list[Row] = []
     paper = published()["table4"]
     measured = {label: _complete_folds(records, model, chosen, folds) for label, model in TABLE4_MODELS.items()}
-    for figure, key in (("F1", "f1"), ("AUROC", "auroc")):
-        rows.append(Row(f"{figure}, GPND", _NOT_RUN, [[value] for value in paper["GPND"][key]]))
-        rows.append(Row(f"{figure}, GradCon", "paper", [[value] for value in paper["GradCon"][key]]))
+    for metric, key in (("F1", "f1"), ("AUROC", "auroc")):
+        rows.append(Row(f"{metric}, GPND", _NOT_RUN, [[value] for value in paper["GPND"][key]]))
+        rows.append(Row(f"{metric}, GradCon", "paper", [[value] for value in paper["GradCon"][key]]))
         for label, complete in measured.items():
             values = [
-                [sum(record.figure(f"{key} at {percent} %") for record in fold) / len(fold) for fold in complete]
+                [sum(record.metric(f"{key} at {percent} %") for record in fold) / len(fold) for fold in complete]
                 for percent in OUTLIER_PERCENT
             ]
             source = _source([record for fold in complete for record in fold])
-            rows.append(Row(f"{figure}, {label}", source, values))
+            rows.append(Row(f"{metric}, {label}", source, values))
     notes = (
         f"Mean over {len(chosen)} inlier classes; ours is mean ± standard deviation over {folds} of five folds.",
         "Inliers are the positive class of F1. Its threshold is the best one on the validation fold with the same "
@@ -192,7 +192,7 @@ def _measured(row: Measured, dataset: str, records: Records, chosen: Sequence[st
         _up_to_a_gap([records.get(Experiment(dataset, row.model, name, seed).name) for seed in range(seeds)])
         for name in chosen
     ]
-    values = [[record.figure(row.figure, row.variant) for record in of_class] for of_class in by_class]
+    values = [[record.metric(row.metric, row.variant) for record in of_class] for of_class in by_class]
     return Row(row.label, _source([record for of_class in by_class for record in of_class]), values)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gradcon_ext.data import class_index
 from gradcon_ext.data.folds import FOLDS
-from gradcon_ext.files import exclusive
 from gradcon_ext.reproduce import figure3, figure4, figure5, study
 from gradcon_ext.reproduce.baselines import BASELINES
 from gradcon_ext.reproduce.compared import record_baselines
@@ -19,6 +19,7 @@ from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, FIVE_FOLD, class_n
 from gradcon_ext.reproduce.table import Table
 from gradcon_ext.reproduce.tables import dataset_of, models_of, table4, table_by_classes
 from gradcon_ext.reproduce.training import record_missing, train_missing, trained_epochs
+from gradcon_ext.storage.lock import locked
 
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("fig3", "fig4", "fig5")
@@ -62,7 +63,7 @@ class Reproduction:
         shown = [each for target in targets if target in FIGURES for each in self.experiments_of(target)]
         # A record does without its model, for instance in a fresh checkout; a figure does not.
         to_train = [each for each in trained if each in shown or self.records.get(each.name, self.epochs) is None]
-        with exclusive(self.runs):
+        with locked(self.runs):
             self._train(to_train)
             record_baselines(
                 [each for each in needed if each.model in BASELINES],
@@ -111,7 +112,7 @@ class Reproduction:
         """Folder of the trained models."""
         return self.out / "runs"
 
-    @property
+    @cached_property
     def records(self) -> Records:
         """Records of all experiments."""
         return Records(self.out / "records")

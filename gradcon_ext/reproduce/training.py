@@ -7,16 +7,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gradcon_ext.averaging import average_detectors
-from gradcon_ext.checkpoint import reached_epochs
-from gradcon_ext.detector import Detector, read_facts
-from gradcon_ext.many import Run, train_many
+from gradcon_ext.detector.averaging import average_detectors
+from gradcon_ext.detector.detector import Detector, read_facts
+from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.measuring import measure_on
 from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.splits import training_images
 from gradcon_ext.reproduce.variants import AVERAGED, RENEWED, with_renewed_references
-from gradcon_ext.run_folder import CHECKPOINT, DETECTOR, snapshots
+from gradcon_ext.training.checkpoint import reached_epochs
+from gradcon_ext.training.many import Run, train_many
+from gradcon_ext.training.run_folder import snapshots
 
 
 def train_missing(
@@ -82,7 +83,7 @@ def record_missing(
 
 
 def _record(experiment: Experiment, folder: Path, data_root: Path | None) -> Record:
-    figures = measure_on(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+    metrics = measure_on(experiment.dataset, experiment.inlier, experiment.seed, data_root)
     best = Detector.load(folder / DETECTOR)
     epochs = best.training["epochs"]
     # Beyond the detector's epochs are those of a longer training that was interrupted.
@@ -91,11 +92,11 @@ def _record(experiment: Experiment, folder: Path, data_root: Path | None) -> Rec
     return Record(
         epochs=epochs,
         best_epoch=best.training["best_epoch"],
-        figures=figures(best),
-        by_epoch={epoch: figures(detector) for epoch, detector in kept.items()},
+        metrics=metrics(best),
+        by_epoch={epoch: metrics(detector) for epoch, detector in kept.items()},
         variants={
-            AVERAGED: figures(average_detectors([detector for epoch, detector in kept.items() if 2 * epoch > epochs])),
-            RENEWED: figures(with_renewed_references(best, train)),
+            AVERAGED: metrics(average_detectors([detector for epoch, detector in kept.items() if 2 * epoch > epochs])),
+            RENEWED: metrics(with_renewed_references(best, train)),
         },
         seconds=best.training["seconds"],
     )

@@ -7,7 +7,7 @@ import copy
 import torch
 
 from gradcon_ext.data.labelled import ImageArray
-from gradcon_ext.detector import Detector
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import loss_of
 
 AVERAGED = "weights averaged"

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_families import FAMILIES, squared_output
 from torch import nn
 
 from gradcon_ext import average_alignment
+from support.model_families import FAMILIES, squared_output
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning"),
@@ -66,11 +66,11 @@ def test_one_other_is_enough_and_of_no_inputs_there_are_no_averages() -> None:
 
 def test_bad_arguments() -> None:
     model = nn.Sequential(nn.Linear(4, 4))
-    with pytest.raises(ValueError, match="over all other inputs needs at least 2 of them, got 1"):
+    with pytest.raises(ValueError, match="inputs.* 1$"):
         average_alignment(model, squared_output, torch.randn(1, 4), ["0.weight"])
-    with pytest.raises(ValueError, match="there are no others to average over; expected at least 1"):
+    with pytest.raises(ValueError, match="no others"):
         average_alignment(model, squared_output, torch.randn(3, 4), ["0.weight"], others=torch.randn(0, 4))
-    with pytest.raises(ValueError, match="there are 3 inputs, but 2 targets"):
+    with pytest.raises(ValueError, match="3 inputs.* 2 targets"):
         average_alignment(model, squared_output, torch.randn(3, 4), ["0.weight"], torch.randn(2, 4))
     with pytest.raises(ValueError, match="no parameter 'nothing'"):
         average_alignment(model, squared_output, torch.randn(3, 4), ["nothing"])

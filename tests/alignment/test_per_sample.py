@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import copy
+import re
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from model_families import FAMILIES, Attention, FunctionalWeights, ResidualBlock, SharedWeights, squared_output
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from gradcon_ext import average_alignment, per_sample_alignment
 from gradcon_ext.models import ConvAutoencoder
+from support.model_families import FAMILIES, Attention, FunctionalWeights, ResidualBlock, SharedWeights, squared_output
 
 pytestmark = [
     # vmap tells of operations that it runs in a loop, and the fallback of models that vmap cannot run.
@@ -107,11 +109,11 @@ def test_no_samples_have_no_alignments(name: str, several: int | None) -> None:
 @pytest.mark.parametrize(
     ("batch_size", "targets", "message"),
     [
-        (0, 3, "batch_size must be at least 1, got 0"),
-        (-2, 3, "batch_size must be at least 1, got -2"),
-        (None, 2, "there are 3 inputs, but 2 targets"),
-        (2, 4, "there are 3 inputs, but 4 targets"),
-        (2, 0, "there are 3 inputs, but 0 targets"),
+        (0, 3, "batch_size.* 0$"),
+        (-2, 3, "batch_size.* -2$"),
+        (None, 2, "3 inputs.* 2 targets"),
+        (2, 4, "3 inputs.* 4 targets"),
+        (2, 0, "3 inputs.* 0 targets"),
     ],
 )
 def test_bad_batches(batch_size: int | None, targets: int, message: str) -> None:
@@ -142,6 +144,9 @@ def test_the_activations_of_a_pass_are_gone_before_the_next(
         activations.append(StorageWeakRef(output.untyped_storage()))
 
     model[1].register_forward_hook(watch)
+    align(model, torch.randn(6, 4, 5))  # The first batch of a structure is also verified.
+    assert not any(left)
+    left.clear()
     align(model, torch.randn(6, 4, 5))
     assert left == [0] * passes
 
@@ -153,19 +158,19 @@ def test_routes() -> None:
 
     residual = routes(nn.Sequential(ResidualBlock(4)), 4, 6, 6)
     assert residual["0.first.weight"] == "fused: conv_grad_alignment"
-    assert residual["0.second.bias"] == "formed: bias of Conv2d"
-    assert residual["0.norm.weight"] == "formed: weight of BatchNorm2d"
+    assert re.fullmatch("formed: .*bias.*Conv2d", residual["0.second.bias"])
+    assert re.fullmatch("formed: .*weight.*BatchNorm2d", residual["0.norm.weight"])
     shared = routes(SharedWeights(), 4, 6)
     assert shared["twice.weight"] == "fused: linear_grad_alignment"
-    assert shared["conv.weight"] == "fallback: Conv1d was called 2 times"
-    assert shared["conv.bias"] == "formed: bias of Conv1d"
+    assert re.fullmatch("fallback: Conv1d .* 2 times", shared["conv.weight"])
+    assert re.fullmatch("formed: .*bias.*Conv1d", shared["conv.bias"])
     attention = routes(Attention(), 5, 8)
-    assert attention["attention.in_proj_weight"] == "fallback: MultiheadAttention has no route of its own"
-    assert attention["position"] == "fallback: Attention has no route of its own"
+    assert attention["attention.in_proj_weight"].startswith("fallback: MultiheadAttention ")
+    assert attention["position"].startswith("fallback: Attention ")
     assert attention["head.weight"] == "fused: linear_grad_alignment"
     functional = routes(FunctionalWeights(), 6)
-    assert functional["layer.weight"] == "fallback: used 2 times, but its module was called 1 times"
-    assert functional["layer.bias"] == "formed: bias of Linear"
+    assert re.fullmatch("fallback: .* 2 times.* 1 times", functional["layer.weight"])
+    assert re.fullmatch("formed: .*bias.*Linear", functional["layer.bias"])
 
 
 def test_the_first_dimension_must_be_the_sample() -> None:
@@ -222,9 +227,11 @@ def test_works_in_every_gradient_mode(model: ConvAutoencoder) -> None:
     images, references = torch.rand(3, 1, 28, 28), references_of(model)
     expected = per_sample_alignment(model, loss, images, references)
     for mode in (torch.no_grad, torch.inference_mode):
-        with mode():
-            alignment = per_sample_alignment(model, loss, images + 0, references)
-        assert all(torch.equal(alignment.cosine[name], expected.cosine[name]) for name in references)
+        for aligned in (model, copy.deepcopy(model)):  # one that is known, and one that is not
+            with mode():
+                alignment = per_sample_alignment(aligned, loss, images + 0, references)
+            assert alignment.route == expected.route
+            assert all(torch.equal(alignment.cosine[name], expected.cosine[name]) for name in references)
 
 
 @pytest.mark.parametrize("name", ["cae", "residual", "attention"])
@@ -295,7 +302,7 @@ def test_a_model_that_vmap_cannot_run_is_told_of() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         per_sample_alignment(model, family.loss, inputs, references_of(model))
-    assert any("one sample at a time, which is slow" in str(warning.message) for warning in caught)
+    assert any("slow" in str(warning.message) for warning in caught)
 
 
 def test_a_parameter_that_the_loss_does_not_reach_has_cosine_zero_and_a_warning() -> None:
@@ -310,7 +317,7 @@ def test_a_parameter_that_the_loss_does_not_reach_has_cosine_zero_and_a_warning(
             return self.used(x)
 
     model = Unused()
-    with pytest.warns(UserWarning, match="does not depend on unused.weight, unused.bias"):
+    with pytest.warns(UserWarning, match="unused.weight, unused.bias"):
         alignment = per_sample_alignment(model, squared_output, torch.randn(3, 4), references_of(model))
     assert not alignment.cosine["unused.weight"].any()
     assert alignment.cosine["used.weight"].all()
@@ -332,8 +339,8 @@ def test_a_zero_gradient_or_reference_has_cosine_zero(model: ConvAutoencoder) ->
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (nn.BatchNorm1d(4), r"1 \(BatchNorm1d\) normalises over the batch.*call model.eval\(\) first"),
-        (nn.Dropout(0.5), r"1 \(Dropout\) draws random numbers.*call model.eval\(\) first"),
+        (nn.BatchNorm1d(4), r"1 \(BatchNorm1d\).*model.eval\(\)"),
+        (nn.Dropout(0.5), r"1 \(Dropout\).*model.eval\(\)"),
     ],
 )
 def test_modules_that_mix_samples_or_draw_are_refused_in_training_mode(layer: nn.Module, message: str) -> None:
@@ -346,15 +353,15 @@ def test_modules_that_mix_samples_or_draw_are_refused_in_training_mode(layer: nn
 
 def test_batch_norm_without_running_statistics_is_always_refused() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False)).eval()
-    with pytest.raises(ValueError, match="give it running statistics"):
+    with pytest.raises(ValueError, match="1 .BatchNorm1d.*running statistics"):
         per_sample_alignment(model, squared_output, torch.randn(3, 4), {"0.weight": model[0].weight.detach()})
 
 
 @pytest.mark.parametrize(
     ("references", "message"),
     [
-        ({"nothing": torch.zeros(1)}, "no parameter 'nothing'; it has"),
-        ({"0.weight": torch.zeros(4, 5)}, r"shape \(4, 5\); expected \(4, 4\), or \(K, 4, 4\)"),
+        ({"nothing": torch.zeros(1)}, "'nothing'.*'?0.weight"),
+        ({"0.weight": torch.zeros(4, 5)}, r"\(4, 5\).*\(4, 4\).*\(K, 4, 4\)"),
         ({"0.weight": torch.full((4, 4), torch.nan)}, "NaN or infinite"),
     ],
 )
@@ -365,7 +372,7 @@ def test_bad_references(references: dict[str, Tensor], message: str) -> None:
 
 def test_a_loss_of_the_batch_is_refused() -> None:
     model = nn.Sequential(nn.Linear(4, 4))
-    with pytest.raises(ValueError, match=r"one value a sample, \(3,\), got \(\)"):
+    with pytest.raises(ValueError, match=r"\(3,\).* \(\)"):
         per_sample_alignment(
             model, lambda output, _: output.sum(), torch.randn(3, 4), {"0.weight": model[0].weight.detach()}
         )

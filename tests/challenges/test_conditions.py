@@ -94,20 +94,20 @@ def test_no_images_stay_none(name):
 
 def test_bad_arguments_are_refused():
     images = smooth((3, 28, 28), 1)
-    with pytest.raises(ValueError, match="no challenge 'fog'; expected one of decolorization, lens-blur, "):
+    with pytest.raises(ValueError, match="'fog'.*decolorization, lens-blur, "):
         challenge(images, "fog", 1)
     for level in (0, 6, -1):
-        with pytest.raises(ValueError, match=f"level must be from 1 to 5, got {level}"):
+        with pytest.raises(ValueError, match=f"level.* 1 to 5.* {level}$"):
             challenge(images, "haze", level)
-    with pytest.raises(ValueError, match="seed must not be negative, got -1"):
+    with pytest.raises(ValueError, match="seed.* -1$"):
         challenge(images, "haze", 1, seed=-1)
-    with pytest.raises(TypeError, match="dtype float64; expected uint8"):
+    with pytest.raises(TypeError, match="float64.*uint8"):
         challenge(images / 255, "haze", 1)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (3, 28, 28), (1, 2, 28, 28), (1, 4, 28, 28), (1, 3, 7, 28), (1, 3, 28, 7)])
 def test_a_wrong_shape_is_refused(shape):
-    with pytest.raises(ValueError, match=r"expected \(N, C, H, W\) with C 1 or 3, H and W 8 or more"):
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\).* C 1 or 3.* 8 "):
         challenge(np.zeros(shape, np.uint8), "haze", 1)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from gradcon_ext.cli import main
+from support.threads import torch_threads
 
 TRAIN_DIGITS = ("train", "--dataset", "digits", "--inlier", "2", "--epochs", "2", "--width", "4", "--out")
 
@@ -30,18 +29,9 @@ class Result(NamedTuple):
         return self.err.removeprefix("gradcon: error: ").strip()
 
 
-@contextmanager
-def one_thread():
-    """Small images: more threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def _one_thread():
-    with one_thread():
+    with torch_threads(1):
         yield
 
 
@@ -71,7 +61,7 @@ def train_digits(gradcon):
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "digits"
-    with one_thread():
+    with torch_threads(1):
         assert main([*TRAIN_DIGITS, str(folder), "--quiet"]) == 0
     return folder
 

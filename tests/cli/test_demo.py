@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
@@ -42,7 +43,17 @@ def test_it_replaces_its_own_run_but_no_other(gradcon, digits_run):
     assert gradcon("demo", "--epochs", "1", "--seed", "1").code == 0
     result = gradcon("demo", "--epochs", "1", "--out", digits_run)
     assert result.code == 1
-    assert result.error == f"{digits_run} holds a run already: give another --out, or none"
+    assert re.fullmatch(f"{digits_run} .*--out.*", result.error)
+
+
+def test_it_lies_among_no_files_and_names_no_option_that_it_lacks(gradcon, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "plan.txt").write_text("...")
+    result = gradcon("demo", "--epochs", "1", "--out", tmp_path / "notes")
+    assert result.code == 1
+    assert str(tmp_path / "notes") in result.error and "another --out" in result.error
+    assert "overwrite" not in result.error
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["plan.txt"]
 
 
 def test_it_leaves_the_threads_as_they_were(gradcon):

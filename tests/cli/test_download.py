@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gradcon_ext.cli import download
@@ -21,12 +23,10 @@ def downloads(monkeypatch):
 
 def test_it_says_what_was_downloaded_and_what_was_there(gradcon, tmp_path, downloads):
     result = gradcon("download", "mnist", "fashion-mnist", "--data-root", tmp_path)
-    assert result == (
-        0,
-        f"Downloaded a.gz, b.gz to {tmp_path / 'mnist'}.\n"
-        f"fashion-mnist is in {tmp_path} already; nothing was downloaded.\n",
-        "",
-    )
+    assert (result.code, result.err) == (0, "")
+    first, second = result.out.splitlines()
+    assert re.search(f"a.gz, b.gz .*{tmp_path / 'mnist'}", first)
+    assert re.search(f"fashion-mnist .*{tmp_path} already", second)
     assert downloads == [("mnist", tmp_path, False), ("fashion-mnist", tmp_path, False)]
 
 
@@ -39,7 +39,7 @@ def test_the_root_may_come_from_the_environment(gradcon, tmp_path, downloads, mo
 def test_a_root_is_needed(gradcon, downloads):
     result = gradcon("download", "mnist")
     assert result.code == 2
-    assert result.err.endswith("error: give the folder for the files: --data-root, or GRADCON_DATA\n")
+    assert re.search("error: .*--data-root.*GRADCON_DATA\n$", result.err)
     assert downloads == []
 
 
@@ -56,8 +56,7 @@ def test_a_failure_is_one_line(gradcon, tmp_path, monkeypatch):
     monkeypatch.setattr("gradcon_ext.data.download.SOURCES", {"mnist": source})
     result = gradcon("download", "mnist", "--data-root", tmp_path)
     assert result.code == 1
-    assert result.error.startswith("cannot download a.gz from http://127.0.0.1:port/ (")
-    assert result.error.endswith(" as --data-root or GRADCON_DATA")
+    assert re.search("a.gz .*http://127.0.0.1:port/ .*--data-root.*GRADCON_DATA", result.error)
 
 
 def test_the_help_tells_of_what_is_not_downloaded(gradcon):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from gradcon_ext.detector import Detector
+import re
+
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.models import ConvAutoencoder
 from gradcon_ext.version import __version__
 
@@ -30,19 +32,19 @@ def test_a_file_that_is_no_detector(gradcon, tmp_path):
     (tmp_path / "detector.safetensors").write_bytes(b"something else")
     result = gradcon("info", tmp_path)
     assert result.code == 1
-    assert "is damaged, or not a safetensors file" in result.error
+    assert re.search("detector.safetensors .*damaged", result.error)
 
 
 def test_nothing_there(gradcon, tmp_path):
     result = gradcon("info", tmp_path / "nowhere")
     assert result.code == 1
-    assert f"there is no {tmp_path / 'nowhere'}; expected a folder that `gradcon train` made" in result.error
-    assert f"there is no detector.safetensors in {tmp_path}" in gradcon("info", tmp_path).error
+    assert re.search(f"{tmp_path / 'nowhere'}.*`gradcon train`", result.error)
+    assert re.search(f"no detector.safetensors in {tmp_path}", gradcon("info", tmp_path).error)
 
 
 def test_a_run_that_is_not_finished(gradcon, digits_run):
     (digits_run / "detector.safetensors").unlink()
-    assert "its run is not finished" in gradcon("info", digits_run).error
+    assert re.search(f"detector.safetensors in {digits_run}.*not finished", gradcon("info", digits_run).error)
 
 
 def test_a_detector_of_a_custom_model(gradcon, digits_run):

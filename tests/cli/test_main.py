@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -77,6 +78,8 @@ def test_a_traceback_can_be_asked_for(gradcon, monkeypatch):
 def test_an_interruption_has_its_own_code(gradcon, monkeypatch):
     raising(monkeypatch, KeyboardInterrupt())
     assert gradcon("info") == (130, "", "gradcon: interrupted\n")
+    raising(monkeypatch, KeyboardInterrupt(signal.SIGTERM))
+    assert gradcon("info") == (143, "", "gradcon: terminated\n")
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from cure_tsr_files import write_stand_in
 from PIL import Image
 
 from gradcon_ext.reproduce import TARGETS, compared, figure3, figure5, study, tables, training
+from support.cure_tsr_files import write_stand_in
 
 FIGURES = ("fig3", "fig4", "fig5")
 SMALL = ("--classes", "0", "--seeds", "1", "--epochs", "1")
@@ -71,19 +72,20 @@ def test_all_tables_and_figures(gradcon, no_more_training, tmp_path):
         with Image.open(out / f"{name}.png") as image:
             image.verify()
         assert (out / f"{name}.md").read_text().splitlines()[-1] in result.out
-        assert f"Wrote {name}.png, {name}.csv, {name}.md to {out}." in result.out
+        assert f"{name}.png, {name}.csv, {name}.md to {out}" in result.out
     for name in set(TARGETS) - set(FIGURES):
         text = (out / f"{name}.md").read_text()
         assert text in result.out
         assert "not run yet" not in text
-        assert f"Wrote {name}.md, {name}.csv to {out}." in result.out
+        assert f"{name}.md, {name}.csv to {out}" in result.out
 
-    record = json.loads((out / "records" / "digits" / "cae-grad" / "0" / "seed-0.json").read_text())
+    lines = (out / "records" / "digits.jsonl").read_text().splitlines()
+    (record,) = (each for each in map(json.loads, lines) if each["name"] == "digits/cae-grad/0/seed-0")
     with (out / "table1.csv").open(newline="") as file:
         lines = {(line["row"], line["source"], line["column"]): line["mean"] for line in csv.DictReader(file)}
     ours = lines["CAE + Grad, gradient", "ours, 1 epochs", "0"]
     assert ours == lines["CAE + Grad, gradient", "ours, 1 epochs", "average"]
-    assert float(ours) == record["figures"]["gradient"]
+    assert float(ours) == record["metrics"]["gradient"]
     assert lines["CAE + Grad, gradient", "paper", "0"] == "0.752000"
 
     kept = {name: time for name, time in files_of(out).items() if "/" in name}
@@ -101,24 +103,24 @@ def test_what_is_wrong_is_found_before_anything_is_trained(gradcon, no_more_trai
     out = ("--out", tmp_path / "results")
     unknown = gradcon("reproduce", "table1", "--classes", "0", "ten", *out)
     assert unknown.code == 1
-    assert unknown.error == "digits: there is no class 'ten'; expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert re.match("digits: .*'ten'.* 0, 1, 2, 3, 4, 5, 6, 7, 8, 9$", unknown.error)
     without = gradcon("reproduce", "table4", *SMALL, *out)
-    assert (without.code, without.error.partition(":")[0]) == (1, "fashion-mnist is read from files")
+    assert without.code == 1 and re.match("fashion-mnist .*--data-root", without.error)
     empty = gradcon("reproduce", "table4", *SMALL, *out, "--data-root", tmp_path)
-    assert (empty.code, empty.error.partition(":")[0]) == (1, f"cannot find fashion-mnist below {tmp_path}")
+    assert empty.code == 1 and re.search(f"fashion-mnist .*{tmp_path}: ", empty.error)
     signs = gradcon("reproduce", "fig4", *SMALL, *out, "--data-root", tmp_path)
-    assert (signs.code, signs.error.partition(":")[0]) == (1, f"cannot find CURE-TSR below {tmp_path}")
+    assert signs.code == 1 and re.search(f"CURE-TSR .*{tmp_path}: ", signs.error)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("digits_everywhere")
 def test_a_damaged_record_is_named(gradcon, tmp_path):
-    path = tmp_path / "records" / "digits" / "cae" / "0" / "seed-0.json"
-    path.parent.mkdir(parents=True)
+    path = tmp_path / "records" / "digits.jsonl"
+    path.parent.mkdir()
     path.write_text("{")
     result = gradcon("reproduce", "table1", *SMALL, "--out", tmp_path)
     assert result.code == 1
-    assert result.error.startswith(f"{path} is no record of an experiment")
+    assert re.match(f"{path}, line 1, .*remove", result.error)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gradcon_ext.cli.rows import score_rows, write_rows, write_rows_file
-from gradcon_ext.scorer import Scores
+from gradcon_ext.scoring.scorer import Scores
 
 SCORES = Scores(
     torch.tensor([0.1, 1e-9]), torch.zeros(2), torch.tensor([[0.5, -0.1], [1 / 3, 0.0]]), torch.tensor([0.2, 3e20])

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from gradcon_ext.data import one_class_split, read_digits
-from gradcon_ext.detector import Detector
-from gradcon_ext.trainer import Trainer
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.storage.lock import locked
+from gradcon_ext.training.trainer import Trainer
+
+EVALUATION = json.dumps({"auroc": {"combined": 0.5}, "inliers": 3, "outliers": 4})
 
 
 def weights(folder):
@@ -29,8 +36,8 @@ def test_a_detector_of_a_data_set(train_digits, tmp_path):
         "history.jsonl",
         "checkpoint.safetensors",
     }
-    assert f"The detector is {folder / 'detector.safetensors'}." in result.out
-    assert f"Next: gradcon evaluate {folder}\n" in result.out
+    assert str(folder / "detector.safetensors") in result.out
+    assert f"gradcon evaluate {folder}\n" in result.out
     history = (folder / "history.jsonl").read_text()
     detector = Detector.load(folder / "detector.safetensors")
     assert detector.preprocessing == {"channels": 1, "size": [8, 8]}
@@ -41,12 +48,10 @@ def test_a_detector_of_a_data_set(train_digits, tmp_path):
 
 def test_the_next_command_finds_the_data(train_digits, tmp_path, monkeypatch):
     root = ("--data-root", tmp_path)
-    assert (
-        f"Next: gradcon evaluate {tmp_path / 'a'} --data-root {tmp_path}\n" in train_digits(tmp_path / "a", *root).out
-    )
+    assert f"gradcon evaluate {tmp_path / 'a'} --data-root {tmp_path}\n" in train_digits(tmp_path / "a", *root).out
     monkeypatch.setenv("GRADCON_DATA", str(tmp_path))
-    assert f"Next: gradcon evaluate {tmp_path / 'b'}\n" in train_digits(tmp_path / "b", *root).out
-    assert f"Next: gradcon evaluate {tmp_path / 'c'}\n" in train_digits(tmp_path / "c").out
+    assert f"gradcon evaluate {tmp_path / 'b'}\n" in train_digits(tmp_path / "b", *root).out
+    assert f"gradcon evaluate {tmp_path / 'c'}\n" in train_digits(tmp_path / "c").out
 
 
 def test_the_split_and_every_option_reach_the_trainer(train_digits, tmp_path, monkeypatch):
@@ -91,22 +96,17 @@ def test_a_finished_run_is_not_replaced(train_digits, digits_run):
     before = weights(digits_run)
     result = train_digits(digits_run, "--seed", "1")
     assert result.code == 1
-    assert result.error == (
-        f"{digits_run} holds a run that is finished: give --resume --epochs N to train it further, "
-        "--overwrite to start anew, or another --out"
-    )
+    assert re.match(f"{digits_run} .* finished: .*--resume --epochs N.*--overwrite.*--out", result.error)
     assert same(weights(digits_run), before)
 
 
 def test_an_unfinished_run_is_not_replaced(train_digits, digits_run):
     (digits_run / "detector.safetensors").unlink()
-    assert (
-        "holds a run that is unfinished: give --resume to go on with it, --overwrite" in train_digits(digits_run).error
-    )
+    assert re.match(f"{digits_run} .*unfinished: .*--resume .*--overwrite", train_digits(digits_run).error)
 
 
 def test_overwriting(train_digits, digits_run, monkeypatch):
-    (digits_run / "evaluation.json").write_text("of the run before")
+    (digits_run / "evaluation.json").write_text(EVALUATION)
     before = weights(digits_run)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "fit", interrupted)
@@ -117,13 +117,78 @@ def test_overwriting(train_digits, digits_run, monkeypatch):
     assert not same(weights(digits_run), before)
 
 
-@pytest.mark.parametrize("option", ["--overwrite", "--resume", None])
-def test_what_no_run_left_there_stays(train_digits, tmp_path, option):
-    names = {"scores.csv", "evaluation.json", "evaluation.csv", "evaluation.png", "histogram.png"}
-    for name in names:
+OF_SOMEBODY_ELSE = ("scores.csv", "evaluation.json", "evaluation.csv", "evaluation.png", "histogram.png", "photos")
+
+
+@pytest.mark.parametrize("name", OF_SOMEBODY_ELSE)
+@pytest.mark.parametrize("option", ["--resume", None])
+def test_a_run_is_not_put_next_to_the_files_of_somebody_else(train_digits, tmp_path, name, option):
+    (tmp_path / name).write_text("of somebody else")
+    result = train_digits(tmp_path, *([option] if option else []))
+    assert result.code == 1
+    assert str(tmp_path) in result.error and name in result.error and "--overwrite" in result.error
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_overwriting_leaves_what_no_run_left_there(train_digits, tmp_path):
+    for name in OF_SOMEBODY_ELSE:
         (tmp_path / name).write_text("of somebody else")
-    assert train_digits(tmp_path, *([option] if option else [])).code == 0
-    assert {name for name in names if (tmp_path / name).exists()} == names
+    for options in (["--overwrite"], ["--resume", "--epochs", "3"], ["--overwrite"]):
+        assert train_digits(tmp_path, *options).code == 0
+        assert {(tmp_path / name).read_text() for name in OF_SOMEBODY_ELSE} == {"of somebody else"}
+
+
+@pytest.mark.parametrize("name", ["detector.safetensors", "checkpoint.safetensors", "history.jsonl"])
+@pytest.mark.parametrize("option", ["--overwrite", "--resume", None])
+def test_a_foreign_file_with_a_name_of_a_run_is_never_replaced(train_digits, digits_run, name, option):
+    (digits_run / name).write_text('{"message": "of somebody else"}\n')
+    before = {file.name: file.read_bytes() for file in digits_run.iterdir()}
+    result = train_digits(digits_run, *([option] if option else []))
+    assert result.code == 1
+    if option is not None:
+        assert str(digits_run / name) in result.error
+    assert {file.name: file.read_bytes() for file in digits_run.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["detector.safetensors", "checkpoint.safetensors", "history.jsonl"])
+@pytest.mark.parametrize("option", ["--overwrite", "--resume", None])
+def test_what_a_link_points_to_is_never_replaced(train_digits, digits_run, tmp_path, name, option):
+    outside = (digits_run / name).rename(tmp_path / name)
+    before = outside.read_bytes()
+    (digits_run / name).symlink_to(outside)
+    assert train_digits(digits_run, *([option] if option else [])).code == 1
+    assert (digits_run / name).is_symlink()
+    assert outside.read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",), ("--resume",)])
+def test_a_live_run_is_left_alone(train_digits, digits_run, options):
+    before = {file.name: file.read_bytes() for file in digits_run.iterdir()}
+    with locked(digits_run):
+        result = train_digits(digits_run, *options)
+    assert result.code == 1
+    assert f"process {os.getpid()}" in result.error
+    assert {file.name: file.read_bytes() for file in digits_run.iterdir()} == before
+
+
+def test_two_trainings_started_at_once_do_not_share_a_folder(tmp_path):
+    words = ["train", "--dataset", "digits", "--inlier", "2", "--epochs", "3", "--width", "4", "--quiet"]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "gradcon_ext", *words, "--seed", seed, "--out", str(tmp_path / "run")],
+            cwd=tmp_path,  # in the source's folder Python would import what is not compiled
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed in "12"
+    ]
+    errors = [process.communicate()[1] for process in both]
+    codes = [process.returncode for process in both]
+    assert sorted(codes) == [0, 1], errors
+    error = errors[codes.index(1)]
+    assert str(tmp_path / "run") in error and ("in use" in error or "--resume" in error)  # as far as the first has come
+    seed = Detector.load(tmp_path / "run" / "detector.safetensors").training["seed"]
+    assert seed == codes.index(0) + 1
 
 
 def test_scores_in_the_folder_of_a_run_stay(train_digits, digits_run):
@@ -140,7 +205,7 @@ def test_a_bad_option_does_not_cost_the_run(train_digits, digits_run):
 
 
 def test_going_on_gives_what_one_go_gives(train_digits, digits_run, tmp_path):
-    (digits_run / "evaluation.json").write_text("of two epochs")
+    (digits_run / "evaluation.json").write_text(EVALUATION)
     assert train_digits(digits_run, "--epochs", "4", "--resume").code == 0
     assert train_digits(tmp_path / "one-go", "--epochs", "4").code == 0
     assert same(weights(digits_run), weights(tmp_path / "one-go"))
@@ -151,7 +216,7 @@ def test_a_run_does_not_go_on_with_other_images(train_digits, digits_run):
     before = weights(digits_run)
     result = train_digits(digits_run, "--inlier", "4", "--resume")
     assert result.code == 1
-    assert "is of a run with data = {'dataset': 'digits', 'inlier': '2', 'seed': 0}" in result.error
+    assert "data = {'dataset': 'digits', 'inlier': '2', 'seed': 0}" in result.error
     assert same(weights(digits_run), before)
 
 
@@ -163,36 +228,35 @@ def test_ctrl_c(train_digits, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "fit", interrupted)
     result = train_digits(tmp_path / "run")
     assert (result.code, result.out) == (130, "")
-    assert result.err.splitlines() == [
-        "With --resume, and without --overwrite, it goes on after the last finished epoch.",
-        "gradcon: interrupted",
-    ]
+    advice, last = result.err.splitlines()
+    assert "--resume" in advice and "--overwrite" in advice
+    assert last == "gradcon: interrupted"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--images", "photos"], "not allowed with argument"),
-        (["--seed", "-1"], "expected a whole number from 0 to 9223372036854775807, got '-1'"),
-        (["--epochs", "0"], "expected a whole number from 1 to 2147483647, got '0'"),
-        (["--batch-size", "2.5"], "expected a whole number from 1 to 2147483647, got '2.5'"),
-        (["--lr", "0"], "expected a number above 0, got 0"),
-        (["--lr", "fast"], "expected a number from 0 to 1000, got 'fast'"),
-        (["--alpha", "nan"], "expected a number from 0 to 1000, got 'nan'"),
-        (["--alpha", "inf"], "expected a number from 0 to 1000, got 'inf'"),
-        (["--model", "gan"], "invalid choice: 'gan'"),
-        (["--average", "median"], "invalid choice: 'median'"),
-        (["--seed", str(10**30)], "--seed: expected a whole number from 0 to 9223372036854775807"),
-        (["--seed", 5000 * "9"], "--seed: expected a whole number from 0 to 9223372036854775807"),
-        (["--batch-size", str(10**30)], "--batch-size: expected a whole number from 1 to 2147483647"),
-        (["--size", str(10**10)], "--size: expected a whole number from 1 to 16384"),
-        (["--lr", "1e38"], "--lr: expected a number from 0 to 1000"),
-        (["--device", "meta"], "--device: device 'meta' is not available: this build of gradcon_ext has kernels for"),
-        (["--device", "abacus"], "device 'abacus' is not available"),
-        (["--device", "cuda:99"], "device 'cuda:99' is not available"),
-        (["--channels", "1"], "--channels does not go with --dataset"),
-        (["--validation", "photos"], "--validation does not go with --dataset"),
-        (["--resume", "--overwrite"], "not allowed with argument"),
+        (["--images", "photos"], "--images.*--dataset"),
+        (["--seed", "-1"], "--seed: .* 0 to 9223372036854775807.* '-1'"),
+        (["--epochs", "0"], "--epochs: .* 1 to 2147483647.* '0'"),
+        (["--batch-size", "2.5"], "--batch-size: .* 1 to 2147483647.* '2.5'"),
+        (["--lr", "0"], "--lr: .*above 0.* 0$"),
+        (["--lr", "fast"], "--lr: .* 0 to 1000.* 'fast'"),
+        (["--alpha", "nan"], "--alpha: .* 0 to 1000.* 'nan'"),
+        (["--alpha", "inf"], "--alpha: .* 0 to 1000.* 'inf'"),
+        (["--model", "gan"], "--model: .*'gan'"),
+        (["--average", "median"], "--average: .*'median'"),
+        (["--seed", str(10**30)], f"--seed: .* 0 to 9223372036854775807.*{10**30}"),
+        (["--seed", 5000 * "9"], "--seed: .* 0 to 9223372036854775807"),
+        (["--batch-size", str(10**30)], f"--batch-size: .* 1 to 2147483647.*{10**30}"),
+        (["--size", str(10**10)], f"--size: .* 1 to 16384.*{10**10}"),
+        (["--lr", "1e38"], "--lr: .* 0 to 1000.*1e38"),
+        (["--device", "meta"], "--device: device 'meta' .*kernels for"),
+        (["--device", "abacus"], "device 'abacus'"),
+        (["--device", "cuda:99"], "device 'cuda:99'"),
+        (["--channels", "1"], "--channels .*--dataset"),
+        (["--validation", "photos"], "--validation .*--dataset"),
+        (["--resume", "--overwrite"], "--overwrite.*--resume"),
     ],
 )
 def test_bad_usage(train_digits, tmp_path, options, message):
@@ -200,22 +264,22 @@ def test_bad_usage(train_digits, tmp_path, options, message):
     assert result.code == 2
     assert result.err.startswith("usage: gradcon train")
     assert "error: " in result.err.splitlines()[-1]
-    assert message in result.err.splitlines()[-1]
+    assert re.search(message, result.err.splitlines()[-1])
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dataset", "digits"], "--dataset needs --inlier, the normal class"),
-        (["--images", "photos", "--inlier", "1"], "--inlier does not go with --images"),
-        ([], "one of the arguments --dataset --images is required"),
+        (["--dataset", "digits"], "--dataset .*--inlier"),
+        (["--images", "photos", "--inlier", "1"], "--inlier .*--images"),
+        ([], "--dataset --images .*required"),
     ],
 )
 def test_images_must_be_named(gradcon, tmp_path, words, message):
     result = gradcon("train", "--out", tmp_path, *words)
     assert result.code == 2
-    assert result.err.splitlines()[-1].endswith(f"error: {message}")
+    assert re.search(f"error: .*{message}", result.err.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
@@ -223,17 +287,17 @@ def test_images_must_be_named(gradcon, tmp_path, words, message):
     [
         (
             ["--dataset", "digits", "--inlier", "10"],
-            "there is no class '10'; expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+            "'10'.* 0, 1, 2, 3, 4, 5, 6, 7, 8, 9$",
         ),
-        (["--dataset", "mnist", "--inlier", "8"], "--data-root or the environment variable GRADCON_DATA"),
-        (["--dataset", "mnist", "--inlier", "8", "--data-root", "nowhere"], "the data root nowhere is not a folder"),
-        (["--images", "nowhere"], "nowhere: no such folder of images"),
+        (["--dataset", "mnist", "--inlier", "8"], "^mnist .*--data-root.*GRADCON_DATA"),
+        (["--dataset", "mnist", "--inlier", "8", "--data-root", "nowhere"], "data root nowhere "),
+        (["--images", "nowhere"], "^nowhere: .*folder"),
     ],
 )
 def test_what_is_not_there(gradcon, tmp_path, words, message):
     result = gradcon("train", *words, "--out", tmp_path / "run")
     assert result.code == 1
-    assert message in result.error
+    assert re.search(message, result.error)
     assert not (tmp_path / "run").exists()
 
 
@@ -244,7 +308,7 @@ def test_a_detector_of_a_folder(gradcon, tmp_path, write_photos):
     folder = write_photos(tmp_path / "photos")
     result = gradcon(*TRAIN_FOLDER, "--images", folder, "--out", tmp_path / "run")
     assert result.code == 0
-    assert f"Next: gradcon score {tmp_path / 'run'} IMAGES" in result.out
+    assert f"gradcon score {tmp_path / 'run'} IMAGES" in result.out
     detector = Detector.load(tmp_path / "run" / "detector.safetensors")
     assert detector.preprocessing == {"channels": 3, "size": [8, 8]}
     assert detector.training["data"] == {"images": str(folder), "validation": None, "seed": 0}
@@ -266,20 +330,18 @@ def test_a_damaged_image_is_named_before_training(gradcon, tmp_path, write_photo
     (folder / "07.png").write_bytes(b"not a picture")
     result = gradcon(*TRAIN_FOLDER, "--images", folder, "--out", tmp_path / "run")
     assert result.code == 1
-    assert result.error.startswith(f"{folder / '07.png'}: cannot be read as an image")
+    assert re.match(f"{folder / '07.png'}: .*image", result.error)
     assert not (tmp_path / "run").exists()
 
 
 def test_one_image_is_too_few(gradcon, tmp_path, write_photos):
     folder = write_photos(tmp_path / "photos", count=1)
     result = gradcon(*TRAIN_FOLDER, "--images", folder, "--out", tmp_path / "run")
-    assert (result.code, result.error) == (
-        1,
-        f"{folder}: holds a single image; expected at least 2, one of them for validation",
-    )
+    assert result.code == 1
+    assert re.match(f"{folder}: .*single image.* 2, ", result.error)
 
 
 def test_an_empty_data_root_in_the_environment_is_none(gradcon, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADCON_DATA", "")
     result = gradcon("train", "--dataset", "mnist", "--inlier", "8", "--out", tmp_path / "run")
-    assert (result.code, result.error.partition(":")[0]) == (1, "mnist is read from files")
+    assert result.code == 1 and re.match("mnist .*--data-root", result.error)

@@ -6,26 +6,16 @@ import json
 
 import pytest
 
-from gradcon_ext.detector import Detector
-from gradcon_ext.trainer import Trainer
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.training.trainer import Trainer
+from support.training_runs import interrupted
 
 
-def interrupt_in_epoch(monkeypatch, epoch):
-    run_epoch = Trainer._run_epoch
-
-    def interrupted_epoch(self, state, *arguments):
-        if state.epoch + 1 == epoch:
-            raise KeyboardInterrupt
-        return run_epoch(self, state, *arguments)
-
-    monkeypatch.setattr(Trainer, "_run_epoch", interrupted_epoch)
-
-
-def test_going_on_takes_as_many_epochs_as_the_run_was_to_have(gradcon, tmp_path, monkeypatch):
+def test_going_on_takes_as_many_epochs_as_the_run_was_to_have(gradcon, tmp_path):
     words = ["train", "--dataset", "digits", "--inlier", "2", "--width", "4", "--out", tmp_path / "run"]
-    with monkeypatch.context() as patch:
-        interrupt_in_epoch(patch, 2)
+    with interrupted(5, KeyboardInterrupt):
         assert gradcon(*words, "--epochs", "3").code == 130
+    assert not (tmp_path / "run" / "detector.safetensors").exists()
     # Refused, so that it changes nothing.
     assert gradcon(*words, "--resume", "--epochs", "9", "--lr", "1").code == 1
     assert gradcon(*words, "--resume").code == 0

@@ -1,18 +1,22 @@
 // The core against plain loops, without torch, so that the sanitizers see every access.
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <type_traits>
 #include <vector>
 
+#include "core/alignment_in_double.hpp"
 #include "core/conv_alignment.hpp"
 #include "core/lane.hpp"
 #include "core/linear_alignment.hpp"
 #include "core/running_mean.hpp"
 #include "core/tiles.hpp"
 #include "core/to_lanes.hpp"
+#include "naive_alignment.hpp"
 
 namespace core = gradcon::portable;
 using gradcon::Axis;
@@ -44,37 +48,7 @@ struct AlignedLanes {
   T* data;
 };
 
-void expect_close(double value, double expected, double tolerance, const char* what) {
-  if (std::abs(value - expected) <= tolerance * (1 + std::abs(expected))) return;
-  std::printf("%s: got %.12g, expected %.12g\n", what, value, expected);
-  std::exit(1);
-}
-
-// The definition, one sample and one weight at a time.
-template <class T>
-void naive(const Geometry& g, const T* inner, const T* outer, const T* reference, double& dot, double& sq_norm) {
-  dot = sq_norm = 0;
-  for (int64_t weight = 0; weight < g.weights(); ++weight) {
-    const int64_t tap_column = weight % g.width.kernel;
-    const int64_t tap_row = weight / g.width.kernel % g.height.kernel;
-    const int64_t outer_in_group = weight / g.taps() % g.outer_channels_per_group();
-    const int64_t inner_channel = weight / g.taps() / g.outer_channels_per_group();
-    const int64_t group = inner_channel / g.inner_channels_per_group();
-    const int64_t outer_channel = group * g.outer_channels_per_group() + outer_in_group;
-    double gradient = 0;
-    for (int64_t row = 0; row < g.height.inner; ++row) {
-      for (int64_t column = 0; column < g.width.inner; ++column) {
-        const int64_t y = row * g.height.stride - g.height.padding + tap_row * g.height.dilation;
-        const int64_t x = column * g.width.stride - g.width.padding + tap_column * g.width.dilation;
-        if (y < 0 || y >= g.height.outer || x < 0 || x >= g.width.outer) continue;
-        gradient += static_cast<double>(inner[(inner_channel * g.height.inner + row) * g.width.inner + column]) *
-                    static_cast<double>(outer[(outer_channel * g.height.outer + y) * g.width.outer + x]);
-      }
-    }
-    dot += gradient * static_cast<double>(reference[weight]);
-    sq_norm += gradient * gradient;
-  }
-}
+doctest::Approx close_to(double expected, double tolerance) { return doctest::Approx(expected).epsilon(tolerance); }
 
 template <class T>
 void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
@@ -100,11 +74,36 @@ void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
         double dot, sq_norm;
         naive(g, inner.data() + (first + sample) * g.inner_size(), outer.data() + (first + sample) * g.outer_size(),
               references.data() + k * g.weights(), dot, sq_norm);
-        expect_close(dots[k].value[sample], dot, tolerance, "dot");
-        expect_close(alignment.sq_norm.value[sample], sq_norm, tolerance, "sq_norm");
+        CHECK(dots[k].value[sample] == close_to(dot, tolerance));
+        CHECK(alignment.sq_norm.value[sample] == close_to(sq_norm, tolerance));
       }
     }
   }
+}
+
+// Sums in double hold what float32 cannot: gradients of a norm of 1e-25, and of 1e25.
+void check_in_double(const Geometry& g, float scale) {
+  std::vector<float> inner = random_values<float>(g.inner_size());
+  const std::vector<float> outer = random_values<float>(g.outer_size());
+  std::vector<float> reference = random_values<float>(g.weights());
+  for (float& value : inner) value *= scale;
+  for (float& value : reference) value *= scale;
+  const BatchView<float> inner_view = {inner.data(), 0, g.inner_positions(), g.width.inner, 1};
+  const BatchView<float> outer_view = {outer.data(), 0, g.outer_positions(), g.width.outer, 1};
+  const AlignedLanes<float> inner_lanes(4 * g.inner_size());
+  const AlignedLanes<float> outer_lanes(4 * g.outer_size());
+  core::to_lanes<FourLanes<float>>(inner_view, {g.inner_channels, g.height.inner, g.width.inner}, 0, 1,
+                                   inner_lanes.data);
+  core::to_lanes<FourLanes<float>>(outer_view, {g.outer_channels, g.height.outer, g.width.outer}, 0, 1,
+                                   outer_lanes.data);
+  core::Sum<FourLanes<float>> dot;
+  core::Sum<FourLanes<float>> sq_norm;
+  core::align_in_double<FourLanes<float>>(g, {inner_lanes.data, outer_lanes.data}, reference.data(), dot, sq_norm);
+  double expected_dot, expected_sq_norm;
+  naive(g, inner.data(), outer.data(), reference.data(), expected_dot, expected_sq_norm);
+  const double sq_scale = static_cast<double>(scale) * static_cast<double>(scale);
+  CHECK(dot.value[0] / sq_scale == close_to(expected_dot / sq_scale, 1e-4));
+  CHECK(sq_norm.value[0] / sq_scale == close_to(expected_sq_norm / sq_scale, 1e-4));
 }
 
 Axis random_axis() {
@@ -115,7 +114,7 @@ Axis random_axis() {
 }
 
 // Any axes will do: a tap that meets no position, or a grid that sticks out, is a legal geometry to the core.
-void check_convolutions() {
+TEST_CASE("convolutions of random geometries") {
   for (int trial = 0; trial < 300; ++trial) {
     std::uniform_int_distribution<int64_t> few(1, 7);
     Geometry g;
@@ -129,8 +128,8 @@ void check_convolutions() {
   }
 }
 
-// Maps that no cache holds at once are taken some rows at a time.
-void check_large_maps() {
+// They are taken some rows at a time.
+TEST_CASE("maps that no cache holds at once") {
   std::uniform_int_distribution<int64_t> inner(30, 45);
   std::uniform_int_distribution<int64_t> outer(40, 95);
   for (int trial = 0; trial < 10; ++trial) {
@@ -147,7 +146,32 @@ void check_large_maps() {
   }
 }
 
-void check_linear() {
+TEST_CASE("products beyond the range of float32") {
+  std::uniform_int_distribution<int64_t> few(1, 4);
+  for (int trial = 0; trial < 50; ++trial) {
+    Geometry g;
+    g.groups = few(generator) % 3 + 1;
+    g.inner_channels = g.groups * few(generator);
+    g.outer_channels = g.groups * few(generator);
+    g.height = random_axis();
+    g.width = random_axis();
+    check_in_double(g, 1e-25F);
+    check_in_double(g, 1e25F);
+  }
+}
+
+TEST_CASE("which sums of float32 products hold the cosine") {
+  CHECK(core::products_in_range<float>(1e-8, 1e-6, 1e-3));
+  CHECK_FALSE(core::products_in_range<float>(0, 0, 1));
+  CHECK_FALSE(core::products_in_range<float>(1e-40, 1e-38, 1e-3));
+  CHECK_FALSE(core::products_in_range<float>(INFINITY, 1, 1));
+  CHECK_FALSE(core::products_in_range<float>(1, INFINITY, 1));
+  CHECK_FALSE(core::products_in_range<float>(1e-38, 1e-6, 1e-37));
+  CHECK(core::products_in_range<float>(0, 0, 0));
+  CHECK(core::products_in_range<double>(0, 0, 1));
+}
+
+TEST_CASE("linear layers") {
   for (const int64_t outputs : {1, 7, 8, 19}) {
     const int64_t inputs = 13;
     const std::vector<double> reference = random_values<double>(inputs * outputs);
@@ -171,15 +195,16 @@ void check_linear() {
       }
     }
     for (int sample = 0; sample < 4; ++sample) {
-      expect_close(dots[0].value[sample], dot, 1e-12, "linear dot");
-      expect_close(alignment.sq_norm.value[sample], sq_norm, 1e-12, "linear sq_norm");
+      CHECK(dots[0].value[sample] == close_to(dot, 1e-12));
+      CHECK(alignment.sq_norm.value[sample] == close_to(sq_norm, 1e-12));
     }
   }
 }
 
 // Every channel is counted by exactly one tile, and no tile reaches outside.
-template <int Size>
-void check_overlapping_tiles() {
+TEST_CASE_TEMPLATE("overlapping tiles", TileSize, std::integral_constant<int, 1>, std::integral_constant<int, 3>,
+                   std::integral_constant<int, 8>) {
+  constexpr int Size = TileSize::value;
   for (int64_t channels = Size; channels < 40; ++channels) {
     const core::OverlappingTiles<Size> tiles = {channels};
     std::vector<int> counted(static_cast<size_t>(channels));
@@ -188,12 +213,12 @@ void check_overlapping_tiles() {
         ++counted.at(static_cast<size_t>(tiles.begin(tile) + channel));
       }
     }
-    for (const int times : counted) expect_close(times, 1, 0, "times a channel is counted");
+    for (const int times : counted) CHECK(times == 1);
   }
 }
 
 // Leading channels that another tile has counted are left out of both sums.
-void check_counted() {
+TEST_CASE("channels that another tile has counted") {
   const Geometry g = {3, 2, 1, {}, {}};
   const std::vector<double> reference = random_values<double>(6);
   FourLanes<double> gradient[3][2];
@@ -209,11 +234,11 @@ void check_counted() {
     }
   }
   const core::WeightStrides strides(g);
-  expect_close(core::dot_of_tile(gradient, reference.data(), strides, {2, 1}).value[0], dot, 1e-12, "counted dot");
-  expect_close(core::sq_norm_of_tile(gradient, {2, 1}).value[0], sq_norm, 1e-12, "counted sq_norm");
+  CHECK(core::dot_of_tile(gradient, reference.data(), strides, {2, 1}).value[0] == close_to(dot, 1e-12));
+  CHECK(core::sq_norm_of_tile(gradient, {2, 1}).value[0] == close_to(sq_norm, 1e-12));
 }
 
-void check_running_mean() {
+TEST_CASE("running mean") {
   for (const int64_t size : {0, 1, 8, 21}) {
     std::vector<double> mean = random_values<double>(size);
     const std::vector<double> before = mean;
@@ -222,22 +247,10 @@ void check_running_mean() {
     double dot = 0;
     for (size_t i = 0; i < mean.size(); ++i) {
       dot += before[i] * grad[i];
-      expect_close(mean[i], (2 * before[i] + grad[i]) / 3, 1e-12, "mean");
+      CHECK(mean[i] == close_to((2 * before[i] + grad[i]) / 3, 1e-12));
     }
-    expect_close(sums.dot, dot, 1e-12, "running mean dot");
+    CHECK(sums.dot == close_to(dot, 1e-12));
   }
 }
 
 }  // namespace
-
-int main() {
-  check_convolutions();
-  check_large_maps();
-  check_linear();
-  check_running_mean();
-  check_overlapping_tiles<1>();
-  check_overlapping_tiles<3>();
-  check_overlapping_tiles<8>();
-  check_counted();
-  std::puts("the core agrees with plain loops");
-}

@@ -1,184 +1,19 @@
 // Scores and training gradients of random chains against finite differences of their own losses, in double. That the
 // losses are those of PyTorch is tested in Python.
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <random>
-#include <string>
 #include <vector>
 
-#include "core/chain.cpp"
-#include "core/score_chain.hpp"
 #include "core/train_chain.hpp"
-#include "cpu/packing.cpp"
-#include "cpu/scratch.hpp"
-
-namespace core = gradcon::portable;
-using namespace gradcon;
+#include "random_chain.hpp"
 
 namespace {
 
-using LaneType = core::Lane<double, 4>;
-using Shape = core::TileShape<3, 4>;
-constexpr int packed_channels = 3;
 constexpr double step = 1e-5;
-const cpu::Threads one_thread;
 
-std::mt19937 generator(1);
-
-int64_t draw(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(generator); }
-
-std::vector<double> random_values(int64_t size, double scale) {
-  std::normal_distribution<double> normal(0, scale);
-  std::vector<double> values(static_cast<size_t>(size));
-  for (double& value : values) value = normal(generator);
-  return values;
-}
-
-void expect_close(double value, double expected, double tolerance, const std::string& what) {
-  if (std::abs(value - expected) <= tolerance * (1 + std::abs(expected))) return;
-  std::printf("%s: got %.12g, expected %.12g\n", what.c_str(), value, expected);
-  std::exit(1);
-}
-
-// A chain in the form that the ops take, with weights.
-struct Case {
-  Extents images = {draw(1, 2), draw(3, 6), draw(3, 6)};
-  std::vector<int64_t> program;
-  std::vector<double> constants;
-  std::string loss = "squared_error";
-  Shapes shapes;
-  std::vector<std::vector<double>> parameters;
-  Shapes reference_shapes;
-  std::vector<std::vector<double>> references;
-
-  int64_t parameter(const std::vector<int64_t>& shape) {
-    int64_t size = 1;
-    for (const int64_t extent : shape) size *= extent;
-    const int64_t fan_in = shape.size() > 1 ? size / shape[0] : 1;
-    shapes.push_back(shape);
-    parameters.push_back(random_values(size, 1 / std::sqrt(static_cast<double>(fan_in))));
-    return static_cast<int64_t>(shapes.size()) - 1;
-  }
-
-  int64_t reference_of(int64_t weight) {
-    reference_shapes.push_back(shapes[static_cast<size_t>(weight)]);
-    references.push_back(random_values(static_cast<int64_t>(parameters[static_cast<size_t>(weight)].size()), 1));
-    return static_cast<int64_t>(references.size()) - 1;
-  }
-
-  void add(Kind kind, const Extents& output, int64_t weight = -1, int64_t bias = -1, bool constrained = false,
-           const std::vector<int64_t>& settings = {1, 1, 0, 0, 1, 1, 1}) {
-    program.insert(program.end(), {static_cast<int64_t>(kind), weight, bias, constrained ? reference_of(weight) : -1,
-                                   output.channels, output.rows, output.columns});
-    program.insert(program.end(), settings.begin(), settings.end());
-    constants.push_back(kind == Kind::leaky_relu ? 0.2 : kind == Kind::elu ? 0.7 : 0.0);
-  }
-
-  Extents convolution(const Extents& input, bool constrained) {
-    const int64_t groups = input.channels % 2 == 0 ? draw(1, 2) : 1;
-    const int64_t channels = groups * draw(1, 3);
-    const int64_t kernel = draw(1, 3);
-    const int64_t stride = draw(1, 2);
-    const int64_t padding = kernel - 1;
-    const auto size = [&](int64_t extent) { return (extent + 2 * padding - kernel) / stride + 1; };
-    const Extents output = {channels, size(input.rows), size(input.columns)};
-    const int64_t weight = parameter({channels, input.channels / groups, kernel, kernel});
-    add(Kind::conv, output, weight, parameter({channels}), constrained,
-        {stride, stride, padding, padding, 1, 1, groups});
-    return output;
-  }
-
-  Extents transposed(const Extents& input, bool constrained) {
-    const int64_t kernel = draw(2, 4);
-    const int64_t stride = draw(1, 2);
-    const auto size = [&](int64_t extent) { return (extent - 1) * stride + kernel; };
-    const Extents output = {draw(1, 3), size(input.rows), size(input.columns)};
-    const int64_t weight = parameter({input.channels, output.channels, kernel, kernel});
-    add(Kind::conv_transposed, output, weight, -1, constrained, {stride, stride, 0, 0, 1, 1, 1});
-    return output;
-  }
-
-  Extents linear(const Extents& input, const Extents& output, bool constrained) {
-    const int64_t weight = parameter({size_of(output), size_of(input)});
-    add(Kind::linear, {size_of(output), 1, 1}, weight, parameter({size_of(output)}), constrained);
-    add(Kind::reshape, output);
-    return output;
-  }
-
-  Extents bottleneck(const Extents& input) {
-    const Extents output = {draw(1, 3), 1, 1};
-    const int64_t weight = parameter({output.channels, size_of(input)});
-    const int64_t bias = parameter({output.channels});
-    parameter({output.channels, size_of(input)});
-    parameter({output.channels});
-    add(Kind::bottleneck, output, weight, bias);
-    loss = "evidence_bound";
-    return output;
-  }
-
-  Chain chain() const { return read_chain(images, program, constants, loss, shapes, reference_shapes); }
-};
-
-// Smooth activations only: a finite difference across the kink of a ReLU is wrong.
-void add_activation(Case& c, const Extents& shape) {
-  const Kind kinds[] = {Kind::gelu, Kind::gelu_tanh, Kind::sigmoid, Kind::tanh};
-  c.add(kinds[draw(0, 3)], shape);
-}
-
-Case random_case(bool for_training) {
-  Case c;
-  Extents shape = c.convolution(c.images, !for_training && draw(0, 1) == 1);
-  add_activation(c, shape);
-  if (!for_training) {
-    c.add(Kind::affine, shape, c.parameter({shape.channels}), c.parameter({shape.channels}));
-  }
-  if (draw(0, 1) == 1) {
-    shape = c.bottleneck(shape);
-    shape = c.linear(shape, {2, 2, 2}, draw(0, 1) == 1);
-  }
-  add_activation(c, shape);
-  shape = c.transposed(shape, draw(0, 1) == 1);
-  const Extents large = {shape.channels, shape.rows * 2, shape.columns};
-  c.add(Kind::upsample, large);
-  add_activation(c, large);
-  c.linear(large, c.images, true);
-  c.add(Kind::sigmoid, c.images);
-  return c;
-}
-
-std::vector<ArrayView<double>> views(const std::vector<std::vector<double>>& arrays) {
-  std::vector<ArrayView<double>> result;
-  for (const std::vector<double>& array : arrays) result.push_back({array.data(), {}});
-  return result;
-}
-
-struct Scores {
-  std::vector<double> losses;
-  std::vector<double> cosines;
-};
-
-Scores scores_of(const Case& c, const std::vector<double>& pixels, int64_t count) {
-  const Chain chain = c.chain();
-  cpu::Packing<double> packing(packed_channels, chain.layers.size());
-  PackedChain<double> packed = {chain, make_scoring_layout(chain), {}};
-  packed.weights =
-      packing.packed_layers(chain, views(c.parameters), views(c.references), chain.first_constrained, one_thread);
-  const cpu::Scratch<double> workspace(packed.layout.size * LaneType::samples);
-  core::ChainScorer<LaneType, Shape, packed_channels> scorer(packed, workspace.data(), Splitter{});
-  const Extents& e = chain.images;
-  const BatchView<double> view = {pixels.data(), size_of(e), e.rows * e.columns, e.columns, 1};
-  core::to_lanes<LaneType>(view, e, 0, count, scorer.images());
-  const auto references = static_cast<int64_t>(c.references.size());
-  std::vector<double> reconstruction(static_cast<size_t>(count));
-  std::vector<double> latent(static_cast<size_t>(count));
-  Scores scores;
-  scores.cosines.resize(static_cast<size_t>(count * references));
-  scorer.score(0, count, {reconstruction.data(), latent.data(), scores.cosines.data(), references});
-  for (size_t i = 0; i < reconstruction.size(); ++i) scores.losses.push_back(reconstruction[i] + latent[i]);
-  return scores;
-}
+doctest::Approx close_to(double expected, double tolerance) { return doctest::Approx(expected).epsilon(tolerance); }
 
 void check_scores() {
   Case c = random_case(false);
@@ -209,7 +44,7 @@ void check_scores() {
       if (sq_norm[sample] < 1e-10) continue;  // Too small for a finite difference.
       const double expected = dot[sample] / std::sqrt(sq_norm[sample]) / std::sqrt(reference_sq_norm[sample]);
       const size_t at = sample * c.references.size() + static_cast<size_t>(layer.reference);
-      expect_close(scores.cosines[at], expected, 1e-4, "cosine");
+      CHECK(scores.cosines[at] == close_to(expected, 1e-4));
     }
   }
 }
@@ -344,15 +179,74 @@ void check_training() {
       weight[i] = value - step;
       const double below = objective();
       weight[i] = value;
-      expect_close(gradient[i], (above - below) / (2 * step), 1e-5, "gradient of the objective");
+      CHECK(gradient[i] == close_to((above - below) / (2 * step), 1e-5));
     }
   }
 }
 
+// A chain of one linear layer, of sizes that a file may claim.
+Chain claimed_chain(const Extents& images, const Extents& output, const std::vector<int64_t>& weight) {
+  std::vector<int64_t> program = {static_cast<int64_t>(LayerKind::linear),
+                                  0,
+                                  -1,
+                                  0,
+                                  output.channels,
+                                  output.rows,
+                                  output.columns,
+                                  1,
+                                  1,
+                                  0,
+                                  0,
+                                  1,
+                                  1,
+                                  1};
+  return read_chain(images, program, {0}, static_cast<int64_t>(Loss::squared_error), {weight}, {weight});
+}
+
 }  // namespace
 
-int main() {
+TEST_CASE("scores agree with finite differences") {
   for (int trial = 0; trial < 60; ++trial) check_scores();
+}
+
+TEST_CASE("training gradients agree with finite differences") {
   for (int trial = 0; trial < 60; ++trial) check_training();
-  std::puts("chains agree with finite differences");
+}
+
+TEST_CASE("sizes that wrap around 64 bits are refused") {
+  const int64_t huge = int64_t{1} << 40;
+  CHECK_THROWS_AS(claimed_chain({1, 1, huge}, {huge, 1, 1}, {huge, huge}), std::invalid_argument);
+  CHECK_THROWS_AS(claimed_chain({huge, huge, huge}, {1, 1, 1}, {1, 1}), std::invalid_argument);
+  CHECK_THROWS_AS(claimed_chain({-1, 1, 1}, {1, 1, 1}, {1, 1}), std::invalid_argument);
+}
+
+// 2^18 layers of 2^40 numbers each, whose sum would wrap around to a workspace of nothing.
+TEST_CASE("many layers whose sum wraps around are refused") {
+  const int64_t many = int64_t{1} << 18;
+  const int64_t side = int64_t{1} << 20;
+  std::vector<int64_t> program;
+  for (int64_t layer = 0; layer < many; ++layer) {
+    program.insert(program.end(),
+                   {static_cast<int64_t>(LayerKind::upsample), -1, -1, -1, 1, side, side, 1, 1, 0, 0, 1, 1, 1});
+  }
+  const std::vector<double> constants(static_cast<size_t>(many));
+  CHECK_THROWS_AS(
+      read_chain({1, 1, 1}, program, constants, static_cast<int64_t>(Loss::squared_error), {{1, 1}}, {{1, 1}}),
+      std::invalid_argument);
+}
+
+// Each value is within the bounds, and all of them together are not.
+TEST_CASE("many values that are too large together are refused") {
+  const int64_t side = int64_t{1} << 14;
+  std::vector<int64_t> program;
+  const auto add = [&](LayerKind kind, int64_t weight, int64_t extent) {
+    program.insert(program.end(), {static_cast<int64_t>(kind), weight, -1, weight, 1, extent, extent});
+    program.insert(program.end(), {1, 1, 0, 0, 1, 1, 1});
+  };
+  add(LayerKind::upsample, -1, side);
+  for (int layer = 0; layer < 64; ++layer) add(LayerKind::tanh, -1, side);
+  add(LayerKind::linear, 0, 1);
+  const Chain chain = read_chain({1, 1, 1}, program, std::vector<double>(66), static_cast<int64_t>(Loss::squared_error),
+                                 {{1, side * side}}, {{1, side * side}});
+  CHECK_THROWS_AS(make_training_layout(chain), std::invalid_argument);
 }

@@ -1,12 +1,13 @@
 // A contraction item by item, as a GPU runs it, against the loops over whole tiles of channels.
+#include <doctest/doctest.h>
+
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <random>
-#include <vector>
+#include <type_traits>
 
 #include "core/gather_items.hpp"
 #include "core/lane.hpp"
+#include "core/pack_weights.hpp"
 #include "cpu/scratch.hpp"
 
 namespace core = gradcon::portable;
@@ -23,12 +24,6 @@ int64_t draw(int64_t low, int64_t high) { return std::uniform_int_distribution<i
 void fill(double* values, int64_t size) {
   std::normal_distribution<double> normal;
   for (int64_t i = 0; i < size; ++i) values[i] = normal(generator);
-}
-
-void expect(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("%s\n", what);
-  std::exit(1);
 }
 
 // Every target takes the same terms in the same order, so even the bits are the same.
@@ -52,7 +47,7 @@ void check(const Contraction& contraction) {
   for (int64_t i = 0; i < weights; ++i) {
     packed.data()[core::packed_place(contraction, Channels, i)] = weight.data()[i];
   }
-  for (int64_t i = 0; i < weights; ++i) expect(packed.data()[i] == expected_packed.data()[i], "packed weights differ");
+  for (int64_t i = 0; i < weights; ++i) REQUIRE(packed.data()[i] == expected_packed.data()[i]);
 
   const core::GatherOperands<double> operands = {source.data(), packed.data(), bias.data(), draw(0, 1) == 1};
   const int64_t tiles = contraction.targets_per_group() / Channels;
@@ -64,13 +59,14 @@ void check(const Contraction& contraction) {
   for (int64_t item = 0; item < items.count(); ++item) {
     core::gather_item<LaneType, Channels>(contraction, items, item, operands, target.data());
   }
-  for (int64_t i = 0; i < targets; ++i) expect(target.data()[i] == expected.data()[i], "targets differ");
+  for (int64_t i = 0; i < targets; ++i) REQUIRE(target.data()[i] == expected.data()[i]);
 }
 
 Axis random_axis() { return {draw(1, 6), draw(1, 9), draw(1, 4), draw(1, 3), draw(0, 4), draw(1, 3)}; }
 
-template <int Channels>
-void check_contractions() {
+TEST_CASE_TEMPLATE("a contraction item by item", Extent, std::integral_constant<int, 1>, std::integral_constant<int, 3>,
+                   std::integral_constant<int, 8>) {
+  constexpr int Channels = Extent::value;
   for (int trial = 0; trial < 200; ++trial) {
     Contraction contraction;
     contraction.direction = draw(0, 1) == 1 ? Direction::to_inner : Direction::to_outer;
@@ -85,10 +81,3 @@ void check_contractions() {
 }
 
 }  // namespace
-
-int main() {
-  check_contractions<1>();
-  check_contractions<3>();
-  check_contractions<8>();
-  std::puts("items make what whole tiles make");
-}

@@ -71,18 +71,18 @@ def test_a_missing_path_is_named(tmp_path):
 
 def test_a_missing_batch_is_named(tmp_path, cifar10_contents):
     del cifar10_contents["data_batch_3.bin"]
-    with pytest.raises(ValueError, match=r"no data_batch_3\.bin in it; expected the binary version"):
+    with pytest.raises(ValueError, match=r"archive: .*data_batch_3\.bin.*binary"):
         read_cifar10(write_gzip(tmp_path / "archive", cifar10_contents))
-    with pytest.raises(FileNotFoundError, match=r"no data_batch_3\.bin in "):
+    with pytest.raises(FileNotFoundError, match=rf"no data_batch_3\.bin in {tmp_path}"):
         read_cifar10(write_folder(tmp_path, cifar10_contents))
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "0 bytes; expected a multiple of 3073"),
-        (bytes(3073 + 5), "3078 bytes; expected a multiple of 3073"),
-        (b"\x0a" + bytes(3072), "label 10; expected 0 to 9"),
+        (b"", "0 bytes.* 3073"),
+        (bytes(3073 + 5), "3078 bytes.* 3073"),
+        (b"\x0a" + bytes(3072), "label 10.* 0 to 9"),
     ],
 )
 @pytest.mark.parametrize("write", [write_gzip, write_folder])
@@ -110,7 +110,7 @@ def test_a_damaged_byte_in_gzip_is_found(tmp_path, cifar10_contents):
     content = bytearray(gzip.compress(tar_bytes(cifar10_contents), compresslevel=0))
     content[len(content) // 2] ^= 1
     (tmp_path / "archive").write_bytes(content)
-    with pytest.raises(ValueError, match=r"archive: damaged gzip file \(CRC check failed"):
+    with pytest.raises(ValueError, match="archive: .*gzip.*CRC"):
         read_cifar10(tmp_path / "archive")
 
 

@@ -104,27 +104,26 @@ def test_a_name_that_does_not_fit_its_folder_is_refused(tmp_path, write, name, e
     path = write(tmp_path, {f"Real_Test/{name}": bmp(0)[0]})
     with pytest.raises(ValueError) as caught:
         read_cure_tsr(path, "test", *condition)
-    assert str(caught.value) == (
-        f"{path}: Real_Test/{name}: expected a name like {expected} with a sign type from 01 to 14"
-    )
+    assert str(caught.value).startswith(f"{path}: Real_Test/{name}: ")
+    assert f" {expected} " in str(caught.value) and "01 to 14" in str(caught.value)
 
 
 @writers
 @pytest.mark.parametrize("content", [b"", b"no image", bmp(0)[0][:100], b"\x89PNG\r\n\x1a\n"])
 def test_a_damaged_image_is_named(tmp_path, write, content):
     path = write(tmp_path, {f"{TEST}/01_01_00_00_0001.bmp": content})
-    with pytest.raises(ValueError, match=f"{TEST}/01_01_00_00_0001.bmp: cannot be read as a BMP image"):
+    with pytest.raises(ValueError, match=f"{path}: {TEST}/01_01_00_00_0001.bmp: .*BMP"):
         read_cure_tsr(path, "test")
 
 
 @writers
 def test_a_missing_folder_is_named(tmp_path, contents, write):
-    with pytest.raises(FileNotFoundError, match="no BMP files in Real_Test/Haze-3 of "):
+    with pytest.raises(FileNotFoundError, match="Real_Test/Haze-3 of "):
         read_cure_tsr(write(tmp_path, contents), "test", "Haze", 3)
 
 
 def test_a_missing_path_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path / "nowhere")):
         read_cure_tsr(tmp_path / "nowhere", "test")
 
 
@@ -133,7 +132,7 @@ def test_a_tar_file_that_ends_between_two_images_is_truncated(tmp_path, contents
     with tarfile.open(path) as archive:
         third = archive.getmembers()[2].offset
     path.write_bytes(path.read_bytes()[:third])
-    with pytest.raises(ValueError, match="truncated tar file"):
+    with pytest.raises(ValueError, match=f"{path}: truncated"):
         read_cure_tsr(path, "train")
 
 
@@ -150,13 +149,13 @@ def test_a_truncated_archive_is_refused(tmp_path, contents, write, share):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("all",), "no split 'all'; expected train or test"),
-        (("test", "Fog", 1), "no challenge 'Fog'; expected one of Decolorization, LensBlur, "),
-        (("test", "Snow", 0), "level must be from 1 to 5, got 0"),
-        (("test", "Snow", 6), "level must be from 1 to 5, got 6"),
-        (("test", "Snow"), "challenge 'Snow' with level None; expected both or neither"),
-        (("test", None, 3), "challenge None with level 3; expected both or neither"),
-        (("test", None, None, 0), "size must be a positive number"),
+        (("all",), "'all'.*train or test"),
+        (("test", "Fog", 1), "'Fog'.*Decolorization, LensBlur, "),
+        (("test", "Snow", 0), "level.* 1 to 5.* 0$"),
+        (("test", "Snow", 6), "level.* 1 to 5.* 6$"),
+        (("test", "Snow"), "challenge 'Snow'.*level None"),
+        (("test", None, 3), "challenge None.*level 3"),
+        (("test", None, None, 0), "size .* 0$"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, contents, arguments, problem):

@@ -165,12 +165,12 @@ def test_without_a_good_mirror_the_error_says_why_and_what_to_do(tmp_path, mirro
         download("mnist", root, progress=False)
     message = str(caught.value)
     name = mirrors.requests[0].split("/")[-1]
-    assert message.startswith(f"cannot download {name} from ")
+    assert name in message.partition(mirrors.address(""))[0]
     assert re.search(rf"{mirrors.address('nowhere')} \(404 ", message)
-    assert f"{mirrors.address('wrong')} (the MD5 checksum is {hashlib.md5(b'something else').hexdigest()}; " in message
+    assert re.search(rf"{mirrors.address('wrong')} \(.*{hashlib.md5(b'something else').hexdigest()}", message)
     assert f"{mirrors.address('cut')} (" in message
-    assert "--data-root or GRADCON_DATA" in message
-    assert f"into {root / 'mnist'}; " in message
+    assert "--data-root" in message and "GRADCON_DATA" in message
+    assert str(root / "mnist") in message
     assert all(file in message for file in MNIST_FILES)
     assert contents(root) == {}
 
@@ -190,7 +190,7 @@ def test_an_interruption_leaves_no_half_file(tmp_path, publish_mnist, monkeypatc
     publish_mnist("good")
 
     def interrupted(self, url, output_file, pooch):
-        output_file.write_bytes(b"half")
+        output_file.write(b"half")
         raise KeyboardInterrupt
 
     root = tmp_path / "data"
@@ -209,7 +209,7 @@ def test_a_damaged_file_is_named_and_not_replaced(tmp_path, publish_mnist, write
         write_mnist(damaged.parent, ".gz")
     damaged.parent.mkdir(exist_ok=True)
     damaged.write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=f"{damaged}: not an IDX file.* move what is damaged away"):
+    with pytest.raises(ValueError, match=f"{damaged}: not an IDX file.*move"):
         download("mnist", tmp_path, progress=False)
     assert damaged.read_bytes() == b"damaged"
 
@@ -225,7 +225,7 @@ def test_a_bar_is_shown_if_asked_for(tmp_path, publish_mnist, capfd, progress):
 
 
 def test_a_name_without_a_download_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no download of 'digits'; expected one of mnist, fashion-mnist, cifar10"):
+    with pytest.raises(ValueError, match="'digits'.*mnist, fashion-mnist, cifar10"):
         download("digits", tmp_path)
 
 

@@ -139,27 +139,27 @@ def test_half_and_half():
 
 @pytest.mark.parametrize("percent", [-10, 0, 100, 0.5])
 def test_a_percentage_out_of_range_is_refused(percent):
-    with pytest.raises(ValueError, match=f"percent must be from 1 to 99, got {percent}$"):
+    with pytest.raises(ValueError, match=f"percent.* 1 to 99.* {percent}$"):
         Mixture(np.arange(5), np.arange(5, 10)).with_outliers(percent)
 
 
 @pytest.mark.parametrize(("percent", "count"), [(1, 0), (60, 8)])
 def test_too_few_images_for_a_percentage_are_refused(percent, count):
-    with pytest.raises(ValueError, match=f"{percent} % would be {count} outliers beside 5 inliers"):
+    with pytest.raises(ValueError, match=f"^{percent} %.* {count} outliers.* 5 inliers"):
         Mixture(np.arange(5), np.arange(5, 12)).with_outliers(percent)
 
 
 @pytest.mark.parametrize("fold", [-1, 5])
 def test_a_fold_that_does_not_exist_is_refused(data, fold):
-    with pytest.raises(ValueError, match=f"fold must be from 0 to 4, got {fold}"):
+    with pytest.raises(ValueError, match=f"fold.* 0 to 4.* {fold}$"):
         five_fold_split(data, 0, fold)
 
 
 def test_a_class_that_does_not_exist_is_refused(data):
-    with pytest.raises(ValueError, match="no class 'sandal'; expected one of 0 shirt, 1 bag, 2 boot"):
+    with pytest.raises(ValueError, match="'sandal'.* 0 shirt, 1 bag, 2 boot"):
         five_fold_split(data, "sandal", 0)
 
 
 def test_a_class_that_does_not_fill_the_folds_is_refused():
-    with pytest.raises(ValueError, match="class 'bag' has 4 images; expected 5 or more"):
+    with pytest.raises(ValueError, match="'bag'.* 4 images.* 5 "):
         five_fold_split(data_set([9, 4, 9]), "shirt", 0)

@@ -25,7 +25,7 @@ def test_the_usual_names_are_found(tmp_path, write_mnist, mark, suffix):
 
 def test_a_missing_file_is_named(tmp_path, write_mnist):
     (write_mnist(tmp_path) / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no t10k-labels-idx1-ubyte\[.gz\] in "):
+    with pytest.raises(FileNotFoundError, match=rf"t10k-labels-idx1-ubyte\[.gz\] in {tmp_path}"):
         read_mnist(tmp_path)
 
 
@@ -35,16 +35,16 @@ def test_a_missing_file_is_named(tmp_path, write_mnist):
         (
             "train-images-idx3-ubyte",
             np.zeros((6, 2), np.uint8),
-            r"holds uint8 \(6, 2\); expected uint8 \(N, H, W\)",
+            r".*uint8 \(6, 2\).*uint8 \(N, H, W\)",
         ),
         (
             "train-images-idx3-ubyte",
             np.zeros((6, 2, 3), np.int16),
-            r"holds int16 \(6, 2, 3\); expected uint8",
+            r".*int16 \(6, 2, 3\).*uint8",
         ),
-        ("t10k-labels-idx1-ubyte", np.zeros(3, np.uint8), r"holds uint8 \(3,\); expected uint8 \(4,\)"),
-        ("t10k-labels-idx1-ubyte", np.zeros(4, np.int32), r"holds int32 \(4,\); expected uint8 \(4,\)"),
-        ("train-labels-idx1-ubyte", np.full(6, 10, np.uint8), "label 10; expected 0 to 9"),
+        ("t10k-labels-idx1-ubyte", np.zeros(3, np.uint8), r".*uint8 \(3,\).*uint8 \(4,\)"),
+        ("t10k-labels-idx1-ubyte", np.zeros(4, np.int32), r".*int32 \(4,\).*uint8 \(4,\)"),
+        ("train-labels-idx1-ubyte", np.full(6, 10, np.uint8), "label 10.* 0 to 9"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path, write_mnist, idx_bytes, name, array, problem):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def test_cifar10_is_found(tmp_path, cifar10_contents, folder, name):
 def test_an_own_folder_goes_before_the_root(tmp_path, write_mnist):
     write_mnist(tmp_path)
     (write_mnist(tmp_path / "mnist") / "train-images-idx3-ubyte").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="not an IDX file"):
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte: not an IDX file"):
         load("mnist", tmp_path)
 
 
@@ -43,7 +45,7 @@ def test_the_places_that_were_looked_at_are_listed(tmp_path, name):
     with pytest.raises(FileNotFoundError) as caught:
         load(name, tmp_path)
     message = str(caught.value)
-    assert message.startswith(f"cannot find {name} below {tmp_path}: ")
+    assert re.match(f"[^:]*{name} [^:]*{tmp_path}: ", message)
     places = {
         "mnist": ["mnist", "MNIST/raw", "MNIST"],
         "fashion-mnist": ["fashion-mnist", "FashionMNIST/raw", "FashionMNIST"],
@@ -52,34 +54,34 @@ def test_the_places_that_were_looked_at_are_listed(tmp_path, name):
     for place in places[name]:
         assert str(tmp_path / place) in message
     assert "\n" not in message
-    assert message.endswith(f"; `gradcon download {name} --data-root {tmp_path}` fetches it")
+    assert f"`gradcon download {name} --data-root {tmp_path}`" in message
 
 
 def test_the_way_to_download_it_can_be_pasted(tmp_path):
     root = tmp_path / "my data"
-    hint = f"; `gradcon download cifar10 --data-root '{root}'` fetches it"
+    command = f"`gradcon download cifar10 --data-root '{root}'`"
     for make in (lambda: None, root.mkdir):
         make()
         with pytest.raises(FileNotFoundError) as caught:
             load("CIFAR-10", root)
-        assert str(caught.value).endswith(hint)
+        assert command in str(caught.value)
 
 
 def test_a_missing_file_among_the_others_is_named(tmp_path, write_mnist):
     (write_mnist(tmp_path / "mnist") / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no t10k-labels-idx1-ubyte\[.gz\] in .*mnist;"):
+    with pytest.raises(FileNotFoundError, match=r"t10k-labels-idx1-ubyte\[.gz\] in .*mnist;"):
         load("mnist", tmp_path)
 
 
 def test_a_missing_root_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"the data root .*nowhere is not a folder"):
+    with pytest.raises(FileNotFoundError, match=r"data root .*/nowhere "):
         load("mnist", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="as the data root .*--data-root or .* GRADCON_DATA"):
+    with pytest.raises(ValueError, match="^mnist .*--data-root.*GRADCON_DATA"):
         load("mnist")
 
 
 def test_an_unknown_name_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no data set 'svhn'; expected one of mnist, fashion-mnist, cifar10, digits"):
+    with pytest.raises(ValueError, match="'svhn'.*mnist, fashion-mnist, cifar10, digits"):
         load("svhn", tmp_path)
 
 

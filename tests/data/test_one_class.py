@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -75,15 +76,15 @@ def test_neither_part_is_empty(data, share):
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 2, float("nan")])
 def test_a_share_out_of_range_is_refused(data, share):
-    with pytest.raises(ValueError, match="validation_share must be above 0 and below 1"):
+    with pytest.raises(ValueError, match=f"validation_share.* {share}$"):
         one_class_split(data, 0, 0, share)
 
 
 def test_too_few_images_are_refused(data):
-    with pytest.raises(ValueError, match="class 1 has 1 training images; expected at least 2"):
+    with pytest.raises(ValueError, match="class 1 .* 1 training images.* 2$"):
         one_class_split(data._replace(train=labelled([0, 0, 1])), 1, 0)
     for labels in ([0, 0, 0], [1, 1, 1]):
-        with pytest.raises(ValueError, match="expected both inliers and outliers"):
+        with pytest.raises(ValueError, match="both inliers and outliers"):
             one_class_split(data._replace(test=labelled(labels)), 0, 0)
 
 
@@ -96,12 +97,12 @@ def test_a_class_is_found_by_index_and_by_name(wanted, index):
 
 @pytest.mark.parametrize("wanted", [3, -1, 7, "bird", "", "3", "-1", "²", 0.5, True, None])
 def test_a_class_that_does_not_exist_is_refused(wanted):
-    with pytest.raises(ValueError, match=r"no class .*; expected one of 0 Cat, 1 dog, 2 7"):
+    with pytest.raises(ValueError, match=rf"{re.escape(repr(wanted))};.* 0 Cat, 1 dog, 2 7"):
         class_index(NAMES, wanted)
 
 
 def test_a_name_that_is_the_index_is_listed_once():
-    with pytest.raises(ValueError, match=r"expected one of 0, 1 one, 2 1$"):
+    with pytest.raises(ValueError, match="'3'.* 0, 1 one, 2 1$"):
         class_index(("0", "one", "1"), "3")
 
 

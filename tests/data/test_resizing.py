@@ -37,9 +37,9 @@ def test_no_images_stay_none():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(TypeError, match="float64; expected uint8"):
+    with pytest.raises(TypeError, match="float64.*uint8"):
         resize(IMAGES / 255, 28)
-    with pytest.raises(ValueError, match=r"expected \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"\(3, .*\(N, C, H, W\)|\(N, C, H, W\).*\(3, "):
         resize(IMAGES[0], 28)
-    with pytest.raises(ValueError, match="size must be a positive number"):
+    with pytest.raises(ValueError, match="size .* 0$"):
         resize(IMAGES, 0)

@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import ConvCase, conv_cases
 
-from gradcon_ext import reference
+import oracle
 from gradcon_ext.ops import conv_grad_alignment
+from support.strategies import ConvCase, conv_cases
+from support.threads import torch_threads
 
 
 def on(device: str, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -21,23 +22,23 @@ def paper_layer(samples: int = 20) -> ConvCase:
     return ConvCase(samples, 1, 32, 32, (8, 8), (4, 4), (2, 2), (2, 2), (1, 1), (0, 0), transposed=True, seed=0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(case=conv_cases(), non_contiguous=st.booleans())
 def test_agrees_with_per_sample_autograd(device: str, case: ConvCase, non_contiguous: bool) -> None:
     tensors = case.tensors(torch.float64, non_contiguous)
     dot, sq_norm = conv_grad_alignment(*on(device, tensors), *case.arguments)
-    expected_dot, expected_sq_norm = reference.conv_grad_alignment(*tensors, *case.arguments)
+    expected_dot, expected_sq_norm = oracle.conv_grad_alignment(*tensors, *case.arguments)
     torch.testing.assert_close(dot.cpu(), expected_dot, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(sq_norm.cpu(), expected_sq_norm, rtol=1e-10, atol=1e-10)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(case=conv_cases(), several=st.integers(1, 4))
 def test_several_references_share_the_formation_of_the_gradients(device: str, case: ConvCase, several: int) -> None:
     input, grad_output, weight = case.tensors(torch.float64)
     tensors = (input, grad_output, torch.randn(several, *weight.shape, dtype=torch.float64))
     dot, sq_norm = conv_grad_alignment(*on(device, tensors), *case.arguments)
-    expected_dot, expected_sq_norm = reference.conv_grad_alignment(*tensors, *case.arguments)
+    expected_dot, expected_sq_norm = oracle.conv_grad_alignment(*tensors, *case.arguments)
     assert dot.shape == (case.samples, several)
     torch.testing.assert_close(dot.cpu(), expected_dot, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(sq_norm.cpu(), expected_sq_norm, rtol=1e-10, atol=1e-10)
@@ -62,13 +63,13 @@ def test_inputs_and_gradients_of_two_precisions_are_promoted() -> None:
     assert torch.equal(dot, expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(case=conv_cases(), non_contiguous=st.booleans())
 def test_float32_agrees_with_float64(device: str, case: ConvCase, non_contiguous: bool) -> None:
     tensors = case.tensors(torch.float32, non_contiguous)
     dot, sq_norm = (result.cpu() for result in conv_grad_alignment(*on(device, tensors), *case.arguments))
     wide = [tensor.double() for tensor in tensors]
-    expected_dot, expected_sq_norm = reference.conv_grad_alignment(*wide, *case.arguments)
+    expected_dot, expected_sq_norm = oracle.conv_grad_alignment(*wide, *case.arguments)
     # An error of the dot is small beside the norms of its factors, which may be far larger than the dot.
     scale = expected_sq_norm.sqrt() * wide[2].norm()
     assert dot.dtype == sq_norm.dtype == torch.float32
@@ -80,19 +81,15 @@ def test_a_transposed_convolution_of_output_padding_alone() -> None:
     case = ConvCase(2, 1, 1, 1, (2,), (1,), (1,), (1,), (2,), (1,), transposed=True, seed=0)
     tensors = case.tensors(torch.float64)
     dot, _ = conv_grad_alignment(*tensors, *case.arguments)
-    torch.testing.assert_close(dot, reference.conv_grad_alignment(*tensors, *case.arguments)[0])
+    torch.testing.assert_close(dot, oracle.conv_grad_alignment(*tensors, *case.arguments)[0])
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_same_bits_for_any_number_of_threads_and_neighbours(threads: int) -> None:
     case = paper_layer(samples=200)
     input, grad_output, weight = case.tensors(torch.float32)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         together = conv_grad_alignment(input, grad_output, weight, *case.arguments)
-    finally:
-        torch.set_num_threads(before)
     alone = [
         conv_grad_alignment(input[n : n + 1], grad_output[n : n + 1], weight, *case.arguments) for n in (0, 7, 199)
     ]
@@ -173,13 +170,13 @@ def test_a_nan_stays_with_its_sample(device: str) -> None:
 )
 def test_sizes_beyond_64_bits_are_refused(shapes, settings) -> None:
     tensors = [torch.zeros([1] * len(shape)).expand(shape) for shape in shapes]
-    with pytest.raises(RuntimeError, match=r"below 2\^31|too large"):
+    with pytest.raises(ValueError, match=r"^conv_grad_alignment: .*(below 2\^31|too large)"):
         conv_grad_alignment(*tensors, **settings)
 
 
 def test_the_op_itself_keeps_to_its_memory() -> None:
     x = torch.randn(1, 1, 8)
-    with pytest.raises(RuntimeError, match=r"below 2\^31"):
+    with pytest.raises((ValueError, RuntimeError), match=r"below 2\^31"):
         torch.ops.gradcon_ext.conv_grad_alignment(x, x, torch.randn(1, 1, 1, 5), [1], [0], [2**62], 1, False)
 
 
@@ -192,20 +189,20 @@ def test_the_op_itself_keeps_to_its_memory() -> None:
             "float64.*float32|float32.*float64",
         ),
         ({"input": torch.zeros(4, 2, 5, 5, dtype=torch.int64)}, TypeError, "int64"),
-        ({"input": [[1.0]]}, TypeError, "must be a tensor, got list"),
+        ({"input": [[1.0]]}, TypeError, "input .*tensor.* list"),
         ({"input": torch.zeros(4, 2, 5)}, ValueError, r"\(4, 2, 5\)"),
         ({"reference": torch.zeros(2, 6, 2, 3, 2)}, ValueError, "spatial sizes|do not fit|does not fit"),
         ({"input": torch.zeros(4, 2, 5, 5, device="meta")}, ValueError, "meta"),
-        ({"input": torch.zeros(3, 2, 5, 5)}, ValueError, "3 samples"),
-        ({"input": torch.zeros(4, 3, 5, 5)}, ValueError, r"reference must have shape \(6, 3, 3, 3\)"),
-        ({"input": torch.zeros(4, 2, 6, 5)}, ValueError, r"spatial sizes \(6, 5\)"),
+        ({"input": torch.zeros(3, 2, 5, 5)}, ValueError, "3 samples.* 4"),
+        ({"input": torch.zeros(4, 3, 5, 5)}, ValueError, r"reference .*\(6, 3, 3, 3\)"),
+        ({"input": torch.zeros(4, 2, 6, 5)}, ValueError, r"\(6, 5\)"),
         ({"stride": 0}, ValueError, "stride"),
-        ({"stride": (1, 1, 1)}, ValueError, "stride must be one or 2 integers"),
+        ({"stride": (1, 1, 1)}, ValueError, "stride .* 2 integers"),
         ({"padding": -1}, ValueError, "padding"),
         ({"dilation": 0}, ValueError, "dilation"),
         ({"groups": 0}, ValueError, "groups=0"),
-        ({"groups": 4}, ValueError, "groups=4 must divide"),
-        ({"groups": 1.0}, ValueError, "groups=1.0 must divide"),
+        ({"groups": 4}, ValueError, "groups=4 .*divide"),
+        ({"groups": 1.0}, ValueError, "groups=1.0 .*divide"),
     ],
 )
 def test_bad_arguments(change: dict[str, object], error: type[Exception], message: str) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from chain_arguments import paper_arguments
 
 from gradcon_ext.models import ConvVariationalAutoencoder
 from gradcon_ext.ops import conv_grad_alignment, linear_grad_alignment, running_mean_cosine_, score_autoencoder
+from support.chain_arguments import paper_arguments
 
 
 def conv(device: str, samples: int = 40) -> Callable[[], tuple[torch.Tensor, ...]]:

@@ -5,11 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcon_ext import reference
+import oracle
 from gradcon_ext.ops import linear_grad_alignment
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     samples=st.sampled_from([0, 1, 2, 8, 16, 19, 33]),
     positions=st.sampled_from([(), (1,), (2,), (5,), (2, 3), (0,)]),
@@ -38,7 +38,7 @@ def test_agrees_with_per_sample_autograd(
     input, grad_output = draw(samples, *positions, inputs), draw(samples, *positions, outputs)
     weight = draw(outputs, inputs) if several is None else draw(several, outputs, inputs)
     dot, sq_norm = linear_grad_alignment(input.to(device), grad_output.to(device), weight.to(device))
-    expected_dot, expected_sq_norm = reference.linear_grad_alignment(input, grad_output, weight)
+    expected_dot, expected_sq_norm = oracle.linear_grad_alignment(input, grad_output, weight)
     torch.testing.assert_close(dot.cpu(), expected_dot, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(sq_norm.cpu(), expected_sq_norm, rtol=1e-10, atol=1e-10)
 
@@ -49,9 +49,7 @@ def test_float32_agrees_with_float64(device: str, positions: int) -> None:
     weight = torch.randn(200, 300)
     results = linear_grad_alignment(input.to(device), grad_output.to(device), weight.to(device))
     dot, sq_norm = (result.cpu() for result in results)
-    expected_dot, expected_sq_norm = reference.linear_grad_alignment(
-        input.double(), grad_output.double(), weight.double()
-    )
+    expected_dot, expected_sq_norm = oracle.linear_grad_alignment(input.double(), grad_output.double(), weight.double())
     scale = expected_sq_norm.sqrt() * weight.double().norm()
     assert ((dot - expected_dot).abs() <= 1e-6 * scale).all()
     torch.testing.assert_close(sq_norm.double(), expected_sq_norm, rtol=1e-6, atol=0)
@@ -70,9 +68,9 @@ def test_opcheck(device: str, positions: int) -> None:
         ({"input": torch.zeros(4, 3, dtype=torch.float64)}, TypeError, "float64"),
         ({"input": torch.zeros(4)}, ValueError, r"\(4,\)"),
         ({"reference": torch.zeros(2, 3, 1, 1)}, ValueError, r"\(2, 3, 1, 1\)"),
-        ({"input": torch.zeros(5, 3)}, ValueError, r"grad_output must have shape \(5, 2\)"),
-        ({"grad_output": torch.zeros(4, 1)}, ValueError, r"grad_output must have shape \(4, 2\)"),
-        ({"reference": torch.zeros(2, 4)}, ValueError, r"reference must have shape \(2, 3\)"),
+        ({"input": torch.zeros(5, 3)}, ValueError, r"grad_output .*\(5, 2\)"),
+        ({"grad_output": torch.zeros(4, 1)}, ValueError, r"grad_output .*\(4, 2\)"),
+        ({"reference": torch.zeros(2, 4)}, ValueError, r"reference .*\(2, 3\)"),
     ],
 )
 def test_bad_arguments(change: dict[str, object], error: type[Exception], message: str) -> None:

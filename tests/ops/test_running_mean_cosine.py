@@ -5,11 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcon_ext import reference
+import oracle
 from gradcon_ext.ops import running_mean_cosine_
+from support.threads import torch_threads
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.sampled_from([0, 1, 7, 8, 9, 1000, 2**15, 300_001]),
     count=st.integers(0, 1000),
@@ -20,7 +21,7 @@ def test_agrees_with_plain_torch(device: str, size: int, count: int, seed: int) 
     mean = torch.randn(size, generator=generator, dtype=torch.float64)
     grad = torch.randn(size, generator=generator, dtype=torch.float64)
     expected_mean = mean.clone()
-    expected = reference.running_mean_cosine_(expected_mean, grad, count)
+    expected = oracle.running_mean_cosine_(expected_mean, grad, count)
     updated = mean.to(device)
     cosine = running_mean_cosine_(updated, grad.to(device), count)
     torch.testing.assert_close(cosine.cpu(), expected, rtol=1e-10, atol=1e-12)
@@ -51,14 +52,10 @@ def test_the_cosine_does_not_depend_on_the_scale(device: str, scale: float) -> N
 
 def test_same_bits_for_any_number_of_threads() -> None:
     mean, grad = torch.randn(10**6), torch.randn(10**6)
-    before = torch.get_num_threads()
     results = []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
+    for threads in (1, 2, 3):
+        with torch_threads(threads):
             results.append((running_mean_cosine_(updated := mean.clone(), grad, 5), updated))
-    finally:
-        torch.set_num_threads(before)
     assert all(torch.equal(a, b) for result in results for a, b in zip(result, results[0], strict=True))
 
 
@@ -82,7 +79,7 @@ def test_a_graph_that_saved_the_old_mean_notices_the_update() -> None:
     weight, mean = torch.ones(3, requires_grad=True), torch.ones(3)
     loss = (weight * mean).sum()
     running_mean_cosine_(mean, torch.zeros(3), 1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+    with pytest.raises(RuntimeError, match="inplace"):
         loss.backward()
 
 
@@ -102,11 +99,11 @@ def test_compiles_without_a_graph_break() -> None:
 @pytest.mark.parametrize(
     ("mean", "grad", "count", "error", "message"),
     [
-        (torch.zeros(3), torch.zeros(4), 1, ValueError, r"grad must have shape \(3,\), got \(4,\)"),
+        (torch.zeros(3), torch.zeros(4), 1, ValueError, r"grad .*\(3,\).*\(4,\)"),
         (torch.zeros(3), torch.zeros(3).double(), 1, TypeError, "float64"),
         (torch.zeros(3).half(), torch.zeros(3).half(), 1, TypeError, "float16"),
         (torch.zeros(3, 2).T, torch.zeros(2, 3), 1, ValueError, "contiguous"),
-        (torch.zeros(3), torch.zeros(3), -1, ValueError, "count must not be negative, got -1"),
+        (torch.zeros(3), torch.zeros(3), -1, ValueError, "count .* -1$"),
     ],
 )
 def test_bad_arguments(

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from gradcon_ext.data import DataSet, LabelledImages
 from gradcon_ext.reproduce import splits
 from gradcon_ext.reproduce.experiments import RECIPES, Experiment
 from gradcon_ext.reproduce.records import Records
 from gradcon_ext.reproduce.training import DETECTOR
-from gradcon_ext.trainer import Trainer
-
-
-@contextmanager
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+from gradcon_ext.training.trainer import Trainer
+from support.threads import torch_threads
 
 
 @pytest.fixture
 def one_thread():
     """As many as a run of many has."""
-    with _one_thread():
+    with torch_threads(1):
         yield
 
 
@@ -36,7 +27,7 @@ def one_thread():
 def digits_runs(tmp_path_factory) -> Path:
     """The folder of finished runs of every recipe on the zeros of the digits, seed 0, two epochs; to be read only."""
     runs = tmp_path_factory.mktemp("digits") / "runs"
-    with _one_thread():
+    with torch_threads(1):
         for model in RECIPES:
             run = Experiment("digits", model, "0", 0).run(2, runs, None)
             trainer = Trainer(run.model, out=run.out, progress=False, **run.trainer)

@@ -22,7 +22,7 @@ def test_a_baseline_is_measured_on_the_same_split(experiment, epochs):
     split = one_class_split(read_digits(), "0", seed=1)
     scores = BASELINES[experiment.model].score(split.train, split.validation, split.test, 1, max(epochs, 1))
     record = run_baseline(experiment, epochs, None)
-    assert (record.epochs, record.figures) == (epochs, {"score": roc_auc_score(split.test_is_outlier, scores)})
+    assert (record.epochs, record.metrics) == (epochs, {"score": roc_auc_score(split.test_is_outlier, scores)})
     assert record.seconds > 0
 
 
@@ -41,7 +41,7 @@ def test_only_what_is_missing_is_run(records, monkeypatch):
     assert (records.get(KDE.name), records.get(DSVDD.name)) == (kept[0], kept[2])
     expected = run_baseline(DAE, 2, None)
     assert records.get(DAE.name).epochs == 2
-    assert records.get(DAE.name).figures == pytest.approx(expected.figures, abs=1e-6)
+    assert records.get(DAE.name).metrics == pytest.approx(expected.metrics, abs=1e-6)
 
     monkeypatch.setattr(compared, "ProcessPoolExecutor", None)  # calling it fails
     record_baselines([KDE, DAE, DSVDD], records, epochs=2, data_root=None, progress=False)
@@ -50,6 +50,6 @@ def test_only_what_is_missing_is_run(records, monkeypatch):
 @pytest.mark.usefixtures("in_this_process")
 def test_one_that_fails_does_not_lose_the_others(records):
     unknown = Experiment("digits", "dae", "eleven", 0)
-    with pytest.raises(RuntimeError, match="digits/dae/eleven/seed-0: ValueError: there is no class 'eleven'"):
+    with pytest.raises(RuntimeError, match="digits/dae/eleven/seed-0: ValueError: .*'eleven'"):
         record_baselines([unknown, KDE], records, epochs=1, data_root=None, progress=False)
     assert records.get(KDE.name) is not None

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
-from gradcon_ext.histogram import draw_two
 from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
+from gradcon_ext.scoring.histogram import draw_two
 
 
 def test_a_figure_is_saved_with_its_numbers_and_its_caption(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,12 +9,12 @@ import torch
 from torch import nn
 
 from gradcon_ext.data import one_class_split, read_digits
-from gradcon_ext.detector import Detector
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.reproduce import figure3 as module
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure3 import alignments_of, cosines_of_training, figure3
 from gradcon_ext.reproduce.training import DETECTOR
-from gradcon_ext.run_folder import snapshots
+from gradcon_ext.training.run_folder import snapshots
 
 EXPERIMENT = Experiment("digits", "vae-grad", "0", 0)
 
@@ -72,5 +73,4 @@ def test_both_models_are_drawn(digits_runs, monkeypatch):
     shared = [title.split()[1] for title in titles[:2]]
     assert titles[0] == f"unconstrained: {shared[0]} of {inliers} overlap"
     assert titles[1] == f"constrained: {shared[1]} of {inliers} overlap"
-    assert f"{shared[0]} samples overlap without the constraint and {shared[1]} with it" in figure.caption
-    assert "the paper has 793 and 296" in figure.caption
+    assert re.search(rf"\b{shared[0]} .*without .*\b{shared[1]} .* 793 and 296", figure.caption)

@@ -1,22 +1,23 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 from statistics import fmean
 
 import numpy as np
 import pytest
 import torch
-from cure_tsr_files import write_cure_tsr, write_stand_in
 from sklearn.metrics import roc_auc_score
 
 from gradcon_ext.challenges import LEVELS, challenge
 from gradcon_ext.data import read_cure_tsr
-from gradcon_ext.detector import Detector
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure4 import CURVES, figure4
 from gradcon_ext.reproduce.published import published
 from gradcon_ext.reproduce.training import DETECTOR
-from gradcon_ext.scorer import Scorer
+from gradcon_ext.scoring.scorer import Scorer
+from support.cure_tsr_files import write_cure_tsr, write_stand_in
 
 CHALLENGES = published()["figure4"]["challenges"]
 SEEDS = 2
@@ -90,11 +91,11 @@ def test_synthesised_challenges_where_the_data_set_is_not_there(runs, tmp_path):
     figure = figure4(SEEDS, runs, tmp_path)
     free = read_cure_tsr(tmp_path / "signs", "test").images
     check(figure, runs, free, {level: challenge(free, "snow", level) for level in LEVELS})
-    assert "GTSRB in the place of CURE-TSR" in figure.caption
+    assert re.search("GTSRB .*CURE-TSR", figure.caption)
     assert "not the paper's images" in figure.caption
 
 
 def test_a_data_set_without_its_challenges_is_refused(runs, tmp_path):
     write_cure_tsr(tmp_path / "cure-tsr")
-    with pytest.raises(FileNotFoundError, match="no BMP files in Real_Test/Decolorization-1 of "):
+    with pytest.raises(FileNotFoundError, match="Real_Test/Decolorization-1 of "):
         figure4(SEEDS, runs, tmp_path)

@@ -11,8 +11,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from gradcon_ext.data import one_class_split, read_digits
 from gradcon_ext.data.folds import FoldSplit, Mixture
-from gradcon_ext.detector import Detector
-from gradcon_ext.evaluation import evaluate
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.reproduce.measuring import (
     OUTLIER_PERCENT,
     area,
@@ -22,7 +21,8 @@ from gradcon_ext.reproduce.measuring import (
     measure_on,
     over_shares,
 )
-from gradcon_ext.scorer import Scorer, Scores
+from gradcon_ext.scoring.evaluation import evaluate
+from gradcon_ext.scoring.scorer import Scorer, Scores
 
 
 def scores_with(anomaly):
@@ -80,24 +80,24 @@ def test_the_area_is_the_share_of_pairs_in_order(sample):
 def test_every_share_has_its_outliers_and_its_threshold():
     generator = np.random.default_rng(0)
     validation, test = (np.append(generator.integers(0, 150, 90), generator.integers(50, 256, 90)) for _ in range(2))
-    figures = over_shares(FirstPixel(), split_of(validation, test), 8)
+    metrics = over_shares(FirstPixel(), split_of(validation, test), 8)
     counts = {10: 10, 20: 22, 30: 39, 40: 60, 50: 90}
     assert tuple(counts) == OUTLIER_PERCENT
-    assert list(figures) == [f"{figure} at {percent} %" for percent in counts for figure in ("auroc", "f1")]
+    assert list(metrics) == [f"{metric} at {percent} %" for percent in counts for metric in ("auroc", "f1")]
     for percent, outliers in counts.items():
         is_outlier = np.array([False] * 90 + [True] * outliers)
         known, unknown = validation[: 90 + outliers], test[: 90 + outliers]
         threshold = max(known, key=lambda each: (brute_force_f1(known, is_outlier, each), each))
-        assert figures[f"auroc at {percent} %"] == pytest.approx(roc_auc_score(is_outlier, unknown))
-        assert figures[f"f1 at {percent} %"] == pytest.approx(f1_score(~is_outlier, unknown <= threshold))
+        assert metrics[f"auroc at {percent} %"] == pytest.approx(roc_auc_score(is_outlier, unknown))
+        assert metrics[f"f1 at {percent} %"] == pytest.approx(f1_score(~is_outlier, unknown <= threshold))
 
 
 def test_test_images_have_no_part_in_the_threshold():
     apart = np.repeat([10, 20], 90)
-    figures = over_shares(FirstPixel(), split_of(apart, apart + 100), 8)
+    metrics = over_shares(FirstPixel(), split_of(apart, apart + 100), 8)
     # Told apart perfectly, but everything is above the threshold that validation asks for.
-    assert all(figures[f"auroc at {percent} %"] == 1 for percent in OUTLIER_PERCENT)
-    assert all(figures[f"f1 at {percent} %"] == 0 for percent in OUTLIER_PERCENT)
+    assert all(metrics[f"auroc at {percent} %"] == 1 for percent in OUTLIER_PERCENT)
+    assert all(metrics[f"f1 at {percent} %"] == 0 for percent in OUTLIER_PERCENT)
 
 
 def test_the_primal_loss_is_reconstruction_and_latent_together():
@@ -105,20 +105,20 @@ def test_the_primal_loss_is_reconstruction_and_latent_together():
     scores = scores_with([0, 1, 2, 3])._replace(
         reconstruction=torch.tensor([0.0, 2.0, 1.0, 3.0]), latent=torch.tensor([0.0, 0.0, 2.0, 0.0])
     )
-    figures = auroc_of(scores, is_outlier)
-    assert figures == {"reconstruction": 0.75, "latent": 0.75, "gradient": 0.5, "combined": 1.0, "primal": 1.0}
+    metrics = auroc_of(scores, is_outlier)
+    assert metrics == {"reconstruction": 0.75, "latent": 0.75, "gradient": 0.5, "combined": 1.0, "primal": 1.0}
 
 
 @pytest.mark.parametrize("model", ["cae-grad", "vae"])
 def test_a_detector_is_measured_on_the_test_images_of_its_class(digits_runs, model):
     detector = Detector.load(digits_runs / "digits" / model / "0" / "seed-0" / "detector.safetensors")
     split = one_class_split(read_digits(), "0", seed=0)
-    figures = measure_on("digits", "0", 0, None)(detector)
+    metrics = measure_on("digits", "0", 0, None)(detector)
     scorer = Scorer.from_detector(detector)
     scores = scorer.score(split.test)
     primal = roc_auc_score(split.test_is_outlier, scores.reconstruction + scores.latent)
-    assert figures.pop("primal") == primal
-    assert figures == evaluate(scorer, split.test, split.test_is_outlier).auroc
+    assert metrics.pop("primal") == primal
+    assert metrics == evaluate(scorer, split.test, split.test_is_outlier).auroc
 
 
 @pytest.mark.usefixtures("two_classes")

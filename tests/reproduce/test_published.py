@@ -23,14 +23,14 @@ def test_a_row_that_two_tables_share_is_the_same():
     assert published_row("table2", "VAE") == published_row("table1", "VAE, latent")
 
 
-def test_what_the_paper_concludes_holds_for_its_figures():
+def test_what_the_paper_concludes_holds_for_its_metrics():
     best = {
         table: max(published()[table], key=lambda row: published_row(table, row)[-1]) for table in ("table1", "table2")
     }
     assert best == {"table1": "CAE + Grad, gradient", "table2": "GradCon"}
     table4 = published()["table4"]
     for method in ("GPND", "GradCon"):
-        assert {len(table4[method][figure]) for figure in ("f1", "auroc")} == {len(table4["outlier_percent"])}
+        assert {len(table4[method][metric]) for metric in ("f1", "auroc")} == {len(table4["outlier_percent"])}
     figure4 = published()["figure4"]
     (least,), (most,) = figure4["smallest_gain"].values(), figure4["largest_gain"].values()
     assert least < figure4["average_gain"] < most

@@ -23,15 +23,15 @@ SELECTIONS = [
 def put(records, inlier, seed, add=0.0, epochs=(2, 4, 6), dataset="mnist"):
     """Record what is told apart by how the weights were chosen: 0.1 for the best epoch, 0.2 for epoch 2 and so on."""
 
-    def figures(value):
+    def metrics(value):
         return dict.fromkeys(LOSSES, round(value + add, 6))
 
     record = Record(
         max(epochs),
         1,
-        figures(0.1),
-        {epoch: figures(0.1 * epoch) for epoch in epochs},
-        {AVERAGED: figures(0.7), RENEWED: figures(0.8)},
+        metrics(0.1),
+        {epoch: metrics(0.1 * epoch) for epoch in epochs},
+        {AVERAGED: metrics(0.7), RENEWED: metrics(0.8)},
     )
     records.put(Experiment(dataset, "cae-grad", inlier, seed).name, record)
 

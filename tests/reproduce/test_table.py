@@ -52,7 +52,7 @@ def test_markdown_has_means_and_deviations(table):
     assert table.markdown() == MARKDOWN
 
 
-def test_csv_has_a_line_for_each_figure(table):
+def test_csv_has_a_line_for_each_metric(table):
     assert table.csv() == CSV
 
 

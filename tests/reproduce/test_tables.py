@@ -19,10 +19,10 @@ DIGITS = tuple("0123456789")
 
 def put(records, dataset, model, inlier, seed, value, epochs=50):
     """Record the same value for every loss, a tenth less for every F1, and half of it for averaged weights."""
-    figures = dict.fromkeys((*LOSSES, *(f"auroc at {percent} %" for percent in OUTLIER_PERCENT)), value)
-    figures |= {f"f1 at {percent} %": value - 0.1 for percent in OUTLIER_PERCENT}
-    variants = {AVERAGED: {name: 0.5 * figure for name, figure in figures.items()}}
-    records.put(Experiment(dataset, model, inlier, seed).name, Record(epochs, epochs, figures, variants=variants))
+    metrics = dict.fromkeys((*LOSSES, *(f"auroc at {percent} %" for percent in OUTLIER_PERCENT)), value)
+    metrics |= {f"f1 at {percent} %": value - 0.1 for percent in OUTLIER_PERCENT}
+    variants = {AVERAGED: {name: 0.5 * metric for name, metric in metrics.items()}}
+    records.put(Experiment(dataset, model, inlier, seed).name, Record(epochs, epochs, metrics, variants=variants))
 
 
 def written(table):
@@ -41,8 +41,8 @@ def test_a_design_has_every_published_row(name):
     for row in design.rows:
         if isinstance(row, Measured):
             assert row.model in {**RECIPES, **BASELINES}
-            assert row.figure in LOSSES
-            assert row.figure != "latent" or "vae" in row.model
+            assert row.metric in LOSSES
+            assert row.metric != "latent" or "vae" in row.model
     assert dataset_of(name) == design.dataset
 
 
@@ -109,12 +109,12 @@ def test_table_4_averages_over_the_classes_of_complete_folds(records):
     put(records, "fashion-mnist", "cae-grad-strong", "Coat", 0, 0.91, epochs=30)
     cells = written(table4(records, ["Bag", "Coat"], folds=3))
     for column, percent in enumerate(OUTLIER_PERCENT):
-        for figure, expected in (("AUROC", 0.87), ("F1", 0.77)):
-            assert cells["ours, 50 epochs", f"{figure}, GradCon", f"{percent} %"] == (expected, 2)
-            strong = cells["ours, 30 epochs", f"{figure}, GradCon, alpha 0.3 in training", f"{percent} %"]
-            assert strong == (0.93 if figure == "AUROC" else 0.83, 1)
-            paper = published()["table4"]["GradCon"][figure.lower()][column]
-            assert cells["paper", f"{figure}, GradCon", f"{percent} %"] == (paper, 1)
+        for metric, expected in (("AUROC", 0.87), ("F1", 0.77)):
+            assert cells["ours, 50 epochs", f"{metric}, GradCon", f"{percent} %"] == (expected, 2)
+            strong = cells["ours, 30 epochs", f"{metric}, GradCon, alpha 0.3 in training", f"{percent} %"]
+            assert strong == (0.93 if metric == "AUROC" else 0.83, 1)
+            paper = published()["table4"]["GradCon"][metric.lower()][column]
+            assert cells["paper", f"{metric}, GradCon", f"{percent} %"] == (paper, 1)
     assert tuple(published()["table4"]["outlier_percent"]) == OUTLIER_PERCENT
 
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from cure_tsr_files import write_stand_in
 
 from gradcon_ext import RunsFailed
 from gradcon_ext.reproduce import Reproduction, Table, targets
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.measuring import OUTLIER_PERCENT
 from gradcon_ext.reproduce.records import Record
+from support.cure_tsr_files import write_stand_in
 
 pytestmark = pytest.mark.usefixtures("two_classes")
 
@@ -108,16 +108,16 @@ def test_traffic_signs_are_not_measured_by_class(reproduce, made, tmp_path):
 
 
 def test_what_is_not_there_is_found_before_anything_is_trained(reproduce, made):
-    with pytest.raises(FileNotFoundError, match="cannot find CURE-TSR"):
+    with pytest.raises(FileNotFoundError, match="CURE-TSR"):
         reproduce().prepare(["table1", "fig4"])
-    with pytest.raises(ValueError, match="there is no class 'bird'; expected one of 0 Cat, 1 Dog"):
+    with pytest.raises(ValueError, match="'bird'.* 0 Cat, 1 Dog"):
         reproduce(["Cat", "bird"]).prepare(["table1"])
     assert made == {}
 
 
 def test_table_4_has_as_many_folds_as_there_are(reproduce):
     reproduction = reproduce(["Dog"], seeds=9)
-    record = Record(10, 1, {f"{figure} at {each} %": 0.5 for each in OUTLIER_PERCENT for figure in ("auroc", "f1")})
+    record = Record(10, 1, {f"{metric} at {each} %": 0.5 for each in OUTLIER_PERCENT for metric in ("auroc", "f1")})
     for fold in range(5):
         reproduction.records.put(Experiment("fashion-mnist", "cae-grad", "Dog", fold).name, record)
     table = reproduction.build("table4")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradcon_ext.detector import Detector
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import loss_of
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.reproduce.variants import with_renewed_references

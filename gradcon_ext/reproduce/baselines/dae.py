@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.losses import squared_error
-from gradcon_ext.scorer import Scorer
-from gradcon_ext.seeding import seeded
-from gradcon_ext.trainer import Trainer
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.training.seeding import seeded
+from gradcon_ext.training.trainer import Trainer
 
 WIDTHS = (512, 256, 128, 32)
 """Features behind each layer of the encoder; the last ones are the code."""

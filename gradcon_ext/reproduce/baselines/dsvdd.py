@@ -13,7 +13,7 @@ from torch.nn.functional import mse_loss
 from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.reproduce.baselines.contrast import contrast_normalised
 from gradcon_ext.reproduce.baselines.lenet import LeNet
-from gradcon_ext.seeding import seeded
+from gradcon_ext.training.seeding import seeded
 
 BATCH_SIZE = 200
 LEARNING_RATE = 1e-4

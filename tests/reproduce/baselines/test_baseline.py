@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -65,20 +67,20 @@ def test_images_of_another_shape_are_refused(name, which):
     of = ("train", "validation", "test")[which]
     for wrong in ((4, 8, 8), (0, 1, 8, 8)):
         images[which] = np.zeros(wrong, np.uint8)
-        with pytest.raises(ValueError, match=f"{of} images have shape .*; expected"):
+        with pytest.raises(ValueError, match=rf"^{of} images .*{re.escape(str(wrong))}.*\(N, C, H, W\)"):
             BASELINES[name].score(*images, 0, 1)
     images[which] = np.zeros((4, 1, 8, 9), np.uint8)
-    with pytest.raises(ValueError, match="images have shape .*; those of train have"):
+    with pytest.raises(ValueError, match=r"\(4, 1, 8, [89]\).* train .*\(4, 1, 8, [89]\)"):
         BASELINES[name].score(*images, 0, 1)
 
 
 def test_other_arguments_out_of_range_are_refused(split):
     pixels = split.test / 255
-    with pytest.raises(TypeError, match="test images have dtype float64; expected uint8"):
+    with pytest.raises(TypeError, match="test images .*float64.*uint8"):
         BASELINES["kde"].score(split.train, split.validation, pixels, 0, 1)
-    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="seed .* -1$"):
         BASELINES["kde"].score(split.train, split.validation, split.test, -1, 1)
-    with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="epochs .* 0$"):
         BASELINES["dae"].score(split.train, split.validation, split.test, 0, 0)
 
 

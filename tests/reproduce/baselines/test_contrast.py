@@ -38,5 +38,5 @@ def test_a_constant_image_comes_to_the_mean():
 
 
 def test_training_images_without_contrast_are_refused():
-    with pytest.raises(ValueError, match="each of 5 training images is of a single value"):
+    with pytest.raises(ValueError, match=" 5 training images.*single value"):
         contrast_normalised(np.zeros_like(TRAIN), TEST)

@@ -5,7 +5,7 @@ import torch
 
 from gradcon_ext.data import load
 from gradcon_ext.reproduce.baselines.dae import DenseAutoencoder, score
-from gradcon_ext.scorer import Scorer
+from gradcon_ext.scoring.scorer import Scorer
 
 SHAPE = (3, 5, 4)
 

@@ -1,0 +1,62 @@
+// Weights in the order in which a contraction reads them.
+#pragma once
+
+#include <cstdint>
+
+#include "core/gather.hpp"
+#include "core/lane.hpp"
+#include "core/to_lanes.hpp"
+
+namespace gradcon::GRADCON_CORE_NAMESPACE {
+
+// Of one source channel: from [target][tap], targets `target_stride` apart, to [tap][target], taps `step` apart.
+// Squares of them go through registers: of a single image's score this is a good part.
+template <class T>
+inline void pack_source(const T* weight, int64_t target_stride, int64_t targets, int64_t taps, T* packed,
+                        int64_t step) {
+  constexpr int64_t side = 4;
+  using Row = Lane<T, side>;
+  const int64_t square_targets = targets / side * side;
+  const int64_t square_taps = taps / side * side;
+  for (int64_t target = 0; target < square_targets; target += side) {
+    for (int64_t tap = 0; tap < square_taps; tap += side) {
+      Row square[side];
+      GRADCON_UNROLL for (int64_t i = 0; i < side; ++i) square[i] =
+          Row::load_unaligned(weight + (target + i) * target_stride + tap);
+      transpose(square);
+      GRADCON_UNROLL for (int64_t i = 0; i < side; ++i) square[i].store_unaligned(packed + (tap + i) * step + target);
+    }
+  }
+  for (int64_t target = 0; target < targets; ++target) {
+    for (int64_t tap = target < square_targets ? square_taps : 0; tap < taps; ++tap) {
+      packed[tap * step + target] = weight[target * target_stride + tap];
+    }
+  }
+}
+
+// Packs `weight` (inner channels, outer channels / groups, taps) for tiles of at most `most_channels` targets.
+template <class T>
+inline void pack_weights(const Contraction& contraction, int64_t most_channels, const T* weight, T* packed) {
+  const Geometry& geometry = contraction.geometry;
+  const int64_t sources = contraction.sources_per_group();
+  const int64_t targets = contraction.targets_per_group();
+  const int64_t taps = geometry.taps();
+  const int64_t inner_stride = geometry.outer_channels_per_group() * taps;
+  const int64_t source_stride = contraction.inward() ? taps : inner_stride;
+  const int64_t target_stride = contraction.inward() ? inner_stride : taps;
+  const EvenTiles tiles(targets, most_channels);
+  for (int64_t group = 0; group < geometry.groups; ++group) {
+    const T* of_group = weight + group * geometry.inner_channels_per_group() * inner_stride;
+    for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
+      const T* of_tile = of_group + tiles.begin(tile) * target_stride;
+      const int64_t extent = tiles.extent(tile);
+      const int64_t step = sources * extent;
+      for (int64_t source = 0; source < sources; ++source) {
+        pack_source(of_tile + source * source_stride, target_stride, extent, taps, packed + source * extent, step);
+      }
+      packed += taps * step;
+    }
+  }
+}
+
+}  // namespace gradcon::GRADCON_CORE_NAMESPACE

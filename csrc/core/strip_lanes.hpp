@@ -1,0 +1,173 @@
+// Strips of rows in lanes: copies of the rows that other lanes hold, zeros beyond the grid, and sums over strips.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "core/conv_alignment.hpp"
+#include "core/strips.hpp"
+#include "core/sum.hpp"
+#include "core/variant.hpp"
+
+namespace gradcon::GRADCON_CORE_NAMESPACE {
+
+// Sets rows of one channel to zero that do not count.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void clear_rows(const CutRows& cut, T* channel) {
+  const int64_t samples = LaneType::samples / cut.strips;
+  for (int64_t strip = 0; strip < cut.strips; ++strip) {
+    for (int64_t row = cut.rows_in(strip); row < cut.strip_rows; ++row) {
+      T* lane = channel + row * cut.columns * LaneType::samples + strip * samples;
+      for (int64_t column = 0; column < cut.columns; ++column, lane += LaneType::samples) {
+        for (int64_t sample = 0; sample < samples; ++sample) lane[sample] = 0;
+      }
+    }
+  }
+}
+
+// The lanes moved by `Shift` to the left, with zeros behind them.
+template <int Shift, class LaneType, int... Index>
+GRADCON_INLINE LaneType shifted(const LaneType& lane, std::integer_sequence<int, Index...>) {
+  constexpr int samples = LaneType::samples;
+  const auto zero = LaneType::zero().value;
+  return {__builtin_shufflevector(lane.value, zero,
+                                  (Index + Shift >= 0 && Index + Shift < samples ? Index + Shift : samples)...)};
+}
+
+template <int Shift, class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void copy_shifted(const T* source, int64_t columns, T* target) {
+  for (int64_t i = 0; i < columns * LaneType::samples; i += LaneType::samples) {
+    shifted<Shift>(LaneType::load(source + i), std::make_integer_sequence<int, LaneType::samples>{}).store(target + i);
+  }
+}
+
+// Copies a row from strips that are `lanes` further on. Returns false where that is too far for a shuffle.
+template <class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE bool copy_row(int64_t lanes, const T* source, int64_t columns, T* target) {
+  switch (lanes) {
+    case 0:
+      return copy_shifted<0, LaneType>(source, columns, target), true;
+    case 1:
+      return copy_shifted<1, LaneType>(source, columns, target), true;
+    case -1:
+      return copy_shifted<-1, LaneType>(source, columns, target), true;
+    case 2:
+      return copy_shifted<2, LaneType>(source, columns, target), true;
+    case -2:
+      return copy_shifted<-2, LaneType>(source, columns, target), true;
+    case 4:
+      return copy_shifted<4, LaneType>(source, columns, target), true;
+    case -4:
+      return copy_shifted<-4, LaneType>(source, columns, target), true;
+    default:
+      return false;
+  }
+}
+
+// A row for one strip, from the strip where it counts, or zeros beyond the grid.
+template <class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void copy_to_strip(const CutRows& cut, int64_t grid_row, const T* channel, T* target) {
+  constexpr int lanes = LaneType::samples;
+  const int64_t samples = lanes / cut.strips;
+  const bool inside = grid_row >= 0 && grid_row < cut.grid_rows;
+  const int64_t strip = inside ? cut.strip_of(grid_row) : 0;
+  const T* source = channel + (inside ? grid_row - strip * cut.step : 0) * cut.columns * lanes + strip * samples;
+  for (int64_t i = 0; i < cut.columns * lanes; i += lanes) {
+    for (int64_t sample = 0; sample < samples; ++sample) target[i + sample] = inside ? source[i + sample] : T(0);
+  }
+}
+
+// Gathers the rows of one channel that each strip reads.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void gather_rows(const CutRows& cut, const SourceRows& wanted, const T* channel, T* target) {
+  constexpr int lanes = LaneType::samples;
+  const int64_t samples = lanes / cut.strips;
+  for (int64_t row = 0; row < wanted.count; ++row, target += cut.columns * lanes) {
+    int64_t strip = 0;
+    // Where the sources are as far apart as the strips that they are in, a shuffle serves them all, but for rows that
+    // count in the last strip beyond its step.
+    const int64_t from_first = wanted.first + row + cut.strips * cut.step;
+    if (wanted.step == cut.step && from_first >= 0) {
+      const int64_t strips_on = from_first / cut.step - cut.strips;
+      const int64_t local = from_first % cut.step;
+      const T* source = channel + local * cut.columns * lanes;
+      const bool reaches = local < cut.strip_rows;
+      if (reaches && copy_row<LaneType>(strips_on * samples, source, cut.columns, target)) {
+        strip = strips_on > 0 ? std::max<int64_t>(cut.strips - strips_on, 0) : cut.strips;
+      }
+    }
+    for (; strip < cut.strips; ++strip) {
+      copy_to_strip<LaneType>(cut, strip * wanted.step + wanted.first + row, channel, target + strip * samples);
+    }
+  }
+}
+
+// Of every two neighbouring groups of `Shift` lanes the sum: that of the left vector in the first group's place, that
+// of the right one in the second's.
+template <int Shift, class LaneType, int... Index>
+GRADCON_INLINE LaneType pair_sums(const LaneType& left, const LaneType& right, std::integer_sequence<int, Index...>) {
+  constexpr int samples = LaneType::samples;
+  const auto first = __builtin_shufflevector(left.value, right.value,
+                                             (Index % (2 * Shift) < Shift ? Index : samples + Index - Shift)...);
+  const auto second = __builtin_shufflevector(left.value, right.value,
+                                              (Index % (2 * Shift) < Shift ? Index + Shift : samples + Index)...);
+  return {first + second};
+}
+
+// The sums over a sample's lanes. `samples` is how many a block has: the lanes of one are so far apart.
+template <class LaneType>
+struct StripSum {
+  int64_t samples = LaneType::samples;
+
+  GRADCON_INLINE bool is_needed() const { return samples < LaneType::samples; }
+
+  // The squared norm of a gradient whose numbers are each spread over the lanes of a sample, again spread over them.
+  template <int Inner, int Outer>
+  GRADCON_INLINE LaneType sq_norm(const LaneType (&tile)[Inner][Outer]) const {
+    if (!is_needed()) return sq_norm_of_tile(tile);
+    LaneType numbers[Inner * Outer];
+    GRADCON_UNROLL for (int i = 0; i < Inner; ++i) {
+      GRADCON_UNROLL for (int o = 0; o < Outer; ++o) numbers[i * Outer + o] = tile[i][o];
+    }
+    return sq_norm_of<LaneType::samples / 2>(numbers);
+  }
+
+  // The sums of single numbers, each in one lane of its sample, and zeros in the others.
+  template <int Shift = LaneType::samples / 2>
+  GRADCON_INLINE LaneType joined(const LaneType& number) const {
+    if constexpr (Shift > 0) {
+      if (Shift >= samples) return joined<Shift / 2>(pair_sums_of<Shift>(number, LaneType::zero()));
+    }
+    return number;
+  }
+
+  GRADCON_INLINE void join(Sum<LaneType>& sum) const {
+    for (int64_t lane = samples; lane < LaneType::samples; ++lane) sum.value[lane % samples] += sum.value[lane];
+  }
+
+ private:
+  template <int Shift>
+  static GRADCON_INLINE LaneType pair_sums_of(const LaneType& left, const LaneType& right) {
+    return pair_sums<Shift>(left, right, std::make_integer_sequence<int, LaneType::samples>{});
+  }
+
+  // Two vectors of partial sums become one, until each number stands in one lane.
+  template <int Shift, int Count>
+  GRADCON_INLINE LaneType sq_norm_of(const LaneType (&numbers)[Count]) const {
+    if constexpr (Shift > 0) {
+      if (Shift >= samples) {
+        LaneType pairs[(Count + 1) / 2];
+        GRADCON_UNROLL for (int i = 0; i < (Count + 1) / 2; ++i) {
+          pairs[i] = pair_sums_of<Shift>(numbers[2 * i], 2 * i + 1 < Count ? numbers[2 * i + 1] : LaneType::zero());
+        }
+        return sq_norm_of<Shift / 2>(pairs);
+      }
+    }
+    LaneType sum = LaneType::zero();
+    GRADCON_UNROLL for (int i = 0; i < Count; ++i) sum.add_product(numbers[i], numbers[i]);
+    return sum;
+  }
+};
+
+}  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -1,0 +1,40 @@
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+
+#include <tuple>
+#include <vector>
+
+#include "cuda/chain_scorer.cuh"
+#include "torch/checks.hpp"
+#include "torch/cuda/launcher.cuh"
+#include "torch/dispatch.hpp"
+#include "torch/outputs.hpp"
+#include "torch/views.hpp"
+
+namespace gradcon::cuda {
+namespace {
+
+std::tuple<Tensor, Tensor, Tensor> score_autoencoder(const Tensor& images, const std::vector<Tensor>& parameters,
+                                                     const std::vector<Tensor>& references, const Integers& program,
+                                                     const std::vector<double>& constants, int64_t loss) {
+  check_chain_tensors(images, parameters, references);
+  const Chain chain =
+      read_chain(extents_of(images), program, constants, loss, shapes_of(parameters), shapes_of(references));
+  const TorchLauncher launcher(images);
+  const std::vector<Tensor> weights = contiguous(parameters);
+  const std::vector<Tensor> means = contiguous(references);
+  ScoreTensors outputs(images, references);
+  dispatch_floating(references[0], [&](auto zero) {
+    using T = decltype(zero);
+    ChainScorer<T>(launcher, chain, views_of<T>(weights), views_of<T>(means))
+        .score(view_of_pixels<T>(images), images.size(0), outputs.pointers<T>());
+  });
+  return {outputs.reconstruction, outputs.latent, outputs.cosine};
+}
+
+}  // namespace
+}  // namespace gradcon::cuda
+
+STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, CUDA, library) {
+  library.impl("score_autoencoder", TORCH_BOX(&gradcon::cuda::score_autoencoder));
+}

@@ -1,0 +1,178 @@
+"""What a model does while it runs that its layers do not tell."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_READS = frozenset((Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__))
+_CHANCE = ("dropout_p", "dropout", "p")
+_SWITCH = ("train", "training")
+
+
+class ChangesParametersError(Exception):
+    """A forward is about to change a parameter, whose memory is not its own."""
+
+
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operation of a pass, wherever it comes from.
+
+    Attributes:
+        random: an operation that draws random numbers, if any.
+        behind: a parameter or buffer of the original that was used instead of the copy's, if any.
+        changes: a parameter that would have been changed in place, if any.
+        reads_values: whether Python code looks at numbers, and may go other ways for others.
+        refused: whether it has raised a ValueError.
+
+    Args:
+        original: the model that was copied.
+        guarded: names and tensors that must not be changed in place.
+        input: of the pass, which must not be changed.
+        strict: raise ValueError before anything of the original is used.
+    """
+
+    def __init__(self, original: nn.Module, guarded: Iterable[tuple[str, Tensor]], input: Tensor, strict: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.random: str | None = None
+        self.behind: str | None = None
+        self.changes: str | None = None
+        self.reads_values = False
+        self.refused = False
+        tensors = list(guarded)
+        self._memory = {memory_of(parameter): name for name, parameter in tensors}
+        self._guarded = {id(parameter): (name, parameter, memory_of(parameter)) for name, parameter in tensors}
+        self._input = memory_of(input) or -1
+        self._strict = strict
+        self._names = {id(tensor): name for name, tensor in (*original.named_parameters(), *original.named_buffers())}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Note what is of interest in a call, and do it."""
+        kwargs = kwargs or {}
+        if _draws(func, args, kwargs):
+            self.random = func.name().split("::")[-1].split(".")[0]
+        if _tells_numbers(func, args):
+            self.reads_values = True
+        if func._schema.is_mutable:
+            self._check_changed(func, args, kwargs)
+        for value in (*args, *kwargs.values()):
+            for tensor in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(tensor, Tensor) and id(tensor) in self._guarded:
+                    self._check_data(tensor)
+                if isinstance(tensor, Tensor) and id(tensor) in self._names:
+                    self._used(self._names[id(tensor)])
+        return func(*args, **kwargs)
+
+    def _check_changed(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        declared = func._schema.arguments
+        given = {**dict(zip((argument.name for argument in declared), args, strict=False)), **kwargs}
+        for argument in declared:
+            value = given.get(argument.name)
+            if argument.is_out or (argument.alias_info is not None and argument.alias_info.is_write):
+                for tensor in value if isinstance(value, list | tuple) else (value,):
+                    if isinstance(tensor, Tensor) and memory_of(tensor) == self._input:
+                        self.refused = True
+                        raise ValueError("the model changes its input in place; it must clone it first")
+                    if isinstance(tensor, Tensor) and memory_of(tensor) in self._memory:
+                        self.changes = self._memory[memory_of(tensor)]
+                        raise ChangesParametersError(f"{self.changes} is changed in place")
+
+    def _check_data(self, tensor: Tensor) -> None:
+        """Notice that a parameter has been given other data, which may be put back before the forward ends."""
+        name, _, memory = self._guarded[id(tensor)]
+        if memory_of(tensor) != memory:
+            self.changes = name
+            raise ChangesParametersError(f"{name} is given other data")
+
+    def _used(self, name: str) -> None:
+        self.behind = name
+        if self._strict:
+            self.refused = True
+            raise ValueError(
+                f"the model uses its {name} through a reference that a private copy in eval mode does not have, such "
+                "as a function that closes over a layer; call model.eval() first"
+            )
+
+
+class ReadsOfMemory(TorchFunctionMode):
+    """Notes for a watch what it does not see: numbers that Python code takes from memory, with no operation.
+
+    Args:
+        watch: whose `reads_values` is set.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Note a call that reads numbers, and do it."""
+        if func in _READS:
+            self._watch.reads_values = True
+        return func(*args, **(kwargs or {}))
+
+
+def memory_of(tensor: Tensor) -> int | None:
+    """Where the numbers of a tensor begin; None where it has none that can be shared."""
+    if tensor.layout != torch.strided or tensor.numel() == 0:
+        return None
+    return tensor.untyped_storage().data_ptr()
+
+
+def same_numbers(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal to the bit, also where they are NaN; taken to be so where no memory can be read."""
+    if memory_of(one) is None or memory_of(other) is None:
+        return True
+    bits, others = (tensor.detach().contiguous().view(-1).view(torch.uint8) for tensor in (one, other))
+    return torch.equal(bits, others)
+
+
+def _tells_numbers(func: Any, args: tuple[Any, ...]) -> bool:
+    """Whether Python code learns of numbers, be it by the size of what an operation selects."""
+    if func is torch.ops.aten.index.Tensor:
+        return any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in args[1])
+    return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
+
+
+def _draws(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation draws random numbers, and not just could."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    declared = func._schema.arguments
+    given = {argument.name: argument.default_value for argument in declared if argument.has_default_value()}
+    given.update(zip((argument.name for argument in declared), args, strict=False))
+    given.update(kwargs)
+    if any(given.get(name, True) is False for name in _SWITCH):
+        return False
+    chances = [given[name] for name in _CHANCE if isinstance(given.get(name), int | float)]
+    return not chances or any(chances)
+
+
+class Draws:
+    """Tells whether Python's or numpy's global random numbers were drawn since it was made."""
+
+    def __init__(self) -> None:
+        self._before = [(name, str(state())) for name, state in _states().items()]
+
+    def whose(self) -> str | None:
+        """Name of the module whose numbers were drawn, if any."""
+        states = _states()
+        return next((name for name, before in self._before if str(states[name]()) != before), None)
+
+
+def _states() -> dict[str, Callable[[], Any]]:
+    states: dict[str, Callable[[], Any]] = {"random": random.getstate}
+    if "numpy" in sys.modules:
+        states["numpy.random"] = partial(sys.modules["numpy"].random.get_state, legacy=False)
+    return states

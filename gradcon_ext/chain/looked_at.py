@@ -1,0 +1,255 @@
+"""Finds what a model's Python code can look at."""
+
+from __future__ import annotations
+
+import collections
+import contextvars
+import functools
+import os
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradcon_ext.chain.code_names import (
+    COMPUTED,
+    ENVIRONMENT,
+    imported_in,
+    is_in_library,
+    is_own,
+    names_in,
+    strings_in,
+    unseeable_in,
+)
+from gradcon_ext.chain.contents import contents_reader, incomparable
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_WATCHED = frozenset(("training", "_parameters", "_buffers", "_modules", *_HOOKS))
+UNWATCHED = frozenset(vars(nn.Module())) - _WATCHED
+_LATE = ("__annotations__", "__slotnames__")
+"""What Python itself adds to a class, as when an instance is copied."""
+_CONTAINERS = (list, tuple, set, frozenset, collections.deque, collections.UserList)
+
+
+class LookedAt:
+    """Attributes, items of containers, globals, closures, and what stands in the user's classes and modules.
+
+    Attributes:
+        modules, tensors: of the models, and others that are within reach.
+        mappings: whose values are compared by identity.
+        readers: of further objects that are.
+        contents: readers of what is compared by value.
+        unseen: something that code may read and that cannot be compared, if any.
+    """
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        self.modules: list[nn.Module] = []
+        self.tensors: list[Tensor] = []
+        self.mappings: list[Mapping[Any, Any]] = []
+        self.readers: list[Callable[[], Iterable[Any]]] = []
+        self.contents: list[Callable[[], Any]] = []
+        self.unseen: str | None = None
+        self._seen: dict[int, Any] = {}
+        self._names: set[str] = set()
+        self._scopes: dict[int, types.ModuleType] = {}
+        self._read_of_scopes: dict[int, set[str]] = {}
+        self._take_all(parts)
+        while self._take_from_scopes():
+            pass
+        for number, scope in self._scopes.items():
+            self._read_names(vars(scope), self._read_of_scopes[number])
+
+    def take(self, value: Any) -> None:
+        """Look at a value, and at whatever is within its reach."""
+        if isinstance(value, PLAIN) or id(value) in self._seen:
+            return
+        if isinstance(value, type):
+            self._take_named_class(value)
+            return
+        self._seen[id(value)] = value
+        if isinstance(value, nn.Module):
+            self._take_module(value)
+        elif isinstance(value, Tensor):
+            self.tensors.append(value)
+        elif isinstance(value, types.ModuleType):
+            self._take_scope(value)
+        elif isinstance(value, types.FunctionType):
+            self._take_function(value)
+        elif isinstance(value, types.MethodType):
+            self._take_all((value.__func__, value.__self__))
+        elif isinstance(value, functools.partial):
+            self._take_all((value.func, *value.args, *value.keywords.values()))
+        else:
+            self._take_container(value)
+            if is_in_library(type(value)):
+                self._take_numbers(value)
+            else:
+                self._take_instance(value)
+
+    def _take_container(self, value: Any) -> None:
+        read = contents_reader(value)
+        self.unseen = self.unseen or incomparable(value)
+        if isinstance(value, Mapping):
+            # Each look at an environment makes new strings.
+            held = os.environ._data if value is os.environ else value  # type: ignore[attr-defined]
+            self.mappings.append(held)
+            self._take_all(held.values())
+        elif isinstance(value, _CONTAINERS):
+            if not isinstance(value, tuple | frozenset):
+                self.readers.append(lambda: value)
+            self._take_all(value)
+        elif read is not None:
+            if not self.unseen:
+                self.contents.append(read)
+            self.take(getattr(value, "__wrapped__", None))
+        elif isinstance(value, contextvars.ContextVar):
+            self.readers.append(lambda: (value.get(None),))
+            self.take(value.get(None))
+        elif isinstance(value, weakref.ref) and not isinstance(value(), nn.Module):
+            self.take(value())
+        elif isinstance(value, types.BuiltinMethodType):  # such as the `get` of a dict
+            self.take(value.__self__)
+
+    def _take_module(self, module: nn.Module) -> None:
+        self.modules.append(module)
+        attributes = vars(module)
+        held = (attributes.get(name) for name in sorted(_WATCHED - {"training"}))
+        self.mappings += [attributes, *(mapping for mapping in held if isinstance(mapping, dict))]
+        for tensors in (module._parameters, module._buffers):
+            self._take_all(tensors.values())
+        for name, value in attributes.items():
+            if name not in _WATCHED | UNWATCHED:
+                self.take(value)
+        for hook in chain.from_iterable(attributes.get(hooks, {}).values() for hooks in _HOOKS):
+            self._take_hook(hook)
+        self._take_class_and_bases(type(module))
+        self._take_all(module.children())
+
+    def _take_all(self, values: Iterable[Any]) -> None:
+        for value in list(values):
+            self.take(value)
+
+    def _take_instance(self, value: Any) -> None:
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict):
+            self.mappings.append(attributes)
+            self._take_all(attributes.values())
+        slots = [name for kind in type(value).__mro__ for name in _slots_of(kind)]
+        if slots:
+            self.readers.append(lambda: [getattr(value, name, None) for name in slots])
+            self._take_all(getattr(value, name, None) for name in slots)
+        self._take_class_and_bases(type(value))
+
+    def _take_hook(self, hook: Any) -> None:
+        """What hooks collect in a list or a dict is no part of the structure; and with hooks no model is a chain."""
+        if isinstance(hook, types.FunctionType):
+            cells = hook.__closure__ or ()
+            self.readers.append(lambda: map(contents_of, cells))
+            self._take_all(held for held in map(contents_of, cells) if not isinstance(held, list | dict | set))
+        else:
+            self.take(hook)
+
+    def _take_numbers(self, value: Any) -> None:
+        """The settings of an instance of a library's class."""
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict):
+            self._read_names(attributes, [name for name, held in attributes.items() if isinstance(held, PLAIN)])
+
+    def _take_named_class(self, kind: type) -> None:
+        """A class that code names, or that an object holds: its attributes may be settings, and so may its type's."""
+        if is_own(kind):
+            self._take_class_and_bases(kind)
+            self._take_class_and_bases(type(kind))
+
+    def _take_class_and_bases(self, kind: type) -> None:
+        for base in kind.__mro__:
+            if is_own(base):
+                self._take_class(base)
+
+    def _take_class(self, kind: type) -> None:
+        """Its functions, and whatever else stands in it: settings that its instances share, for example."""
+        if id(kind) in self._seen:
+            return
+        self._seen[id(kind)] = kind
+        members = vars(kind)
+        names = [name for name in members if not name.startswith("__") or name in ("__call__", "__getattr__")]
+        self._read_names(members, names)
+        self.contents.append(lambda: len(members) - sum(map(members.__contains__, _LATE)))
+        for name in names:
+            member = members[name]
+            self.take(getattr(member, "fget", None) or getattr(member, "__func__", member))
+
+    def _take_function(self, function: types.FunctionType) -> None:
+        """What its code reads from outside; of a library's function what it closes over, which may be the user's."""
+        scope = function.__globals__ if is_own(function) else {}
+        if scope:
+            self._take_names(function.__code__, scope)
+        names = [name for name in dict.fromkeys(names_in(function.__code__)) if name in scope]
+        cells = function.__closure__ or ()
+        if scope or cells:
+            self.readers.append(lambda: (function.__code__, function.__defaults__, function.__kwdefaults__))
+        self._read_names(scope, names)
+        if cells:
+            self.readers.append(lambda: map(contents_of, cells))
+        defaults = (function.__defaults__ or (), (function.__kwdefaults__ or {}).values())
+        self._take_all((*map(scope.get, names), *map(contents_of, cells), *chain.from_iterable(defaults)))
+
+    def _take_names(self, code: types.CodeType, scope: Mapping[str, Any]) -> None:
+        """The names in the code of the user's functions, which may be attributes of modules."""
+        names = set(names_in(code))
+        self._names |= names.union(strings_in(code))
+        unseeable = unseeable_in(names, scope)
+        if unseeable is not None:
+            self.unseen = self.unseen or f"whatever {code.co_name} finds by {unseeable}"
+        if names & ENVIRONMENT:
+            self.take(os.environ)
+        imported = imported_in(code, scope)
+        self._read_names(sys.modules, imported)
+        self._take_all(map(sys.modules.get, imported))
+
+    def _take_scope(self, module: types.ModuleType) -> None:
+        if is_own(module) and "site-packages" not in str(vars(module).get("__file__")):
+            self._scopes[id(module)] = module
+            self._read_of_scopes[id(module)] = set()
+
+    def _take_from_scopes(self) -> bool:
+        """Take what any code names in the user's modules, and tell whether there was something new."""
+        before = len(self._seen), len(self._names)
+        for number, scope in list(self._scopes.items()):
+            members = vars(scope)
+            named = self._names.intersection(members)
+            if self._names & COMPUTED:
+                named |= {name for name, held in members.items() if _may_be_setting(name, held)}
+            self._take_all(map(members.get, named - self._read_of_scopes[number]))
+            self._read_of_scopes[number] |= named
+        return (len(self._seen), len(self._names)) != before
+
+    def _read_names(self, members: Mapping[str, Any], names: Iterable[str]) -> None:
+        names = list(names)
+        if names:
+            self.readers.append(lambda: map(members.get, names))
+
+
+def _may_be_setting(name: str, value: Any) -> bool:
+    return not name.startswith("__") and not callable(value) and not isinstance(value, types.ModuleType)
+
+
+def contents_of(cell: types.CellType) -> Any:
+    """Return what a closure holds in a cell, None where nothing is bound yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _slots_of(kind: type) -> list[str]:
+    slots = vars(kind).get("__slots__", ())
+    names = [slots] if isinstance(slots, str) else list(slots)
+    hidden = f"_{kind.__name__.lstrip('_')}"
+    return [hidden + name if name.startswith("__") and not name.endswith("__") else name for name in names]

@@ -1,0 +1,149 @@
+"""Images out of arrays or of any dataset, as a data set that has been checked."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gradcon_ext.data.image_dataset import ImageDataset, Shape
+from gradcon_ext.data.image_size import Size, height_width
+from gradcon_ext.data.pixels import Array, as_stored, check_dtype, check_pixels, is_bytes
+from gradcon_ext.storage.pixels import check_layout
+
+Images: TypeAlias = Tensor | Array | Dataset[Any]
+
+_CHECKED_AT_ONCE = 1024
+
+
+def as_image_dataset(images: Images, *, channels: int | None = None, size: Size | None = None) -> ImageDataset:
+    """View `images` as an `ImageDataset`; what is uint8 stays so, anything else is float32 when it is asked for.
+
+    Args:
+        images: a tensor or numpy array (N, C, H, W) or (N, H, W), or a dataset (anything with a length and an
+            index) of images (C, H, W) or (H, W), or of tuples that begin with one. uint8 is from 0 to 255;
+            floating point must lie in [0, 1] already.
+        channels: the number of channels to insist on.
+        size: the height and width (one number for a square) to insist on.
+
+    Raises:
+        TypeError: something else than the above, or another dtype.
+        ValueError: no images, a wrong shape, or a pixel that is NaN, infinite or outside [0, 1]. Arrays are
+            checked here; of a dataset the first item is, and every item when it is read.
+    """
+    if isinstance(images, ImageDataset):
+        dataset = images
+    elif isinstance(images, Tensor | np.ndarray):
+        dataset = _ArrayImages(images)
+    else:
+        dataset = _DatasetImages(images)
+    _check_shape(dataset.shape, channels, size)
+    return dataset
+
+
+def check_batch(images: Tensor, first_index: int) -> None:
+    """Check a batch of images as `as_image_dataset` checks them; bytes are not looked at.
+
+    Args:
+        images: (n, C, H, W).
+        first_index: what an error calls the first of them.
+
+    Raises:
+        TypeError: no tensor, or another dtype than uint8 and floating point.
+        ValueError: no images, another number of dimensions, or a pixel that is NaN, infinite or outside [0, 1].
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"a batch of images is a {type(images).__name__}; expected a tensor")
+    check_dtype(images, "images")
+    check_layout(images.shape)
+    if images.dim() != 4:
+        raise ValueError(f"a batch of images has shape {tuple(images.shape)}; expected (n, C, H, W)")
+    if not is_bytes(images):
+        check_pixels(images.detach(), first_index)
+
+
+class _ArrayImages(ImageDataset):
+    """A tensor or numpy array (N, C, H, W) or (N, H, W), kept as it is."""
+
+    def __init__(self, images: Tensor | Array) -> None:
+        check_dtype(images, "images")
+        check_layout(images.shape)
+        self._images = images.detach() if isinstance(images, Tensor) else images
+        channels = images.shape[1] if images.ndim == 4 else 1
+        self.shape = (channels, images.shape[-2], images.shape[-1])
+        if not is_bytes(images):
+            for start in range(0, len(self), _CHECKED_AT_ONCE):
+                check_pixels(self.stored_span(start, start + _CHECKED_AT_ONCE), start)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def stored(self, index: int) -> Tensor:
+        return as_stored(self._images[index]).reshape(self.shape)
+
+    def stored_take(self, indices: Tensor) -> Tensor:
+        images = self._images
+        if isinstance(images, Tensor):
+            # Not blocking: on a GPU the host need not wait for the work before.
+            chosen = images[indices.to(images.device, non_blocking=True)]
+        else:
+            chosen = images[indices.numpy()]
+        return as_stored(chosen).reshape(-1, *self.shape)
+
+    def stored_span(self, start: int, stop: int) -> Tensor:
+        # A slice is copied once at most, and faster than single images are gathered.
+        return as_stored(self._images[start:stop]).reshape(-1, *self.shape)
+
+
+class _DatasetImages(ImageDataset):
+    """Any other dataset, read an item at a time."""
+
+    def __init__(self, dataset: Any) -> None:
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise TypeError(
+                f"images are a {type(dataset).__name__}; expected a tensor, a numpy array, or a dataset with "
+                "__len__ and __getitem__"
+            )
+        if len(dataset) == 0:
+            raise ValueError(f"there are no images: the {type(dataset).__name__} is empty")
+        self._dataset = dataset
+        self.shape = _chw(self._read(0), 0)
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def stored(self, index: int) -> Tensor:
+        image = self._read(index)
+        if _chw(image, index) != self.shape:
+            raise ValueError(f"image {index} has shape {tuple(image.shape)}; the first one has {self.shape}")
+        pixels = as_stored(image).reshape(self.shape)
+        if not is_bytes(pixels):
+            check_pixels(pixels[None], index)
+        return pixels
+
+    def _read(self, index: int) -> Tensor | Array:
+        item = self._dataset[index]
+        image = item[0] if isinstance(item, tuple | list) and item else item
+        if not isinstance(image, Tensor | np.ndarray):
+            raise TypeError(
+                f"item {index} of the dataset is a {type(image).__name__}; expected an image (C, H, W) "
+                "as a tensor or a numpy array, alone or first in a tuple"
+            )
+        check_dtype(image, f"image {index}")
+        return image.detach() if isinstance(image, Tensor) else image
+
+
+def _chw(image: Tensor | Array, index: int) -> Shape:
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        raise ValueError(f"image {index} has shape {tuple(image.shape)}; expected (C, H, W) or (H, W)")
+    channels = image.shape[0] if image.ndim == 3 else 1
+    return (channels, image.shape[-2], image.shape[-1])
+
+
+def _check_shape(shape: Shape, channels: int | None, size: Size | None) -> None:
+    height, width = shape[1:] if size is None else height_width(size)
+    expected = (shape[0] if channels is None else channels, height, width)
+    if shape != expected:
+        raise ValueError(f"images have shape (C, H, W) = {shape}; expected {expected}")

@@ -1,0 +1,138 @@
+"""What a detector's file holds beside its numbers, with torch and without. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradcon_ext.chain.architecture import Architecture
+from gradcon_ext.chain.chain import Chain
+from gradcon_ext.detector.place import detector_file
+from gradcon_ext.storage.header import Stored, check_facts, read_stored
+
+KIND = "detector"
+FORMAT_VERSION = 1
+MODEL = "model."
+"""What the names of a model's tensors begin with,"""
+REFERENCE = "reference."
+"""and those of the references."""
+
+_TYPES = {
+    "architecture": dict | None,
+    "layers": list,
+    "count": int,
+    "alpha": int | float,
+    "preprocessing": dict,
+    "training": dict,
+    "chain": dict | None,
+}
+
+
+class DetectorFile(NamedTuple):
+    """What a detector's file holds.
+
+    Attributes:
+        path: of the file.
+        tensors: by their names.
+        facts: as `checked` returns them.
+        architecture: of the model, if it is one of `gradcon_ext.models`.
+        chain: of layers that the model is, if it is one.
+    """
+
+    path: Path
+    tensors: dict[str, Stored]
+    facts: dict[str, Any]
+    architecture: Architecture | None
+    chain: Chain | None
+
+
+def read_detector(path: str | os.PathLike[str]) -> DetectorFile:
+    """Read a detector from its file or from the folder of its run, and check all that can be without its model.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder, or no detector in it.
+        ValueError: the file is damaged, truncated, not a detector or of another version; it lacks a fact, or has one
+            of another type or out of range; or its architecture, its chain of layers and its tensors do not fit each
+            other. The message names the file.
+    """
+    file = detector_file(Path(path))
+    tensors, header = read_stored(file, KIND, FORMAT_VERSION)
+    facts = checked(file, header)
+    try:
+        architecture = None if facts["architecture"] is None else Architecture.read(facts["architecture"])
+        chain = None if facts["chain"] is None else _chain(facts["chain"], facts["layers"])
+        if architecture is not None:
+            _check_tensors(architecture, facts["layers"], tensors)
+            chain = _same_chain(architecture, facts["layers"], chain)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return DetectorFile(file, tensors, facts, architecture, chain)
+
+
+def checked(path: str | os.PathLike[str], header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts in the header of a detector's file; the chain is None in one that was written before there were.
+
+    Raises:
+        ValueError: a fact is missing, of another type or out of range; the message names the file.
+    """
+    facts = {"chain": None, **header}
+    check_facts(path, facts, _TYPES)
+    layers, count, alpha = facts["layers"], facts["count"], facts["alpha"]
+    if not layers or not 0 <= count < 2**63 or not 0 <= alpha <= sys.float_info.max:
+        given = f"layers = {layers}, count = {count}, alpha = {alpha}"[:200]
+        raise ValueError(
+            f"{path}: expected one or more layers, and a count and a finite alpha of at least 0, got {given}"
+        )
+    if not all(isinstance(name, str) for name in layers) or len(set(layers)) < len(layers):
+        raise ValueError(f"{path}: expected layers to be different names, got {str(layers)[:200]}")
+    return facts
+
+
+def _chain(entry: Mapping[str, Any], layers: Sequence[str]) -> Chain:
+    try:
+        chain = Chain.from_json(entry)
+    except ValueError as error:
+        raise ValueError(f"chain: {error}") from error
+    if list(chain.references) != list(layers):
+        raise ValueError(f"chain: expected the references {list(layers)}, got {list(chain.references)}")
+    return chain
+
+
+def chain_of_architecture(architecture: Architecture, layers: Sequence[str]) -> Chain | None:
+    """Return the chain of layers that a model is; none where another weight is constrained than a chain allows."""
+    try:
+        return architecture.chain(layers)
+    except ValueError:
+        return None
+
+
+def _same_chain(architecture: Architecture, layers: Sequence[str], given: Chain | None) -> Chain | None:
+    """The chain of an architecture, which that in the file has to be, if there is one."""
+    expected = chain_of_architecture(architecture, layers)
+    if given is not None and given != expected:
+        raise ValueError(f"its chain of layers is not that of its architecture, {architecture}")
+    return expected
+
+
+def _check_tensors(architecture: Architecture, layers: Sequence[str], tensors: Mapping[str, Stored]) -> None:
+    """Check that the tensors are those of an architecture, all of float32 or all of float64."""
+    shapes = architecture.shapes
+    unknown = [name for name in layers if name not in shapes]
+    if unknown:
+        raise ValueError(f"the model has no parameter {unknown[0]}")
+    dtypes = {stored.dtype for stored in tensors.values()}
+    dtype = next(iter(dtypes)) if len(dtypes) == 1 and dtypes <= {"float32", "float64"} else "float32"
+    expected = {MODEL + name: f"{dtype} {shape}" for name, shape in shapes.items()}
+    expected |= {REFERENCE + name: f"{dtype} {shapes[name]}" for name in layers}
+    check_descriptions({name: f"{stored.dtype} {stored.shape}" for name, stored in tensors.items()}, expected)
+
+
+def check_descriptions(given: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Raise ValueError unless all tensors of a file, and no others, are expected, with their dtypes and shapes."""
+    for name in sorted(given.keys() | expected.keys()):
+        descriptions = [tensors.get(name, "no such tensor") for tensors in (expected, given)]
+        if descriptions[0] != descriptions[1]:
+            raise ValueError(f"{name}: expected {descriptions[0]}, got {descriptions[1]}")

@@ -1,6 +1,0 @@
-"""Training of many models at once."""
-
-from gradcon_ext.many.run import Run
-from gradcon_ext.many.training import RunsFailed, train_many
-
-__all__ = ["Run", "RunsFailed", "train_many"]

@@ -1,0 +1,1 @@
+"""Anomaly scores of images, how well they separate, and their histogram."""

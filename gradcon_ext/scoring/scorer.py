@@ -1,0 +1,229 @@
+"""Anomaly scores of images, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gradcon_ext._install.device import usable_device
+from gradcon_ext.alignment import align_with_aux, parameter_of
+from gradcon_ext.chain.chain import Chain
+from gradcon_ext.chain.choice import EngineChoice
+from gradcon_ext.chain.engine import Engine
+from gradcon_ext.chain.tracing import trace_chain
+from gradcon_ext.data.image_dataset import stored_batches
+from gradcon_ext.data.images import as_image_dataset, check_batch
+from gradcon_ext.data.pixels import like_weight
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.verification import NotComparedError, SampleResults, check_samples
+from gradcon_ext.losses import Loss, SampleLosses, loss_of
+from gradcon_ext.ops import score_autoencoder
+
+
+class Scores(NamedTuple):
+    """Scores of N samples on the CPU, float32.
+
+    Attributes:
+        reconstruction: reconstruction loss, (N,).
+        latent: latent loss, (N,); zeros where the model has none.
+        cosine: alignment of each constrained layer's gradient with its reference, (N, L).
+        anomaly: reconstruction + latent - alpha * mean over layers of the cosine, (N,). Higher is more anomalous.
+    """
+
+    reconstruction: Tensor
+    latent: Tensor
+    cosine: Tensor
+    anomaly: Tensor
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient loss alone, minus the mean cosine, (N,). Higher is more anomalous (paper, section 6)."""
+        return -self.cosine.mean(1)
+
+
+class Scorer:
+    """Scores images with a trained autoencoder and the references of its constrained layers.
+
+    A model that is a chain of common layers (see `gradcon_ext.chain.chain.LayerKind`), with one of the losses of
+    `gradcon_ext.losses`, is scored as one fused program; any other is run as it is. Which it is is found out at the
+    first images of each shape, and again whenever the model's structure, hooks or loss have changed; that costs
+    milliseconds, and a further number of images in a batch as much. Two of the first images are then also scored by
+    plain automatic differentiation on a copy of the model. Where the two disagree, the model is run as it is.
+
+    Attributes:
+        engine: what scored the last images, and why; None before the first. `engine_for` tells it beforehand.
+
+    Args:
+        model: an autoencoder; it is run in eval mode and left in the mode it was in. Its weights are read at each
+            call, and samples must not influence each other.
+        references: the running means of the training gradients, by the names of the constrained weights.
+        alpha: weight of the alignment in the anomaly score; 0.12 in the paper.
+        loss: takes the model's output and the images, returns the losses of the samples. `model.loss` by default, or
+            the squared error where the model has none.
+
+    Raises:
+        ValueError: no references, one that names no constrained weight or does not have its shape, a reference that
+            is not finite, or a negative alpha.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        references: Mapping[str, Tensor],
+        alpha: float = 0.12,
+        loss: Loss | None = None,
+    ) -> None:
+        if not 0 <= alpha < float("inf"):
+            raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
+        self.model = model
+        self.alpha = alpha
+        self._loss = loss
+        self.references = dict(references)
+        if not self.references:
+            raise ValueError("expected the references of one or more weights, got none")
+        for name, reference in self.references.items():
+            _check_reference(name, reference, parameter_of(model, name))
+        self.engine: Engine | None = None
+        self._choice: EngineChoice | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, *, model: nn.Module | None = None, device: str | torch.device = "cpu") -> Scorer:
+        """Read a trained detector's file; see `Detector.load` for the errors and for `model`."""
+        return cls.from_detector(Detector.load(path, model=model), device=device)
+
+    @classmethod
+    def from_detector(cls, detector: Detector, *, device: str | torch.device = "cpu") -> Scorer:
+        """Score with a detector that was just trained or loaded."""
+        return cls(detector.model.to(usable_device(device)), detector.references, detector.alpha)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the engine out, which is about this model and not about a copy of it."""
+        return {**vars(self), "engine": None, "_choice": None}
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the constrained weights, in the order of the columns of `Scores.cosine`."""
+        return tuple(self.references)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of the samples: the one that was given, or else the model's own."""
+        return self._loss or loss_of(self.model)
+
+    def engine_for(self, image_shape: tuple[int, ...]) -> Engine:
+        """Tell what scores images of shape (C, H, W), and why. The first batch may show that it must be the other."""
+        return self._present_choice().for_shape(tuple(image_shape))
+
+    def score(self, images: Any, batch_size: int = 512) -> Scores:
+        """Score every image.
+
+        Args:
+            images: a tensor or numpy array (N, C, H, W) or (N, H, W), uint8 (0 to 255) or floating point (0 to 1), or
+                any dataset of images. A dataset is read one batch at a time, so memory does not grow with N beyond
+                the scores themselves.
+            batch_size: images in memory at a time.
+
+        Raises:
+            TypeError: a dtype or container of another kind.
+            ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
+        """
+        dataset = as_image_dataset(images)
+        # What the data set has checked is not checked again.
+        parts = [self._score_batch(batch) for batch in stored_batches(dataset, batch_size)]
+        if len(parts) == 1:
+            return parts[0]
+        return Scores(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+    def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
+        """Score batches (n, C, H, W) as they come, for streams whose scores are not all kept.
+
+        Args:
+            image_batches: floating point in [0, 1], or uint8 from 0 to 255.
+
+        Raises:
+            TypeError: a batch that is no tensor, or of another dtype.
+            ValueError: no images, a wrong shape, or pixels that are NaN, infinite or out of range; images are counted
+                from the first batch on.
+        """
+        first = 0
+        for images in image_batches:
+            check_batch(images, first)
+            first += len(images)
+            yield self._score_batch(images)
+
+    def _present_choice(self) -> EngineChoice:
+        settings = (self.loss, self.layers)
+        if self._choice is None or not self._choice.is_current(settings):
+            self._choice = EngineChoice(self.model, settings, partial(_chain, self.model, *settings))
+        return self._choice
+
+    def _score_batch(self, images: Tensor) -> Scores:
+        choice, shape = self._present_choice(), tuple(images.shape[1:])
+        engine = choice.for_batch(shape, len(images))
+        if engine.chain is not None and len(images) and not choice.is_verified(shape):
+            engine = self._verify(choice, engine, engine.chain, images)
+        chain = engine.chain
+        if chain is None:
+            losses, cosine = self._run_model(images)
+        else:
+            losses, cosine = self._run_chain(chain, choice.parameters(chain), images)
+        self.engine = engine
+        anomaly = losses.total - self.alpha * cosine.mean(1)
+        columns = (losses.reconstruction.detach(), losses.latent.detach(), cosine.detach(), anomaly.detach())
+        return Scores(*(column.to("cpu", torch.float32) for column in columns))
+
+    def _verify(self, choice: EngineChoice, engine: Engine, chain: Chain, images: Tensor) -> Engine:
+        """Compare the fused engine with automatic differentiation on the first and the last of some images."""
+        shape = tuple(images.shape[1:])
+        images = images[[0, -1]] if len(images) > 1 else images
+        losses, cosine = self._run_chain(chain, choice.parameters(chain), images)
+        pixels = self._pixels(images)
+        references = {name: reference.to(pixels) for name, reference in self.references.items()}
+        computed = SampleResults(losses.reconstruction, losses.latent, cosine)
+        try:
+            reason = check_samples(self.model, self.loss, references, pixels, computed)
+        except NotComparedError as not_now:  # The next images are another try.
+            return Engine("any model", str(not_now))
+        if reason is not None:
+            return choice.refuse(shape, reason)
+        choice.verified(shape)
+        return engine
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """Images in the dtype and on the device of the weights, from 0 to 1."""
+        return like_weight(images, next(self.model.parameters()))
+
+    def _run_chain(self, chain: Chain, parameters: list[Tensor], images: Tensor) -> tuple[SampleLosses, Tensor]:
+        pixels = images.to(parameters[0].device) if images.dtype == torch.uint8 else images.to(parameters[0])
+        references = [reference.to(parameters[0]) for reference in self.references.values()]
+        reconstruction, latent, cosine = score_autoencoder(pixels, parameters, references, chain.encoded)
+        return SampleLosses(reconstruction, latent), cosine
+
+    def _run_model(self, images: Tensor) -> tuple[SampleLosses, Tensor]:
+        pixels, sample_loss = self._pixels(images), self.loss
+
+        def loss(output: Any, images: Tensor) -> tuple[Tensor, SampleLosses]:
+            losses = sample_loss(output, images)
+            return losses.total, losses
+
+        alignment = align_with_aux(self.model, loss, pixels, self.references, in_eval_mode=True)
+        losses = SampleLosses(*(torch.cat(parts) for parts in zip(*alignment.aux, strict=True)))
+        return losses, torch.stack([alignment.cosine[name] for name in self.references], 1)
+
+
+def _chain(model: nn.Module, loss: Loss, layers: tuple[str, ...], image_shape: tuple[int, ...], samples: int) -> Chain:
+    return trace_chain(model, layers, loss, image_shape, samples=samples)
+
+
+def _check_reference(name: str, reference: Tensor, weight: Tensor) -> None:
+    if reference.shape != weight.shape:
+        raise ValueError(
+            f"the reference of {name} has shape {tuple(reference.shape)}; its weight has {tuple(weight.shape)}"
+        )
+    if not reference.isfinite().all():
+        raise ValueError(f"the reference of {name} holds values that are NaN or infinite")

@@ -1,0 +1,1 @@
+"""Training under the gradient constraint: one run, and many at once."""

@@ -1,0 +1,95 @@
+"""Images of several runs, held once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gradcon_ext.data.images import Images
+from gradcon_ext.data.pixels import Array
+from gradcon_ext.training.many.run import Run, TrainVal
+
+_Converted = TypeVar("_Converted")
+
+
+def in_files(runs: Sequence[Run], folder: Path) -> list[Run]:
+    """Write every array and tensor into a file of a folder, once, and return runs that map those into memory.
+
+    All processes that map a file share its pages. Unlike shared memory, which containers often have little of, files
+    are bounded by the disk alone, and they need no process to stay alive.
+
+    Args:
+        runs: what loads images, and images that are no arrays, stay as they are.
+        folder: to write to; has to be there until the runs have ended.
+    """
+
+    def write(images: Tensor | Array) -> Path:
+        path = folder / f"{len(list(folder.iterdir()))}.npy"
+        np.save(path, _as_array(images), allow_pickle=False)
+        return path
+
+    convert = _once(write)
+    return [run if callable(run.images) else replace(run, images=_Mapped(*_converted(run, convert))) for run in runs]
+
+
+def on_device(runs: Sequence[Run], device: torch.device) -> list[Run]:
+    """Bring every array and tensor to a device, once, and return runs that have them there."""
+    convert = _once(lambda images: _as_tensor(images).to(device))
+    return [run if callable(run.images) else replace(run, images=_converted(run, convert)) for run in runs]
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """Images in files, or images that are no arrays."""
+
+    train: Images | Path
+    val: Images | Path
+
+    def __call__(self) -> TrainVal:
+        return _map(self.train), _map(self.val)
+
+
+def _map(images: Images | Path) -> Images:
+    return np.load(images, mmap_mode="r", allow_pickle=False) if isinstance(images, Path) else images
+
+
+def _converted(
+    run: Run, convert: Callable[[Tensor | Array], _Converted]
+) -> tuple[_Converted | Dataset[Any], _Converted | Dataset[Any]]:
+    assert not callable(run.images)
+    train, val = (convert(images) if isinstance(images, Tensor | np.ndarray) else images for images in run.images)
+    return train, val
+
+
+def _once(convert: Callable[[Tensor | Array], _Converted]) -> Callable[[Tensor | Array], _Converted]:
+    """Convert each object once; the runs hold the objects, so that none is mistaken for another."""
+    converted: dict[int, _Converted] = {}
+
+    def remembered(images: Tensor | Array) -> _Converted:
+        if id(images) not in converted:
+            converted[id(images)] = convert(images)
+        return converted[id(images)]
+
+    return remembered
+
+
+def _as_tensor(images: Tensor | Array) -> Tensor:
+    if isinstance(images, Tensor):
+        return images.detach()
+    # torch refuses foreign byte order and negative strides, and warns of read-only arrays.
+    return torch.from_numpy(np.array(images, images.dtype.newbyteorder("="), order="C"))
+
+
+def _as_array(images: Tensor | Array) -> Array:
+    if isinstance(images, np.ndarray):
+        return images
+    images = images.detach().cpu()
+    # numpy has no bfloat16; images become float32 in any case.
+    return (images.float() if images.dtype == torch.bfloat16 else images).numpy()

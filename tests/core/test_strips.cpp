@@ -1,0 +1,154 @@
+// Samples cut into strips of rows have the scores that they have in one piece.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/strips.hpp"
+#include "random_chain.hpp"
+
+namespace {
+
+struct Window {
+  int64_t kernel = draw(1, 4);
+  int64_t stride = draw(1, 3);
+  int64_t padding = draw(0, kernel);
+  int64_t dilation = draw(1, 2);
+
+  int64_t inner(int64_t outer) const { return (outer + 2 * padding - (kernel - 1) * dilation - 1) / stride + 1; }
+  bool fits(int64_t outer) const { return outer + 2 * padding > (kernel - 1) * dilation; }
+};
+
+Window window_for(const Extents& outer) {
+  Window window;
+  while (!window.fits(outer.rows) || !window.fits(outer.columns)) window = Window();
+  return window;
+}
+
+void add_window(Case& c, LayerKind kind, int64_t channels, const Extents& output, const Window& w, bool constrained) {
+  const std::vector<int64_t> shape = kind == LayerKind::conv
+                                         ? std::vector<int64_t>{output.channels, channels, w.kernel, w.kernel}
+                                         : std::vector<int64_t>{channels, output.channels, w.kernel, w.kernel};
+  const int64_t weight = c.parameter(shape);
+  c.add(kind, output, weight, c.parameter({output.channels}), constrained,
+        {w.stride, w.stride, w.padding, w.padding, w.dilation, w.dilation, 1});
+}
+
+// Down and up again, through every kind of layer that keeps rows in their order.
+Case spatial_case() {
+  Case c;
+  c.images = {draw(1, 2), draw(1, 19), draw(1, 7)};
+  const Window down = window_for(c.images);
+  const Extents small = {draw(1, 3), down.inner(c.images.rows), down.inner(c.images.columns)};
+  add_window(c, LayerKind::conv, c.images.channels, small, down, draw(0, 1) == 1);
+  add_activation(c, small);
+  c.add(LayerKind::affine, small, c.parameter({small.channels}), c.parameter({small.channels}));
+  const Extents doubled = {small.channels, small.rows * 2, small.columns * 2};
+  c.add(LayerKind::upsample, doubled);
+  const Window halves = {3, 2, 1, 1};
+  add_window(c, LayerKind::conv, small.channels, small, halves, draw(0, 1) == 1);
+  add_activation(c, small);
+  const Window deeper = window_for(small);
+  const Extents smaller = {draw(1, 3), deeper.inner(small.rows), deeper.inner(small.columns)};
+  add_window(c, LayerKind::conv, small.channels, smaller, deeper, draw(0, 1) == 1);
+  add_activation(c, smaller);
+  add_window(c, LayerKind::conv_transposed, smaller.channels, small, deeper, draw(0, 1) == 1);
+  add_window(c, LayerKind::conv_transposed, small.channels, c.images, down, true);
+  c.add(LayerKind::sigmoid, c.images);
+  return c;
+}
+
+void check_close(const std::vector<double>& values, const std::vector<double>& expected) {
+  REQUIRE(values.size() == expected.size());
+  for (size_t i = 0; i < values.size(); ++i) CHECK(std::abs(values[i] - expected[i]) < 1e-9);
+}
+
+}  // namespace
+
+TEST_CASE("scores do not depend on the number of strips") {
+  for (int trial = 0; trial < 300; ++trial) {
+    const Case c = spatial_case();
+    REQUIRE(can_be_cut(c.chain()));
+    const int64_t count = draw(1, 5);
+    const std::vector<double> pixels = random_values(count * size_of(c.images), 1);
+    const Scores whole = scores_of(c, pixels, count);
+    for (const int64_t strips : {2, 4}) {
+      const Scores scores = scores_of(c, pixels, count, strips);
+      check_close(scores.losses, whole.losses);
+      check_close(scores.cosines, whole.cosines);
+    }
+  }
+}
+
+TEST_CASE("a chain that mixes rows is not cut") {
+  Case c;
+  c.linear(c.images, c.images, true);
+  CHECK_FALSE(can_be_cut(c.chain()));
+}
+
+// As wide as the widest vectors, which not every machine that runs this has.
+using Wide = core::Lane<double, 16>;
+
+TEST_CASE("rows are gathered from the strips where they count") {
+  for (int trial = 0; trial < 500; ++trial) {
+    const int64_t strips = int64_t{1} << draw(1, 4);
+    const int64_t samples = Wide::samples / strips;
+    CutRows cut = {draw(1, 70), 0, 0, draw(1, 3), strips};
+    cut.step = draw(1, cut.grid_rows / strips + 2);
+    cut.strip_rows = std::max(draw(1, 2) * cut.step, cut.grid_rows - (strips - 1) * cut.step);
+    const SourceRows wanted = {draw(0, 1) == 1 ? cut.step : draw(1, 9), draw(-9, 9), draw(1, 12)};
+    const auto size = static_cast<size_t>(cut.grid_rows * cut.columns * samples);
+    const std::vector<double> grid = random_values(static_cast<int64_t>(size), 1);
+    const auto at = [&](int64_t row, int64_t column, int64_t sample) {
+      return row < 0 || row >= cut.grid_rows
+                 ? 0.0
+                 : grid[static_cast<size_t>((row * cut.columns + column) * samples + sample)];
+    };
+    const cpu::Scratch<double> lanes(cut.strip_rows * cut.columns * Wide::samples);
+    for (int64_t i = 0; i < cut.strip_rows * cut.columns * Wide::samples; ++i) {
+      const int64_t row = i / Wide::samples / cut.columns;
+      lanes.data()[i] = at(i % Wide::samples / samples * cut.step + row, i / Wide::samples % cut.columns, i % samples);
+    }
+    core::clear_rows<Wide>(cut, lanes.data());
+    const cpu::Scratch<double> gathered(wanted.count * cut.columns * Wide::samples);
+    core::gather_rows<Wide>(cut, wanted, lanes.data(), gathered.data());
+    for (int64_t i = 0; i < wanted.count * cut.columns * Wide::samples; ++i) {
+      const int64_t row = i / Wide::samples / cut.columns;
+      const int64_t strip = i % Wide::samples / samples;
+      const int64_t column = i / Wide::samples % cut.columns;
+      REQUIRE(gathered.data()[i] == at(strip * wanted.step + wanted.first + row, column, i % samples));
+    }
+  }
+}
+
+TEST_CASE("squared norms of numbers that are spread over the lanes of a sample") {
+  for (int64_t samples = 1; samples <= Wide::samples; samples *= 2) {
+    Wide tile[3][4];
+    std::vector<double> expected(static_cast<size_t>(samples));
+    for (auto& row : tile) {
+      for (Wide& number : row) {
+        std::vector<double> sums(static_cast<size_t>(samples));
+        for (int lane = 0; lane < Wide::samples; ++lane) {
+          number.value[lane] = random_values(1, 1)[0];
+          sums[static_cast<size_t>(lane % samples)] += number.value[lane];
+        }
+        for (size_t sample = 0; sample < sums.size(); ++sample) expected[sample] += sums[sample] * sums[sample];
+      }
+    }
+    const core::StripSum<Wide> strip_sum = {samples};
+    core::Sum<Wide> sq_norm;
+    sq_norm.add(strip_sum.sq_norm(tile));
+    strip_sum.join(sq_norm);
+    core::Sum<Wide> one;
+    const Wide joined = strip_sum.joined(tile[0][0]);
+    one.add_product(joined, joined);
+    for (int64_t sample = 0; sample < samples; ++sample) {
+      CHECK(sq_norm.value[sample] == doctest::Approx(expected[static_cast<size_t>(sample)]));
+    }
+    strip_sum.join(one);
+    double sum = 0;
+    for (int64_t lane = 0; lane < Wide::samples; lane += samples) sum += tile[0][0].value[lane];
+    CHECK(one.value[0] == doctest::Approx(sum * sum));
+  }
+}

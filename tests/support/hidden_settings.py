@@ -1,0 +1,216 @@
+"""Settings that a forward reads from outside its model: where they stand, how they are read, and how they change."""
+
+from __future__ import annotations
+
+import array
+import collections
+import contextvars
+import functools
+import itertools
+import os
+import sys
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from support.hostile_chains import Plain
+
+
+class Meta(type):
+    slope = 0
+
+
+class Config(metaclass=Meta):
+    tanh = 0
+    box = (0,)
+
+
+class Inherits(Config):
+    pass
+
+
+class Slots:
+    __slots__ = ("__held",)
+
+    def __init__(self) -> None:
+        self.__held = [0]
+
+    @property
+    def held(self) -> list[int]:
+        return self.__held
+
+
+class ListWithMore(list[int]):
+    tanh = 0
+
+
+def _module(name: str, **members: Any) -> types.ModuleType:
+    module = types.ModuleType(name)
+    vars(module).update(members)
+    return module
+
+
+INNER = _module("settings_inner", TANH=0)
+MODULE = _module("settings_module", TANH=0, BOX=[0], INNER=INNER, Config=type("Config", (), {"tanh": 0}))
+sys.modules["settings_module"] = MODULE
+CLASSES = {"one": Config}
+INSTANCE = Inherits()
+DEQUE, BYTES, NUMBERS = collections.deque([0]), bytearray(1), array.array("i", [0])
+ARRAY, OBJECTS, LARGE = np.zeros(2), np.array([0], dtype=object), np.zeros(2**18)
+USER_LIST, LIST_WITH_MORE, SLOTS = collections.UserList([0]), ListWithMore(), Slots()
+CONTEXT = contextvars.ContextVar("CONTEXT", default=0)
+REFERENCE = weakref.ref(DEQUE)
+GET = MODULE.BOX.__getitem__
+TURNS = itertools.cycle([0, 0, 0, 0])
+TENSOR, TENSORS = torch.zeros(1), [torch.zeros(1)]
+
+
+def imports() -> int:
+    from settings_module import TANH
+
+    return TANH
+
+
+def imports_module() -> int:
+    import settings_module
+
+    return settings_module.TANH
+
+
+@functools.cache
+def cached() -> int:
+    return Config.tanh
+
+
+@functools.wraps(len)
+def renamed() -> int:
+    return Config.tanh
+
+
+def helped(settings: Any) -> int:
+    return settings.TANH
+
+
+def _change_cached() -> None:
+    Config.tanh = 1
+    cached.cache_clear()
+
+
+class Setting(NamedTuple):
+    """Where a setting stands; `reset` puts it back."""
+
+    read: Callable[[], Any]
+    change: Callable[[], Any]
+    reset: Callable[[], Any]
+
+
+def _item(holder: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return lambda: holder.__setitem__(0, 1), lambda: holder.__setitem__(0, 0)
+
+
+def _attribute(holder: Any, name: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return lambda: setattr(holder, name, 1), lambda: setattr(holder, name, 0)
+
+
+def _added(holder: Any, name: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return lambda: setattr(holder, name, 1), lambda: delattr(holder, name)
+
+
+WATCHED: dict[str, Setting] = {
+    "attribute of a class": Setting(lambda: Config.tanh, *_attribute(Config, "tanh")),
+    "attribute of a base": Setting(lambda: Inherits.tanh, *_attribute(Config, "tanh")),
+    "attribute added to a subclass": Setting(lambda: Inherits.tanh, *_added(Inherits, "tanh")),
+    "attribute of a metaclass": Setting(lambda: Config.slope, *_attribute(Meta, "slope")),
+    "attribute of an instance's base": Setting(lambda: INSTANCE.tanh, *_attribute(Config, "tanh")),
+    "class in a dict": Setting(lambda: CLASSES["one"].tanh, *_attribute(Config, "tanh")),
+    "attribute that getattr adds": Setting(lambda: getattr(Config, "late", 0), *_added(Config, "late")),
+    "global of a module": Setting(lambda: MODULE.TANH, *_attribute(MODULE, "TANH")),
+    "item of a module's list": Setting(lambda: MODULE.BOX[0], *_item(MODULE.BOX)),
+    "module in a module": Setting(lambda: MODULE.INNER.TANH, *_attribute(INNER, "TANH")),
+    "class of a module": Setting(lambda: MODULE.Config.tanh, *_attribute(MODULE.Config, "tanh")),
+    "module as an argument": Setting(lambda: helped(MODULE), *_attribute(MODULE, "TANH")),
+    "computed name of a module": Setting(lambda: getattr(MODULE, "TA" + "NH"), *_attribute(MODULE, "TANH")),
+    "import of a name": Setting(imports, *_attribute(MODULE, "TANH")),
+    "import of a module": Setting(imports_module, *_attribute(MODULE, "TANH")),
+    "deque": Setting(lambda: DEQUE[0], *_item(DEQUE)),
+    "bytearray": Setting(lambda: BYTES[0], *_item(BYTES)),
+    "array": Setting(lambda: NUMBERS[0], *_item(NUMBERS)),
+    "numpy array": Setting(lambda: ARRAY[0], *_item(ARRAY)),
+    "UserList": Setting(lambda: USER_LIST[0], *_item(USER_LIST)),
+    "class of a list": Setting(lambda: LIST_WITH_MORE.tanh, *_attribute(ListWithMore, "tanh")),
+    "list in a hidden slot": Setting(lambda: SLOTS.held[0], *_item(SLOTS.held)),
+    "context variable": Setting(lambda: CONTEXT.get(), lambda: CONTEXT.set(1), lambda: CONTEXT.set(0)),
+    "environment": Setting(
+        lambda: os.environ.get("GRADCON_TEST_TANH") == "1",
+        lambda: os.environ.__setitem__("GRADCON_TEST_TANH", "1"),
+        lambda: os.environ.pop("GRADCON_TEST_TANH", None),
+    ),
+    "weak reference": Setting(lambda: REFERENCE()[0], *_item(DEQUE)),
+    "method of a list": Setting(lambda: GET(0), *_item(MODULE.BOX)),
+    "renamed function": Setting(renamed, *_attribute(Config, "tanh")),
+    "cleared cache": Setting(cached, _change_cached, lambda: (setattr(Config, "tanh", 0), cached.cache_clear())),
+    "default dtype": Setting(
+        lambda: torch.get_default_dtype() == torch.float64,
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_default_dtype(torch.float32),
+    ),
+}
+"""What a fingerprint compares."""
+
+UNSEEN: dict[str, Setting] = {
+    "globals": Setting(lambda: globals().get("ADDED", 0), *_added(sys.modules[__name__], "ADDED")),
+    "eval": Setting(lambda: eval("Config.tanh"), *_attribute(Config, "tanh")),
+    "sys.modules": Setting(lambda: sys.modules["settings_module"].TANH, *_attribute(MODULE, "TANH")),
+    "backends": Setting(
+        lambda: torch.backends.cudnn.benchmark,
+        lambda: setattr(torch.backends.cudnn, "benchmark", True),
+        lambda: setattr(torch.backends.cudnn, "benchmark", False),
+    ),
+    "itertools": Setting(lambda: next(TURNS), lambda: None, lambda: None),
+    "array of objects": Setting(lambda: OBJECTS[0], *_item(OBJECTS)),
+    "large array": Setting(lambda: LARGE[0], *_item(LARGE)),
+}
+"""What it cannot compare, and says so."""
+
+READ_FROM_TENSORS: dict[str, Setting] = {
+    "bool": Setting(lambda: bool(TENSOR), *_item(TENSOR)),
+    "float": Setting(lambda: float(TENSOR), *_item(TENSOR)),
+    "item": Setting(lambda: TENSOR.item(), *_item(TENSOR)),
+    "tolist": Setting(lambda: TENSOR.tolist()[0], *_item(TENSOR)),
+    "numpy": Setting(lambda: TENSOR.numpy()[0], *_item(TENSOR)),
+    "asarray": Setting(lambda: np.asarray(TENSOR)[0], *_item(TENSOR)),
+    "in a list": Setting(lambda: TENSORS[0].gt(0).any(), *_item(TENSORS[0])),
+    "size of what is there": Setting(lambda: len(TENSOR.nonzero()), *_item(TENSOR)),
+    "data": Setting(lambda: TENSOR.tolist()[0], lambda: TENSOR.data.fill_(1), lambda: TENSOR.data.fill_(0)),
+}
+"""Numbers of a tensor that is no part of the model."""
+
+
+class Switched(Plain):
+    """A model of `hostile_chains` that has another activation where a setting is true."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        super().__init__()
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.encoder(x)
+        return self.decoder(hidden.relu() if self.read() else hidden.tanh())
+
+
+class Mixing(nn.Module):
+    """Samples influence each other where a setting is true."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.layer(x)
+        return output - output.mean(0) if self.read() else output
