@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _READS = frozenset((Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__))
 _CHANCE = ("dropout_p", "dropout", "p")
 _SWITCH = ("train", "training")
+# Torch notes for the whole process whether code runs in a dispatch mode, and a mode that ends restores the note that it
+# found. Of two that overlap in two threads the note would stay, and `torch.compile` would compile nothing any more.
+_ONE_AT_A_TIME = threading.RLock()
+os.register_at_fork(
+    before=_ONE_AT_A_TIME.acquire, after_in_parent=_ONE_AT_A_TIME.release, after_in_child=_ONE_AT_A_TIME.release
+)
 
 
 class ChangesParametersError(Exception):
@@ -23,7 +31,7 @@ class ChangesParametersError(Exception):
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operation of a pass, wherever it comes from.
+    """Sees every operation of a pass, wherever it comes from. Other threads' watches wait for it, and so does a fork.
 
     Attributes:
         random: an operation that draws random numbers, if any.
@@ -52,6 +60,19 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._input = memory_of(input) or -1
         self._strict = strict
         self._names = {id(tensor): name for name, tensor in (*original.named_parameters(), *original.named_buffers())}
+
+    def __enter__(self) -> Watch:
+        """Begin to watch the calling thread."""
+        _ONE_AT_A_TIME.acquire()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End that."""
+        try:
+            super().__exit__(*error)  # type: ignore[no-untyped-call]
+        finally:
+            _ONE_AT_A_TIME.release()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -63,6 +63,28 @@ def test_a_model_in_training_mode_is_scored_by_eight_threads() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+def test_scoring_from_many_threads_leaves_the_compiler_of_torch_alone() -> None:
+    images = torch.rand(3, 1, 6, 6)
+    together = threading.Barrier(8)
+
+    def first_score(scorer: Scorer) -> None:
+        together.wait()
+        scorer.score(images)  # of a model that is new, and so is verified
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            list(pool.map(first_score, [scorer_of(normalised_model()) for _ in range(8)]))
+    compiled: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        compiled.append(graph)
+        return graph
+
+    torch._dynamo.reset()
+    torch.compile(torch.neg, backend=backend)(images)
+    assert len(compiled) == 1
+
+
 def score_in_child(scorer: Scorer, images: Tensor, results: multiprocessing.SimpleQueue) -> None:
     torch.set_num_threads(1)  # GNU OpenMP does not survive a fork from a process that uses it.
     results.put(scorer.score(images).anomaly.tolist())
