@@ -13,6 +13,18 @@ from pathlib import Path
 from typing import Any
 
 _LIBRARIES = frozenset(("builtins", "collections", "functools", "gradcon_ext", "math", "numpy", "torch", "typing"))
+# Published packages, by what is imported of each. Their modules are not known to hold a setting that a forward's result
+# depends on, but much that no forward reads and that cannot be compared.
+_FRAMEWORKS = frozenset(
+    (
+        *("IPython", "PIL", "_pytest", "accelerate", "albumentations", "anomalib", "captum", "cv2", "datasets", "diffusers"),
+        *("einops", "fastai", "faiss", "fsspec", "huggingface_hub", "hypothesis", "ignite", "ipykernel", "joblib"),
+        *("kornia", "lightning", "lightning_fabric", "lightning_utilities", "matplotlib", "monai", "onnxruntime", "open_clip"),
+        *("opacus", "pandas", "peft", "pydantic", "pytest", "pytorch_lightning", "pytorch_ood", "pyod", "requests"),
+        *("safetensors", "scipy", "segmentation_models_pytorch", "skimage", "sklearn", "tensorboard", "timm"),
+        *("tokenizers", "torchao", "torchaudio", "torchmetrics", "torchvision", "tqdm", "transformers", "wandb", "yaml"),
+    )
+)
 _IMPORT = opcode.opmap["IMPORT_NAME"]
 _UNSEEABLE = frozenset(
     ("globals", "eval", "exec", "__import__", "import_module", "_getframe", "currentframe", "backends")
@@ -23,18 +35,27 @@ ENVIRONMENT = frozenset(("environ", "getenv", "environb"))
 
 
 def is_own(definition: Any) -> bool:
-    """Whether a class, function or module is the user's, and none of a library or of Python, whose insides stay."""
+    """Whether a class, function or module is the user's, installed or not, and of no library or framework or of Python."""
     name = _module_of(definition)
-    return not is_in_library(definition) and not (isinstance(name, str) and _is_of_python(name))
+    return not (is_in_library(definition) or is_in_framework(definition) or _is_of_python(name))
 
 
 def is_in_library(definition: Any) -> bool:
     """Whether it is of a library whose objects are known to keep their settings in plain attributes."""
-    name = _module_of(definition)
-    return isinstance(name, str) and name.partition(".")[0] in _LIBRARIES
+    return _module_of(definition).partition(".")[0] in _LIBRARIES
 
 
-def _module_of(definition: Any) -> Any:
+def is_in_framework(definition: Any) -> bool:
+    """Whether it is of a published package of whose insides only the classes of a model's modules are looked at."""
+    return _module_of(definition).partition(".")[0] in _FRAMEWORKS
+
+
+def _module_of(definition: Any) -> str:
+    name = _name_of_module(definition)
+    return name if isinstance(name, str) else ""
+
+
+def _name_of_module(definition: Any) -> Any:
     if isinstance(definition, types.ModuleType):
         return vars(definition).get("__name__")
     # A function that functools.wraps has renamed still has its globals.
@@ -75,12 +96,7 @@ def imported_in(code: types.CodeType, scope: Mapping[str, Any]) -> list[str]:
 
 
 def unseeable_in(names: set[str], scope: Mapping[str, Any]) -> str | None:
-    """Return a name in code that gives it access to what cannot be compared, if any.
-
-    Installed packages use such names for their own ends, so theirs are let pass.
-    """
-    if "site-packages" in str(scope.get("__file__")):
-        return None
+    """Return a name in code that gives it access to what cannot be compared, if any."""
     if "modules" in names and scope.get("sys") is sys:
         return "sys.modules"
     return min(_UNSEEABLE & names, default=None)

@@ -20,6 +20,7 @@ from gradcon_ext.chain.code_names import (
     COMPUTED,
     ENVIRONMENT,
     imported_in,
+    is_in_framework,
     is_in_library,
     is_own,
     names_in,
@@ -128,7 +129,9 @@ class LookedAt:
                 self.take(value)
         for hook in chain.from_iterable(attributes.get(hooks, {}).values() for hooks in _HOOKS):
             self._take_hook(hook)
-        self._take_class_and_bases(type(module))
+        for kind in type(module).__mro__:
+            if is_own(kind) or is_in_framework(kind):
+                self._take_class(kind)
         self._take_all(module.children())
 
     def _take_all(self, values: Iterable[Any]) -> None:
@@ -186,9 +189,13 @@ class LookedAt:
             self.take(getattr(member, "fget", None) or getattr(member, "__func__", member))
 
     def _take_function(self, function: types.FunctionType) -> None:
-        """What its code reads from outside; of a library's function what it closes over, which may be the user's."""
-        scope = function.__globals__ if is_own(function) else {}
-        if scope:
+        """What its code reads from outside; of a library's function what it closes over, which may be the user's.
+
+        What a framework's function reads is compared, but not looked into.
+        """
+        own = is_own(function)
+        scope = function.__globals__ if own or is_in_framework(function) else {}
+        if own:
             self._take_names(function.__code__, scope)
         names = [name for name in dict.fromkeys(names_in(function.__code__)) if name in scope]
         cells = function.__closure__ or ()
@@ -198,7 +205,9 @@ class LookedAt:
         if cells:
             self.readers.append(lambda: map(contents_of, cells))
         defaults = (function.__defaults__ or (), (function.__kwdefaults__ or {}).values())
-        self._take_all((*map(scope.get, names), *map(contents_of, cells), *chain.from_iterable(defaults)))
+        if own:
+            self._take_all(map(scope.get, names))
+        self._take_all((*map(contents_of, cells), *chain.from_iterable(defaults)))
 
     def _take_names(self, code: types.CodeType, scope: Mapping[str, Any]) -> None:
         """The names in the code of the user's functions, which may be attributes of modules."""
@@ -214,7 +223,7 @@ class LookedAt:
         self._take_all(map(sys.modules.get, imported))
 
     def _take_scope(self, module: types.ModuleType) -> None:
-        if is_own(module) and "site-packages" not in str(vars(module).get("__file__")):
+        if is_own(module):
             self._scopes[id(module)] = module
             self._read_of_scopes[id(module)] = set()
 

@@ -55,9 +55,23 @@ def _module(name: str, **members: Any) -> types.ModuleType:
     return module
 
 
+def _installed(name: str, source: str, **members: Any) -> types.ModuleType:
+    """A module as if pip had put it where packages go."""
+    module = _module(name, __file__=f"/usr/lib/python3/site-packages/{name}.py", **members)
+    exec(source, vars(module))
+    return module
+
+
 INNER = _module("settings_inner", TANH=0)
 MODULE = _module("settings_module", TANH=0, BOX=[0], INNER=INNER, Config=type("Config", (), {"tanh": 0}))
 sys.modules["settings_module"] = MODULE
+INSTALLED = _installed(
+    "installed_package",
+    "def read():\n    return TANH or sibling.TANH\ndef read_globals():\n    return globals()['TA' + 'NH']\n",
+    TANH=0,
+    sibling=_installed("installed_package.sibling", "", TANH=0),
+)
+FRAMEWORK = _installed("timm.activations", "def read():\n    return inner()\n", inner=lambda: 0)
 CLASSES = {"one": Config}
 INSTANCE = Inherits()
 DEQUE, BYTES, NUMBERS = collections.deque([0]), bytearray(1), array.array("i", [0])
@@ -137,6 +151,13 @@ WATCHED: dict[str, Setting] = {
     "computed name of a module": Setting(lambda: getattr(MODULE, "TA" + "NH"), *_attribute(MODULE, "TANH")),
     "import of a name": Setting(imports, *_attribute(MODULE, "TANH")),
     "import of a module": Setting(imports_module, *_attribute(MODULE, "TANH")),
+    "global of an installed module": Setting(INSTALLED.read, *_attribute(INSTALLED, "TANH")),
+    "global of an installed module's sibling": Setting(INSTALLED.read, *_attribute(INSTALLED.sibling, "TANH")),
+    "function that one of a framework calls": Setting(
+        FRAMEWORK.read,
+        lambda: setattr(FRAMEWORK, "inner", lambda: 1),
+        functools.partial(setattr, FRAMEWORK, "inner", FRAMEWORK.inner),
+    ),
     "deque": Setting(lambda: DEQUE[0], *_item(DEQUE)),
     "bytearray": Setting(lambda: BYTES[0], *_item(BYTES)),
     "array": Setting(lambda: NUMBERS[0], *_item(NUMBERS)),
@@ -164,6 +185,7 @@ WATCHED: dict[str, Setting] = {
 
 UNSEEN: dict[str, Setting] = {
     "globals": Setting(lambda: globals().get("ADDED", 0), *_added(sys.modules[__name__], "ADDED")),
+    "installed globals": Setting(INSTALLED.read_globals, *_attribute(INSTALLED, "TANH")),
     "eval": Setting(lambda: eval("Config.tanh"), *_attribute(Config, "tanh")),
     "sys.modules": Setting(lambda: sys.modules["settings_module"].TANH, *_attribute(MODULE, "TANH")),
     "backends": Setting(
