@@ -11,6 +11,7 @@ from gradcon_ext.alignment.cosine import SMALLEST_NORM, inverse_norm
 from gradcon_ext.alignment.fallback import SampleLoss
 from gradcon_ext.alignment.per_sample import MAX_BYTES, split_together, warn_of_unreached
 from gradcon_ext.alignment.prepared import prepare
+from gradcon_ext.alignment.references import References
 from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradients
 
 
@@ -71,7 +72,7 @@ def average_alignment(
     for gradients in passes(others, other_targets):
         if not unit_sums:  # as in every pass after the first, unless the loss reaches nothing at all
             warn_of_unreached(gradients, stacklevel=3)
-        none = {name: gradients.losses.new_empty(0, *shape) for name, shape in shapes.items()}
+        none = {name: References(gradients.losses.new_empty(0, *shape)) for name, shape in shapes.items()}
         dtype = torch.promote_types(gradients.losses.dtype, torch.float32)
         inverse_norms = {name: _inverse_norm(sq_norms, dtype) for name, (_, sq_norms) in gradients.align(none).items()}
         for name, part in gradients.weighted_sums(inverse_norms).items():
@@ -80,7 +81,8 @@ def average_alignment(
     averages: dict[str, list[Tensor]] = {name: [] for name in parameters}
     for gradients in passes(inputs, targets):
         references = {
-            name: unit_sums.get(name, gradients.losses.new_zeros(shape))[None] for name, shape in shapes.items()
+            name: References(unit_sums.get(name, gradients.losses.new_zeros(shape))[None])
+            for name, shape in shapes.items()
         }
         for name, (dots, sq_norms) in gradients.align(references).items():
             # A sample's own part of the sum is the unit vector g/|g|, or nothing where g is zero.

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from gradcon_ext.alignment.cosine import cosine_of
 from gradcon_ext.alignment.fallback import SampleLoss
-from gradcon_ext.alignment.gradients import as_rows
 from gradcon_ext.alignment.plain import LossWithAux
 from gradcon_ext.alignment.prepared import prepare
+from gradcon_ext.alignment.references import References
 from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradients
 
 MAX_BYTES = 1 << 28
@@ -119,7 +119,6 @@ def align_with_aux(
     """
     prepared = prepare(model, list(references), in_eval_mode)
     several = {name: _as_several(name, weight, references[name]) for name, weight in prepared.weights.items()}
-    reference_norms = {name: _norms(name, reference) for name, reference in several.items()}
     if batch_size is None:
         batch_size = _BATCH_SIZE_OF_CPU if inputs.device.type == "cpu" else max(1, len(inputs))
     losses: list[Tensor] = []
@@ -137,10 +136,10 @@ def align_with_aux(
     dot, sq_norm, cosine = {}, {}, {}
     for name, reference in references.items():
         dots, sq_norms = (torch.cat(parts) for parts in zip(*(each[name] for each in alignments), strict=True))
-        dtype = several[name].dtype
-        cosines = cosine_of(dots, sq_norms[:, None].sqrt(), reference_norms[name]).to(dtype)
+        dtype = several[name].values.dtype
+        cosines = cosine_of(dots, sq_norms[:, None].sqrt(), several[name].norms).to(dtype)
         dots = dots.to(dtype)
-        single = reference.dim() < several[name].dim()
+        single = reference.dim() < several[name].values.dim()
         dot[name], cosine[name] = (dots[:, 0], cosines[:, 0]) if single else (dots, cosines)
         sq_norm[name] = sq_norms.to(dtype)
     return Alignment(torch.cat(losses), dot, sq_norm, cosine, reasons, aux)
@@ -161,24 +160,19 @@ def split_together(inputs: Tensor, targets: Tensor | None, batch_size: int) -> I
     return zip(batches, of_targets, strict=True)
 
 
-def _norms(name: str, references: Tensor) -> Tensor:
-    """Norms (K,) of references (K, *weight), in float64; raise ValueError unless they hold finite values."""
-    norms: Tensor = torch.linalg.vector_norm(as_rows(references), dim=1, dtype=torch.float64)
-    # The norms tell at a glance; only that of very large float64 values says no more than that.
-    if not norms.isfinite().all() and not references.isfinite().all():
-        raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
-    return norms
-
-
-def _as_several(name: str, weight: Tensor, reference: Tensor) -> Tensor:
-    """A reference as (K, *shape), detached, in the type that the alignment is computed in."""
-    several = reference[None] if reference.dim() == weight.dim() else reference
-    if several.shape[1:] != weight.shape or several.dim() != weight.dim() + 1:
+def _as_several(name: str, weight: Tensor, reference: Tensor) -> References:
+    """A reference as one of several, or several; raise ValueError unless they fit the weight and hold finite values."""
+    values = reference[None] if reference.dim() == weight.dim() else reference
+    if values.shape[1:] != weight.shape or values.dim() != weight.dim() + 1:
         raise ValueError(
             f"the reference of {name} has shape {tuple(reference.shape)}; expected {tuple(weight.shape)}, or "
             f"(K, {', '.join(map(str, weight.shape))}) for K references"
         )
-    return several.detach().to(weight.device, torch.float64 if weight.dtype == torch.float64 else torch.float32)
+    computed = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    references = References(values.detach().to(weight.device, computed))
+    if not references.are_finite():
+        raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
+    return references
 
 
 def warn_of_unreached(gradients: SampleGradients, stacklevel: int) -> None:

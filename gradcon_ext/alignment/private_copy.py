@@ -115,6 +115,7 @@ class _Copier:
         # In the form that `copy.deepcopy` has, which keeps alive what it copies.
         self._memo: dict[int, Any] = {}
         self._alive: list[object] = []
+        self._slots: dict[type, list[str]] = {}
 
     def module(self, original: nn.Module) -> Any:
         if id(original) in self._memo:
@@ -128,14 +129,13 @@ class _Copier:
             kind = type(value)
             if kind in ATOMS:
                 held[name] = value
-            elif (kind is dict or kind is OrderedDict) and not value:  # as most dicts of hooks are
+            elif (kind is dict or kind is OrderedDict or kind is set) and not value:  # as most dicts of hooks are
                 held[name] = kind()
             else:
                 held[name] = self.value(value)
-        for kind in type(original).__mro__:
-            for name in _slots_of(kind):
-                if hasattr(original, name):
-                    object.__setattr__(copied, name, self.value(getattr(original, name)))
+        for name in self._slots_of(type(original)):
+            if hasattr(original, name):
+                object.__setattr__(copied, name, self.value(getattr(original, name)))
         # What it was compiled to is bound to the original.
         held["_compiled_call_impl"] = None
         if "_orig_mod" in original._modules:  # as torch.compile wraps a module
@@ -168,6 +168,11 @@ class _Copier:
             return functools.partial(self.value(original.func), *arguments, **self.value(original.keywords))
         return self._anything(original)
 
+    def _slots_of(self, kind: type) -> list[str]:
+        if kind not in self._slots:
+            self._slots[kind] = [name for base in kind.__mro__ for name in _own_slots_of(base)]
+        return self._slots[kind]
+
     def _mapping(self, original: Mapping[Any, Any]) -> Any:
         copied: Any = self._remember(original, type(original)())
         for key, item in original.items():
@@ -199,7 +204,7 @@ class _Copier:
         return copied
 
 
-def _slots_of(kind: type) -> tuple[str, ...]:
+def _own_slots_of(kind: type) -> tuple[str, ...]:
     slots = vars(kind).get("__slots__", ())
     names = (slots,) if isinstance(slots, str) else tuple(slots)
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))

@@ -16,6 +16,7 @@ from gradcon_ext.alignment.plain import LossWithAux
 from gradcon_ext.alignment.prepared import Prepared
 from gradcon_ext.alignment.private_copy import detached
 from gradcon_ext.alignment.proof import proven_pass
+from gradcon_ext.alignment.references import References
 from gradcon_ext.alignment.routes import Route
 
 
@@ -35,8 +36,8 @@ class SampleGradients:
     routes: dict[str, Route]
     chunks: Callable[[], Iterator[dict[str, Tensor]]]
 
-    def align(self, references: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-        """Dot products (N, K) with references (K, *weight), and squared norms (N,), in float64, by name."""
+    def align(self, references: Mapping[str, References]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Dot products (N, K) with K references, and squared norms (N,), in float64, by name."""
         samples = len(self.losses)
         parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
         for name, route in self.routes.items():
@@ -44,7 +45,7 @@ class SampleGradients:
             if route.gradients is not None:
                 parts[name] = [aligned(route.gradients, reference)]
             elif not route.reached:
-                zeros = reference.new_zeros(samples, len(reference), dtype=torch.float64)
+                zeros = reference.values.new_zeros(samples, len(reference.values), dtype=torch.float64)
                 parts[name] = [(zeros, zeros.new_zeros(samples))]
         for chunk in self.chunks():
             for name, gradients in chunk.items():

@@ -9,7 +9,6 @@ import dataclasses
 import math
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from gradcon_ext.chain.entries import CHAIN_ENTRIES, read
@@ -81,6 +80,7 @@ class Chain:
         parameters: where the layers' parameters come from; each is used once.
         references: names of the constrained weights, in the order of the columns of the cosine.
         loss: one of `LOSSES`. The evidence bound needs exactly one bottleneck, and the squared error none.
+        encoded: the layers and the loss, as the compiled engine takes them.
 
     Raises:
         ValueError: the layers do not fit each other, the parameters or the references; or there are more than
@@ -92,6 +92,7 @@ class Chain:
     parameters: tuple[Source, ...]
     references: tuple[str, ...]
     loss: str
+    encoded: EncodedChain = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_shape(self.image_shape, "images")
@@ -109,12 +110,8 @@ class Chain:
             raise ValueError(f"the reconstruction has shape {shape}, the image {self.image_shape}")
         self._check_parameters()
         self._check_loss()
-
-    @cached_property
-    def encoded(self) -> EncodedChain:
-        """The layers and the loss, as the compiled engine takes them."""
-        program = tuple(number for layer in self.layers for number in layer.encoded)
-        return EncodedChain(program, tuple(layer.constant for layer in self.layers), LOSSES.index(self.loss))
+        # Not at first use: what waits for that in another thread would hang in a process forked meanwhile.
+        object.__setattr__(self, "encoded", self._encoded())
 
     def to_json(self) -> dict[str, Any]:
         """Return the chain as a dictionary that JSON can hold."""
@@ -134,6 +131,10 @@ class Chain:
             ValueError: an entry is missing, unknown, of another type, or does not fit the others.
         """
         return read(cls, CHAIN_ENTRIES, entry)
+
+    def _encoded(self) -> EncodedChain:
+        program = tuple(number for layer in self.layers for number in layer.encoded)
+        return EncodedChain(program, tuple(layer.constant for layer in self.layers), LOSSES.index(self.loss))
 
     def _check_size(self) -> None:
         """Refuse what no memory would hold, before any is taken."""

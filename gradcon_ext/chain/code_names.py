@@ -17,12 +17,42 @@ _LIBRARIES = frozenset(("builtins", "collections", "functools", "gradcon_ext", "
 # depends on, but much that no forward reads and that cannot be compared.
 _FRAMEWORKS = frozenset(
     (
-        *("IPython", "PIL", "_pytest", "accelerate", "albumentations", "anomalib", "captum", "cv2", "datasets", "diffusers"),
+        *(
+            "IPython",
+            "PIL",
+            "_pytest",
+            "accelerate",
+            "albumentations",
+            "anomalib",
+            "captum",
+            "cv2",
+            "datasets",
+            "diffusers",
+        ),
         *("einops", "fastai", "faiss", "fsspec", "huggingface_hub", "hypothesis", "ignite", "ipykernel", "joblib"),
-        *("kornia", "lightning", "lightning_fabric", "lightning_utilities", "matplotlib", "monai", "onnxruntime", "open_clip"),
+        *(
+            "kornia",
+            "lightning",
+            "lightning_fabric",
+            "lightning_utilities",
+            "matplotlib",
+            "monai",
+            "onnxruntime",
+            "open_clip",
+        ),
         *("opacus", "pandas", "peft", "pydantic", "pytest", "pytorch_lightning", "pytorch_ood", "pyod", "requests"),
         *("safetensors", "scipy", "segmentation_models_pytorch", "skimage", "sklearn", "tensorboard", "timm"),
-        *("tokenizers", "torchao", "torchaudio", "torchmetrics", "torchvision", "tqdm", "transformers", "wandb", "yaml"),
+        *(
+            "tokenizers",
+            "torchao",
+            "torchaudio",
+            "torchmetrics",
+            "torchvision",
+            "tqdm",
+            "transformers",
+            "wandb",
+            "yaml",
+        ),
     )
 )
 _IMPORT = opcode.opmap["IMPORT_NAME"]
@@ -35,7 +65,7 @@ ENVIRONMENT = frozenset(("environ", "getenv", "environb"))
 
 
 def is_own(definition: Any) -> bool:
-    """Whether a class, function or module is the user's, installed or not, and of no library or framework or of Python."""
+    """Whether a class, function or module is the user's, installed or not, not of a library, a framework or Python."""
     name = _module_of(definition)
     return not (is_in_library(definition) or is_in_framework(definition) or _is_of_python(name))
 
