@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment.cosine import SMALLEST_NORM, inverse_norm
 from gradcon_ext.alignment.fallback import SampleLoss
+from gradcon_ext.alignment.pass_size import samples_of_pass
 from gradcon_ext.alignment.per_sample import MAX_BYTES, split_together, warn_of_unreached
 from gradcon_ext.alignment.prepared import prepare
 from gradcon_ext.alignment.references import References
@@ -24,7 +26,7 @@ def average_alignment(
     *,
     others: Tensor | None = None,
     other_targets: Tensor | None = None,
-    batch_size: int = 512,
+    batch_size: int | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> dict[str, Tensor]:
     """Average alignment of every sample's gradient with those of all other samples (Figure 3 of the paper).
@@ -41,7 +43,7 @@ def average_alignment(
         targets: (N, ...).
         others: samples (M, ...) to average over, instead of the other inputs; at least one.
         other_targets: of those, (M, ...).
-        batch_size: samples in a pass at a time.
+        batch_size: as for `per_sample_alignment`.
         max_bytes: as for `per_sample_alignment`.
 
     Returns:
@@ -62,11 +64,15 @@ def average_alignment(
     prepared = prepare(model, parameters)
     shapes = {name: weight.shape for name, weight in prepared.weights.items()}
 
+    def loss_and_nothing(output: Any, target: Tensor) -> tuple[Tensor, None]:
+        return loss(output, target), None
+
     def passes(samples: Tensor, their_targets: Tensor | None) -> Iterator[SampleGradients]:
-        for batch, batch_targets in split_together(samples, their_targets, batch_size):
-            yield sample_gradients(
-                prepared, lambda output, target: (loss(output, target), None), batch, batch_targets, max_bytes
-            )
+        size = batch_size
+        if size is None:
+            size = samples_of_pass(prepared, loss_and_nothing, samples, their_targets)
+        for batch, batch_targets in split_together(samples, their_targets, size):
+            yield sample_gradients(prepared, loss_and_nothing, batch, batch_targets, max_bytes)
 
     unit_sums: dict[str, Tensor] = {}
     for gradients in passes(others, other_targets):

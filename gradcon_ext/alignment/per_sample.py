@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gradcon_ext.alignment.cosine import cosine_of
 from gradcon_ext.alignment.fallback import SampleLoss
+from gradcon_ext.alignment.pass_size import samples_of_pass
 from gradcon_ext.alignment.plain import LossWithAux
 from gradcon_ext.alignment.prepared import prepare
 from gradcon_ext.alignment.references import References
@@ -19,9 +20,6 @@ from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradi
 
 MAX_BYTES = 1 << 28
 """Memory for the gradients that the fallback forms at a time, 256 MiB."""
-
-# More samples leave the caches, and free more memory than is kept.
-_BATCH_SIZE_OF_CPU = 256
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,10 @@ def per_sample_alignment(
         references: by the names of the constrained parameters, of the shape of the parameter, or (K, *shape) for
             several references, whose dot products are taken from one formation of each gradient.
         targets: (N, ...).
-        batch_size: samples in a pass at a time, which bounds the memory of activations. By default 256 on a CPU, whose
-            caches and freed memory serve passes of that size best, and all samples on a GPU.
+        batch_size: samples in a pass at a time, which bounds the memory of activations. By default as many as compute
+            256 MiB in their forward pass (4 GiB on a GPU), but at least one, and at most 256 on a CPU, whose caches and
+            freed memory serve passes of that size best. Where a model cannot compute a single sample, those 256, and
+            on a GPU all.
         max_bytes: memory for the gradients that the fallback forms at a time.
 
     Raises:
@@ -120,7 +120,7 @@ def align_with_aux(
     prepared = prepare(model, list(references), in_eval_mode)
     several = {name: _as_several(name, weight, references[name]) for name, weight in prepared.weights.items()}
     if batch_size is None:
-        batch_size = _BATCH_SIZE_OF_CPU if inputs.device.type == "cpu" else max(1, len(inputs))
+        batch_size = samples_of_pass(prepared, loss, inputs, targets)
     losses: list[Tensor] = []
     aux, alignments = [], []
     reasons: dict[str, str] = {}

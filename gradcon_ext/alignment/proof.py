@@ -28,13 +28,13 @@ def proven_pass(prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: 
     if len(inputs) == 0:
         return run_pass(prepared, loss, inputs, targets, Proof()), Proof()
     case = _case(prepared, inputs, targets)
-    known = prepared.proofs.find(case, loss)
+    known = prepared.proofs.passes.find(case, loss)
     if known is not None:
         return run_pass(prepared, loss, inputs, targets, known), known
     trial = _Trial(prepared, loss, inputs, targets)
     result, proof = trial.run()
     if trial.could_have_failed(result):
-        prepared.proofs.keep(case, loss, proof)
+        prepared.proofs.passes.keep(case, loss, proof)
     return result, proof
 
 

@@ -7,7 +7,7 @@ import types
 import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from gradcon_ext.chain.fingerprint import Fingerprint
 from gradcon_ext.chain.looked_at import PLAIN, contents_of
 
-_MOST_PROOFS = 64
+_Fact = TypeVar("_Fact")
+_MOST_FACTS = 64
 """Kept for a structure of a model: one for each size of batch, loss and choice of parameters."""
 _MOST_MODELS = 16
 """Those of a model go with it; but one that refers to itself lives until so many others have come."""
@@ -40,32 +41,46 @@ class Proof:
     changes: str | None = None
 
 
+class Known(Generic[_Fact]):
+    """Facts about a model and a loss, by case, such as a shape of batch."""
+
+    def __init__(self, of_model: Fingerprint) -> None:
+        self._of_model = of_model
+        self._facts: dict[Hashable, tuple[_Fact, Fingerprint, object]] = {}
+
+    def find(self, case: Hashable, loss: Callable[..., Any]) -> _Fact | None:
+        """Return what is known of a case, for a loss that still is what it was."""
+        fact, of_loss, _ = self._facts.get((case, _described(loss, _DEPTH)), (None, None, None))
+        return fact if of_loss is not None and of_loss.is_current() else None
+
+    def keep(self, case: Hashable, loss: Callable[..., Any], fact: _Fact) -> None:
+        """Keep what is known of a case, unless code may read what cannot be compared with what it was."""
+        of_loss = Fingerprint(loss)
+        if self._of_model.unseen or of_loss.unseen:
+            return
+        if len(self._facts) >= _MOST_FACTS:
+            self._facts.clear()
+        # Kept alive, so that no other loss takes the ids that describe it. A module's fingerprint notices that it died.
+        kept = None if isinstance(loss, nn.Module) else loss
+        self._facts[case, _described(loss, _DEPTH)] = (fact, of_loss, kept)
+
+
 class Proofs:
-    """Those of one model, as long as it stays what it is."""
+    """What is known of one model, as long as it stays what it is.
+
+    Attributes:
+        passes: what verification found out, by the shape of the batch.
+        sizes: bytes that a pass takes for a sample, by its shape.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._fingerprint = Fingerprint(model)
-        self._proofs: dict[Hashable, tuple[Proof, Fingerprint, object]] = {}
+        self.passes: Known[Proof] = Known(self._fingerprint)
+        self.sizes: Known[int] = Known(self._fingerprint)
 
     def is_current(self) -> bool:
         """Whether the model still is what it was."""
         return self._fingerprint.is_current()
-
-    def find(self, case: Hashable, loss: Callable[..., Any]) -> Proof | None:
-        """Return the proof of a case, such as a shape of batch, for a loss that still is what it was."""
-        proof, of_loss, _ = self._proofs.get((case, _described(loss, _DEPTH)), (None, None, None))
-        return proof if of_loss is not None and of_loss.is_current() else None
-
-    def keep(self, case: Hashable, loss: Callable[..., Any], proof: Proof) -> None:
-        """Keep the proof of a case, unless code may read what cannot be compared with what it was."""
-        of_loss = Fingerprint(loss)
-        if self._fingerprint.unseen or of_loss.unseen:
-            return
-        if len(self._proofs) >= _MOST_PROOFS:
-            self._proofs.clear()
-        # Kept alive, so that no other loss takes the ids that describe it. A module's fingerprint notices that it died.
-        kept = None if isinstance(loss, nn.Module) else loss
-        self._proofs[case, _described(loss, _DEPTH)] = (proof, of_loss, kept)
 
 
 class _Models:

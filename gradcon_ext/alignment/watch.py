@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -13,25 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from gradcon_ext.alignment.operations import Operations
 
 _READS = frozenset((Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__))
 _CHANCE = ("dropout_p", "dropout", "p")
 _SWITCH = ("train", "training")
-# Torch notes for the whole process whether code runs in a dispatch mode, and a mode that ends restores the note that it
-# found. Of two that overlap in two threads the note would stay, and `torch.compile` would compile nothing any more.
-_ONE_AT_A_TIME = threading.RLock()
-os.register_at_fork(
-    before=_ONE_AT_A_TIME.acquire, after_in_parent=_ONE_AT_A_TIME.release, after_in_child=_ONE_AT_A_TIME.release
-)
 
 
 class ChangesParametersError(Exception):
     """A forward is about to change a parameter, whose memory is not its own."""
 
 
-class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operation of a pass, wherever it comes from. Other threads' watches wait for it, and so does a fork.
+class Watch(Operations):  # type: ignore[no-untyped-call]
+    """Sees every operation of a pass, wherever it comes from.
 
     Attributes:
         random: an operation that draws random numbers, if any.
@@ -48,7 +41,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, original: nn.Module, guarded: Iterable[tuple[str, Tensor]], input: Tensor, strict: bool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.random: str | None = None
         self.behind: str | None = None
         self.changes: str | None = None
@@ -61,24 +54,8 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._strict = strict
         self._names = {id(tensor): name for name, tensor in (*original.named_parameters(), *original.named_buffers())}
 
-    def __enter__(self) -> Watch:
-        """Begin to watch the calling thread."""
-        _ONE_AT_A_TIME.acquire()
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """End that."""
-        try:
-            super().__exit__(*error)  # type: ignore[no-untyped-call]
-        finally:
-            _ONE_AT_A_TIME.release()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Note what is of interest in a call, and do it."""
-        kwargs = kwargs or {}
+    def before(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note what is of interest in a call."""
         if _draws(func, args, kwargs):
             self.random = func.name().split("::")[-1].split(".")[0]
         if _tells_numbers(func, args):
@@ -91,7 +68,6 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     self._check_data(tensor)
                 if isinstance(tensor, Tensor) and id(tensor) in self._names:
                     self._used(self._names[id(tensor)])
-        return func(*args, **kwargs)
 
     def _check_changed(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         declared = func._schema.arguments

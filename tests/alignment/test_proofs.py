@@ -99,14 +99,14 @@ def test_what_was_proven_of_a_loss_is_not_taken_for_its_like(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["closure", "default", "keyword default", "partial", "sign of a zero"])
 def test_a_loss_made_anew_is_the_same(name: str) -> None:
-    proofs, proof = proofs_of(nn.Linear(2, 2)), Proof()
+    proofs, proof = proofs_of(nn.Linear(2, 2)).passes, Proof()
     proofs.keep(CASE, LOSSES[name](False), proof)
     assert proofs.find(CASE, LOSSES[name](False)) is proof
     assert proofs.find(CASE, LOSSES[name](True)) is None
 
 
 def test_no_other_loss_takes_the_place_of_one_that_has_a_proof() -> None:
-    proofs = proofs_of(nn.Linear(2, 2))
+    proofs = proofs_of(nn.Linear(2, 2)).passes
     for round in range(100):
         loss = types.SimpleNamespace()  # of the same size each time, so memory that is free is used again
         assert proofs.find(CASE, loss) is None, round
@@ -117,7 +117,7 @@ def test_no_other_loss_takes_the_place_of_one_that_has_a_proof() -> None:
 def test_a_loss_that_is_a_module_does_not_live_for_its_proof(loss_refers_to_it: bool) -> None:
     model, loss = nn.Linear(2, 2), nn.MSELoss()
     loss.model = model if loss_refers_to_it else None
-    proofs_of(model).keep(CASE, loss, Proof())
+    proofs_of(model).passes.keep(CASE, loss, Proof())
     dead = weakref.ref(loss)
     del loss
     gc.collect()
@@ -145,8 +145,8 @@ def test_threads_with_more_models_than_are_kept() -> None:
         while time.monotonic() < end:
             for index, model in enumerate(models):
                 own = Proof(as_it_is=f"{thread} {id(model)}")
-                proofs_of(model).keep(CASE, loss, own)
-                known = proofs_of(model).find(CASE, loss)  # Unless another thread displaced it meanwhile.
+                proofs_of(model).passes.keep(CASE, loss, own)
+                known = proofs_of(model).passes.find(CASE, loss)  # Unless another thread displaced it meanwhile.
                 assert known in (None, own)
                 found += known is not None
                 models[index] = nn.Linear(2, 2) if index % 5 == 0 else model
