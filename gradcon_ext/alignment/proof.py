@@ -16,7 +16,8 @@ from gradcon_ext.alignment.private_copy import CopyError
 from gradcon_ext.alignment.proofs import Proof, described_tensor, surroundings
 from gradcon_ext.alignment.routes import Route
 from gradcon_ext.alignment.tolerance import tolerance_of
-from gradcon_ext.alignment.watch import Draws, ReadsOfMemory, Watch, memory_of, same_numbers
+from gradcon_ext.alignment.watch import ReadsOfMemory, Watch, memory_of, same_numbers
+from gradcon_ext.chain.draws import Draws
 
 
 def proven_pass(prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor) -> tuple[Pass, Proof]:

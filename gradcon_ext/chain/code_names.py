@@ -5,8 +5,11 @@ from __future__ import annotations
 import dis
 import functools
 import opcode
+import os
+import random
 import sys
 import sysconfig
+import threading
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,7 +60,42 @@ _FRAMEWORKS = frozenset(
 )
 _IMPORT = opcode.opmap["IMPORT_NAME"]
 _UNSEEABLE = frozenset(
-    ("globals", "eval", "exec", "__import__", "import_module", "_getframe", "currentframe", "backends")
+    (
+        *("globals", "eval", "exec", "__import__", "import_module", "_getframe", "currentframe", "backends", "open"),
+        *("get_num_threads", "get_num_interop_threads", "get_float32_matmul_precision", "get_default_device"),
+        *("are_deterministic_algorithms_enabled", "is_deterministic_algorithms_warn_only_enabled"),
+        *("default_rng", "get_rng_state", "initial_seed"),
+    )
+)
+_OUTSIDE = frozenset(
+    (
+        *("_io", "_thread", "ctypes", "datetime", "gc", "glob", "io", "logging", "mmap", "multiprocessing", "pathlib"),
+        *("platform", "posix", "psutil", "random", "resource", "secrets", "select", "shelve", "shutil", "signal"),
+        *(
+            "genericpath",
+            "ntpath",
+            "posixpath",
+            "socket",
+            "sqlite3",
+            "subprocess",
+            "tempfile",
+            "threading",
+            "time",
+            "urllib",
+            "uuid",
+        ),
+    )
+)
+"""Modules of what is outside the process's own objects, or changes by itself: clocks, chance, files, threads."""
+_OF_FILES = frozenset(
+    ("path", "exists", "isfile", "isdir", "listdir", "scandir", "stat", "getpid", "urandom", "getcwd")
+)
+_NOT_IN_A_FORWARD = frozenset(
+    (
+        *("__init__", "__new__", "__init_subclass__", "__set_name__", "__class_getitem__", "__del__", "__repr__"),
+        *("__str__", "__format__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__copy__"),
+        "__deepcopy__",
+    )
 )
 COMPUTED = frozenset(("getattr", "hasattr", "vars", "__dict__", "attrgetter", "getmembers"))
 """With these, code reads attributes whose names do not stand in it."""
@@ -129,7 +167,34 @@ def unseeable_in(names: set[str], scope: Mapping[str, Any]) -> str | None:
     """Return a name in code that gives it access to what cannot be compared, if any."""
     if "modules" in names and scope.get("sys") is sys:
         return "sys.modules"
+    if scope.get("os") is os and "os" in names and (names & _OF_FILES or not names & ENVIRONMENT):
+        return "os"
+    if "random" in names and any(scope.get(name) is sys.modules.get("numpy", scope) for name in names):
+        return "numpy.random"
     return min(_UNSEEABLE & names, default=None)
+
+
+def outside(value: Any) -> str | None:
+    """Return the name of what a value gives access to, where that changes without any object that could be compared."""
+    kind = type(value)
+    if kind.__module__.startswith("numpy.random") or isinstance(value, random.Random):
+        return "random numbers"
+    if isinstance(value, threading.local):
+        return "threading.local"
+    if isinstance(value, types.ModuleType):
+        name = vars(value).get("__name__")
+        return (
+            name if isinstance(name, str) and (name.partition(".")[0] in _OUTSIDE or name == "numpy.random") else None
+        )
+    if isinstance(value, type | types.BuiltinFunctionType | types.FunctionType):
+        return value.__name__ if _module_of(value).partition(".")[0] in _OUTSIDE else None
+    return None
+
+
+def runs_unnamed(name: str) -> bool:
+    """Whether a method of that name may run in a forward though no code names it."""
+    is_special = name.startswith("__") and name.endswith("__")
+    return name == "forward" or (is_special and name not in _NOT_IN_A_FORWARD)
 
 
 def _parts_of(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -242,23 +242,19 @@ def _pair(value: Any) -> Pair:
     return int(rows), int(columns)
 
 
+# Not the device, the strides or the layout: a trace has others than the images will have.
 _QUERIES = frozenset(
     (
         *(
             Tensor.size,
             Tensor.dim,
             Tensor.numel,
-            Tensor.stride,
             Tensor.__len__,
-            Tensor.is_contiguous,
             Tensor.ndimension,
         ),
         *(Tensor.is_floating_point, torch.is_floating_point, torch.is_tensor, torch.numel, Tensor.element_size),
-        *(Tensor.nelement, Tensor.get_device, Tensor.is_complex, torch.is_complex, Tensor.__repr__),
-        *(
-            vars(torch._C.TensorBase)[name].__get__
-            for name in ("shape", "dtype", "device", "ndim", "layout", "is_cuda", "itemsize")
-        ),
+        *(Tensor.nelement, Tensor.is_complex, torch.is_complex),
+        *(vars(torch._C.TensorBase)[name].__get__ for name in ("shape", "dtype", "ndim", "itemsize")),
     )
 )
 _UNCHANGED = frozenset((Tensor.contiguous, Tensor.clone, torch.clone, Tensor.to, Tensor.float, Tensor.double))

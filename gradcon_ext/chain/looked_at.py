@@ -24,6 +24,8 @@ from gradcon_ext.chain.code_names import (
     is_in_library,
     is_own,
     names_in,
+    outside,
+    runs_unnamed,
     strings_in,
     unseeable_in,
 )
@@ -58,6 +60,7 @@ class LookedAt:
         self.unseen: str | None = None
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()
+        self._methods: dict[type, set[str]] = {}
         self._scopes: dict[int, types.ModuleType] = {}
         self._read_of_scopes: dict[int, set[str]] = {}
         self._take_all(parts)
@@ -69,6 +72,10 @@ class LookedAt:
     def take(self, value: Any) -> None:
         """Look at a value, and at whatever is within its reach."""
         if isinstance(value, PLAIN) or id(value) in self._seen:
+            return
+        source = outside(value)
+        if source is not None:
+            self.unseen = self.unseen or f"what {source} tells"
             return
         if isinstance(value, type):
             self._take_named_class(value)
@@ -132,6 +139,8 @@ class LookedAt:
         for kind in type(module).__mro__:
             if is_own(kind) or is_in_framework(kind):
                 self._take_class(kind)
+            elif issubclass(kind, nn.Module) and kind is not nn.Module:
+                self._methods.setdefault(kind, set())
         self._take_all(module.children())
 
     def _take_all(self, values: Iterable[Any]) -> None:
@@ -176,17 +185,28 @@ class LookedAt:
                 self._take_class(base)
 
     def _take_class(self, kind: type) -> None:
-        """Its functions, and whatever else stands in it: settings that its instances share, for example."""
+        """What stands in it: settings that its instances share, for example; its methods once code names them."""
         if id(kind) in self._seen:
             return
         self._seen[id(kind)] = kind
+        self._methods.setdefault(kind, set())
         members = vars(kind)
-        names = [name for name in members if not name.startswith("__") or name in ("__call__", "__getattr__")]
+        names = [name for name, member in members.items() if runs_unnamed(name) or not name.startswith("__")]
         self._read_names(members, names)
         self.contents.append(lambda: len(members) - sum(map(members.__contains__, _LATE)))
-        for name in names:
-            member = members[name]
-            self.take(getattr(member, "fget", None) or getattr(member, "__func__", member))
+        self._take_all(members[name] for name in names if _function_of(members[name]) is None)
+
+    def _take_methods(self, kind: type, taken: set[str]) -> None:
+        """Take the methods of a class that some code names, or that run without being named."""
+        computed = bool(self._names & COMPUTED) and is_own(kind)
+        for name, member in vars(kind).items():
+            function = _function_of(member)
+            if function is not None and name not in taken and (computed or name in self._names or runs_unnamed(name)):
+                taken.add(name)
+                # A library's method may call what a class of the user's puts in the place of another.
+                self._names |= set(names_in(function.__code__))
+                if is_own(kind) or is_in_framework(kind):
+                    self.take(function)
 
     def _take_function(self, function: types.FunctionType) -> None:
         """What its code reads from outside; of a library's function what it closes over, which may be the user's.
@@ -228,8 +248,10 @@ class LookedAt:
             self._read_of_scopes[id(module)] = set()
 
     def _take_from_scopes(self) -> bool:
-        """Take what any code names in the user's modules, and tell whether there was something new."""
+        """Take what any code names in classes and in the user's modules, and tell whether there was something new."""
         before = len(self._seen), len(self._names)
+        for kind, taken in list(self._methods.items()):
+            self._take_methods(kind, taken)
         for number, scope in list(self._scopes.items()):
             members = vars(scope)
             named = self._names.intersection(members)
@@ -247,6 +269,15 @@ class LookedAt:
 
 def _may_be_setting(name: str, value: Any) -> bool:
     return not name.startswith("__") and not callable(value) and not isinstance(value, types.ModuleType)
+
+
+def _function_of(member: Any) -> types.FunctionType | None:
+    """The Python function of a method or property in a class; None for whatever else stands there."""
+    if isinstance(member, functools.cached_property):
+        function: Any = member.func
+    else:
+        function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+    return function if isinstance(function, types.FunctionType) else None
 
 
 def contents_of(cell: types.CellType) -> Any:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext.chain.chain import CONSTRAINABLE, Chain, Layer, LayerKind, NotAChain, Shape, Source
+from gradcon_ext.chain.draws import Draws
 from gradcon_ext.chain.fingerprint import Fingerprint, has_global_hooks
 from gradcon_ext.chain.forward_trace import ForwardTrace, TracedLayer
 from gradcon_ext.chain.layer_calls import StateNames
@@ -67,7 +68,10 @@ def trace_chain(
         versions = _versions(copied)
         images = torch.empty(samples, *shape, device="meta", dtype=next(model.parameters()).dtype)
         trace = ForwardTrace(images, StateNames(copied.state_dict(keep_vars=True)))
+        draws = Draws()
         output = trace.run(copied)
+        if draws.whose() is not None:
+            raise NotAChain(f"its forward draws random numbers of {draws.whose()}")
         if not before.is_current() or _versions(copied) != versions:
             raise NotAChain("its forward changes the model")
         if loss is squared_error:

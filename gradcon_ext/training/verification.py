@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext.chain.chain import Chain
+from gradcon_ext.chain.draws import Draws
 from gradcon_ext.chain.surroundings import differentiable
 from gradcon_ext.data.pixels import is_bytes, like_weight
 from gradcon_ext.losses import Loss
@@ -61,12 +62,13 @@ def _disagreement(
         computed = fused_step(chain, model, own, images if is_bytes(images) else pixels)
         drawn = torch.get_rng_state()
         torch.set_rng_state(state)
+        draws = Draws()
         try:
             losses = loss(model(pixels), pixels)
             own.backward(losses.total.mean())
         except Exception as error:  # Whatever a forward raises on real numbers.
             return f"automatic differentiation of it fails: {type(error).__name__}: {error}"
-        if not torch.equal(torch.get_rng_state(), drawn):
+        if draws.whose() is not None or not torch.equal(torch.get_rng_state(), drawn):
             return "it draws other random numbers than the fused engine"
     if not all(map(torch.equal, before, (*model.parameters(), *model.buffers()))):
         return "its forward changes the model"

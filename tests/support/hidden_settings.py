@@ -7,11 +7,16 @@ import collections
 import contextvars
 import functools
 import itertools
+import logging
 import os
 import sys
+import tempfile
+import threading
 import types
 import weakref
 from collections.abc import Callable
+from pathlib import Path
+from threading import current_thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +86,9 @@ CONTEXT = contextvars.ContextVar("CONTEXT", default=0)
 REFERENCE = weakref.ref(DEQUE)
 GET = MODULE.BOX.__getitem__
 TURNS = itertools.cycle([0, 0, 0, 0])
+LOCAL = threading.local()
+LOCAL.tanh = 0
+FILE = Path(tempfile.gettempdir(), f"gradcon-tests-{os.getpid()}")
 TENSOR, TENSORS = torch.zeros(1), [torch.zeros(1)]
 
 
@@ -108,6 +116,14 @@ def renamed() -> int:
 
 def helped(settings: Any) -> int:
     return settings.TANH
+
+
+def _first_line() -> bool:
+    try:
+        with open(str(FILE)) as file:
+            return file.readline() == "1"
+    except FileNotFoundError:
+        return False
 
 
 def _change_cached() -> None:
@@ -192,6 +208,24 @@ UNSEEN: dict[str, Setting] = {
         lambda: torch.backends.cudnn.benchmark,
         lambda: setattr(torch.backends.cudnn, "benchmark", True),
         lambda: setattr(torch.backends.cudnn, "benchmark", False),
+    ),
+    "logging": Setting(
+        lambda: logging.getLogger("gradcon_tests").level == logging.DEBUG,
+        lambda: logging.getLogger("gradcon_tests").setLevel(logging.DEBUG),
+        lambda: logging.getLogger("gradcon_tests").setLevel(logging.NOTSET),
+    ),
+    "name of the current_thread": Setting(
+        lambda: current_thread().name == "renamed",
+        lambda: setattr(current_thread(), "name", "renamed"),
+        lambda: setattr(current_thread(), "name", "MainThread"),
+    ),
+    "threading.local": Setting(lambda: LOCAL.tanh, *_attribute(LOCAL, "tanh")),
+    "files of os": Setting(lambda: os.path.exists(FILE), FILE.touch, functools.partial(FILE.unlink, missing_ok=True)),
+    "contents by open": Setting(_first_line, functools.partial(FILE.write_text, "1"), functools.partial(FILE.unlink)),
+    "get_float32_matmul_precision": Setting(
+        lambda: torch.get_float32_matmul_precision() == "high",
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: torch.set_float32_matmul_precision("highest"),
     ),
     "itertools": Setting(lambda: next(TURNS), lambda: None, lambda: None),
     "array of objects": Setting(lambda: OBJECTS[0], *_item(OBJECTS)),
