@@ -85,8 +85,10 @@ def per_sample_alignment(
 
     A parameter takes a route of its own only where that is proven; `route` says why not. The first batch of each
     structure (modules, settings, hooks, shapes of model and batch) is verified: two of its samples are run alone, and
-    differentiated by plain autograd, which must agree with the batch; that costs about as much as ten single samples,
-    once. It is repeated while it says nothing, as for samples that are all alike or gradients that are all zero.
+    differentiated by plain autograd, which must agree with the batch, and so must the losses of every other sample
+    without those between; that costs about as much as ten single samples and a forward pass, once. It is repeated while
+    it says nothing, as for samples that are all alike or gradients that are all zero, and at each call where it may say
+    something else the next time, as where something is reduced over all samples or Python code reads numbers.
 
     Warns:
         UserWarning: the loss does not depend on a constrained parameter, whose cosines are then 0.

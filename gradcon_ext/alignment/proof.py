@@ -57,7 +57,7 @@ class _Trial:
         self._rows = (0, _furthest(inputs))
         self._tolerance = tolerance_of(prepared.weights.values(), inputs)
         self._plain: dict[int, SampleGradient] = {}
-        self._reads_values = False
+        self._looks_further = False
         self._alone = True
 
     def run(self) -> tuple[Pass, Proof]:
@@ -72,9 +72,10 @@ class _Trial:
         if proof.as_it_is is None and self._alone:
             # In another order and another number, so that neither can be mistaken for the sample.
             order = [second, first, second] if len(self._inputs) == 2 else [second, first]
-            proof = self._agreed(self._part(order, proof), dict(enumerate(order)), proof)
+            proof = self._captured(order, proof)
         result = run_pass(self._prepared, self._loss, self._inputs, self._targets, proof)
         self._check_losses(result, {row: row for row in self._rows})
+        self._check_halves(result.losses, proof)
         proof = self._agreed(result, {row: row for row in self._rows}, proof)
         routes = {
             name: replace(route, reason=f"fallback: {proof.obstacles[name]}", gradients=None, reached=True)
@@ -86,7 +87,7 @@ class _Trial:
 
     def could_have_failed(self, result: Pass) -> bool:
         """Whether the two samples are apart, and every gradient is there to be wrong."""
-        if self._reads_values:
+        if self._looks_further:
             return False
         one, other = (self._plain[row].gradients for row in self._rows)
         reached = [name for name, route in result.routes.items() if route.reached]
@@ -114,7 +115,7 @@ class _Trial:
                 f"the model or its loss draws random numbers ({random}), so a sample's gradient is not defined by the "
                 "sample; draw only where self.training is set, and call model.eval() first"
             )
-        self._reads_values = watch.reads_values
+        self._looks_further = watch.reads_values or watch.reduces_samples
         if watch.behind and watch.changes:
             raise ValueError(
                 f"the forward changes {watch.changes} in place, and uses {watch.behind} through a reference that a "
@@ -172,24 +173,50 @@ class _Trial:
             self._targets[part],
         )
 
+    def _captured(self, rows: list[int], proof: Proof) -> Proof:
+        """The proof with what a pass over some samples tells, or why no pass can look at the layers."""
+        try:
+            part = self._part(rows, proof)
+        except ValueError:
+            raise
+        except Exception as error:  # As of `checkpoint`, which notices that a layer's output is another tensor.
+            reason = f"a pass that looks at its layers ends with a {type(error).__name__}"
+            self._prepared.check_gradients(reason)
+            return replace(proof, as_it_is=reason)
+        return self._agreed(part, dict(enumerate(rows)), proof)
+
     def _part(self, rows: list[int], proof: Proof) -> Pass:
         result = run_pass(self._prepared, self._loss, self._inputs[rows], self._targets[rows], proof)
         self._check_losses(result, dict(enumerate(rows)))
         return result
 
     def _check_losses(self, result: Pass, samples: dict[int, int]) -> None:
-        scale = result.losses.abs().mean()
-        for row, sample in samples.items():
-            together, alone = result.losses[row], self._plain[sample].loss
-            if together.isnan() and alone.isnan():
-                continue
-            allowed = self._tolerance.loss * torch.maximum(alone.abs(), scale) + self._tolerance.rounding / 10
-            if not (together - alone).abs() <= allowed:
-                raise ValueError(
-                    f"the loss of sample {sample} is {float(alone):.6g} alone and {float(together):.6g} in a batch of "
-                    f"{len(result.losses)}: samples influence each other, as in batch_norm(training=True), or by "
-                    "chance, or the forward looks at requires_grad; samples must be independent in eval mode"
-                )
+        alone = torch.stack([self._plain[sample].loss for sample in samples.values()])
+        self._check_equal(result.losses[list(samples)], alone, "alone", len(result.losses))
+
+    def _check_halves(self, losses: Tensor, proof: Proof) -> None:
+        """Check that no sample's loss changes where only every other one is beside it."""
+        if len(losses) < 3:
+            return
+        for half in (slice(0, None, 2), slice(1, None, 2)):
+            copied = self._prepared.frozen() if proof.as_it_is is None else self._prepared.trainable()
+            try:
+                others = self._loss(copied.module(self._inputs[half].clone()), self._targets[half])[0]
+            except Exception:  # Some models take no other number of samples.
+                return
+            self._check_equal(losses[half], others.detach(), "beside every other one", len(losses))
+
+    def _check_equal(self, together: Tensor, apart: Tensor, how: str, samples: int) -> None:
+        scale = together.abs().mean()
+        allowed = self._tolerance.loss * torch.maximum(apart.abs(), scale) + self._tolerance.rounding / 10
+        differs = ~((together - apart).abs() <= allowed) & ~(together.isnan() & apart.isnan())
+        if differs.any():
+            row = int(differs.nonzero()[0])
+            raise ValueError(
+                f"the loss of a sample is {float(apart[row]):.6g} {how} and {float(together[row]):.6g} in a batch of "
+                f"{samples}: samples influence each other, as in batch_norm(training=True), or by chance, or the "
+                "forward looks at requires_grad; samples must be independent in eval mode"
+            )
 
     def _agreed(self, result: Pass, samples: dict[int, int], proof: Proof) -> Proof:
         """The proof with the parameters whose own routes do not lead to the gradients of plain autograd."""

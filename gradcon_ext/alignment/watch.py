@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,9 +11,32 @@ from torch.overrides import TorchFunctionMode
 
 from gradcon_ext.alignment.operations import Operations
 
-_READS = frozenset((Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__))
+_READS = frozenset(
+    (
+        *(Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__),
+        *(Tensor.untyped_storage, Tensor.storage, Tensor._typed_storage),
+    )
+)
 _CHANCE = ("dropout_p", "dropout", "p")
 _SWITCH = ("train", "training")
+_REDUCTIONS = frozenset(
+    (
+        *(
+            "all",
+            "amax",
+            "amin",
+            "aminmax",
+            "any",
+            "argmax",
+            "argmin",
+            "count_nonzero",
+            "linalg_vector_norm",
+            "logsumexp",
+        ),
+        *("max", "mean", "median", "min", "nanmedian", "nansum", "norm", "prod", "std", "std_mean", "sum", "var"),
+        "var_mean",
+    )
+)
 
 
 class ChangesParametersError(Exception):
@@ -28,6 +51,8 @@ class Watch(Operations):  # type: ignore[no-untyped-call]
         behind: a parameter or buffer of the original that was used instead of the copy's, if any.
         changes: a parameter that would have been changed in place, if any.
         reads_values: whether Python code looks at numbers, and may go other ways for others.
+        reduces_samples: whether something is reduced whole, or along the first axis. So samples may influence each
+            other, and whether they do may depend on their numbers.
         refused: whether it has raised a ValueError.
 
     Args:
@@ -43,28 +68,38 @@ class Watch(Operations):  # type: ignore[no-untyped-call]
         self.behind: str | None = None
         self.changes: str | None = None
         self.reads_values = False
+        self.reduces_samples = False
         self.refused = False
         tensors = list(guarded)
         self._memory = {memory_of(parameter): name for name, parameter in tensors}
         self._guarded = {id(parameter): (name, parameter, memory_of(parameter)) for name, parameter in tensors}
         self._input = memory_of(input) or -1
         self._strict = strict
+        self._of_samples = {id(input): input}  # kept alive, so that no other tensor takes the place of one
+        self._is_of_samples = False
         self._names = {id(tensor): name for name, tensor in (*original.named_parameters(), *original.named_buffers())}
 
     def before(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note what is of interest in a call."""
+        self._is_of_samples = any(id(tensor) in self._of_samples for tensor in _tensors_in((*args, *kwargs.values())))
+        if self._is_of_samples and _reduces_the_first_axis(func, args, kwargs):
+            self.reduces_samples = True
         if _draws(func, args, kwargs):
             self.random = func.name().split("::")[-1].split(".")[0]
         if _tells_numbers(func, args):
             self.reads_values = True
         if func._schema.is_mutable:
             self._check_changed(func, args, kwargs)
-        for value in (*args, *kwargs.values()):
-            for tensor in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(tensor, Tensor) and id(tensor) in self._guarded:
-                    self._check_data(tensor)
-                if isinstance(tensor, Tensor) and id(tensor) in self._names:
-                    self._used(self._names[id(tensor)])
+        for tensor in _tensors_in((*args, *kwargs.values())):
+            if id(tensor) in self._guarded:
+                self._check_data(tensor)
+            if id(tensor) in self._names:
+                self._used(self._names[id(tensor)])
+
+    def after(self, result: Any) -> None:
+        """Note what is computed from the samples."""
+        if self._is_of_samples:
+            self._of_samples.update((id(tensor), tensor) for tensor in _tensors_in((result,)))
 
     def _check_changed(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         declared = func._schema.arguments
@@ -130,6 +165,23 @@ def same_numbers(one: Tensor, other: Tensor) -> bool:
         return True
     bits, others = (tensor.detach().contiguous().view(-1).view(torch.uint8) for tensor in (one, other))
     return torch.equal(bits, others)
+
+
+def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        for item in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(item, Tensor):
+                yield item
+
+
+def _reduces_the_first_axis(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation reduces a whole tensor, or the axis that samples are on."""
+    if func.name().split("::")[-1].split(".")[0] not in _REDUCTIONS:
+        return False
+    given = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | dict(kwargs)
+    axes = given.get("dim")
+    axes = [] if axes is None else [axes] if isinstance(axes, int) else axes
+    return not axes or any(axis in (0, -args[0].dim()) for axis in axes)
 
 
 def _tells_numbers(func: Any, args: tuple[Any, ...]) -> bool:
