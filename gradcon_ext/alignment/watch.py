@@ -96,6 +96,11 @@ class Watch(Operations):  # type: ignore[no-untyped-call]
             if id(tensor) in self._names:
                 self._used(self._names[id(tensor)])
 
+    def __exit__(self, *error: object) -> None:
+        """End, and let go of what was computed."""
+        super().__exit__(*error)
+        self._of_samples.clear()
+
     def after(self, result: Any) -> None:
         """Note what is computed from the samples."""
         if self._is_of_samples:
