@@ -36,3 +36,10 @@ def cosine_of(dots: Tensor, norms: Tensor, reference_norms: Tensor) -> Tensor:
     """Return cosines in float64 from dot products and norms, of shapes that broadcast."""
     inverses = inverse_norm(norms.double()), inverse_norm(reference_norms.double())
     return (dots.double() * inverses[0] * inverses[1]).clamp(-1, 1)
+
+
+def cosine_of_vectors(vector: Tensor, reference: Tensor) -> Tensor:
+    """Return the cosine of two tensors of one shape and dtype, shape (), in float64."""
+    vector, reference = vector.flatten().double(), reference.flatten().double()
+    norms = (torch.linalg.vector_norm(values) for values in (vector, reference))
+    return cosine_of(vector @ reference, *norms)

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from gradcon_ext.alignment.cosine import inverse_norm, smallest_differentiable_norm
+from gradcon_ext.alignment.cosine import cosine_of_vectors, inverse_norm, smallest_differentiable_norm
 from gradcon_ext.ops import running_mean_cosine_
 
 Average = Literal["objective", "primal"]
@@ -140,9 +140,10 @@ class GradientConstraint:
         gradients = self._gradients_of_objective()
         if self._device_count is None:
             return self._measure_and_update(gradients)
-        cosines = self.cosines(gradients)
+        pairs = list(zip(gradients, self.references.values(), strict=True))
+        cosines = [cosine_of_vectors(gradient, reference).to(reference.dtype) for gradient, reference in pairs]
         self._update(gradients, self._device_count)
-        return cosines
+        return torch.stack(cosines)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the references, not copied, and their count."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -172,9 +173,21 @@ def by_running_mean(gradient: Tensor, reference: Tensor) -> Tensor:
     return running_mean_cosine_(reference.clone(), gradient, 3)
 
 
+def by_iteration(gradient: Tensor, reference: Tensor, capturable: bool = False) -> Tensor:
+    """One of training without a constraint, which also takes the gradient into the mean."""
+    weight = nn.Parameter(torch.zeros_like(gradient))
+    constraint = GradientConstraint({"weight": weight}, alpha=0.0, capturable=capturable)
+    constraint.load_state_dict({"references": {"weight": reference}, "count": 3})
+    weight.grad = gradient.clone()
+    (cosine,) = constraint.measure()
+    expected = reference + (gradient - reference) / 4
+    torch.testing.assert_close(constraint.references["weight"], expected, equal_nan=True)
+    return cosine
+
+
 @pytest.mark.parametrize("reference", VECTORS)
 @pytest.mark.parametrize("gradient", VECTORS)
-@pytest.mark.parametrize("by", [by_formula, by_running_mean])
+@pytest.mark.parametrize("by", [by_formula, by_running_mean, by_iteration, partial(by_iteration, capturable=True)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_cosines_of_single_vectors(
     by: Callable[[Tensor, Tensor], Tensor], gradient: str, reference: str, dtype: torch.dtype
