@@ -13,6 +13,10 @@ _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a write ends with, without a file's name; other errors without one may be of what is read meanwhile."""
 
 
+PARTIAL = "gradcon-partial-"
+"""In the names of temporary files, before eight hexadecimal digits."""
+
+
 @contextmanager
 def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it becomes `path`, on failure it is removed.
@@ -31,7 +35,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.exists() and not target.is_file():
         raise ValueError(f"cannot write {path}: it exists and is not a regular file")
     # Hidden, so that nobody takes it for a result; with the suffix, by which some writers choose the format.
-    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    temporary = target.with_name(f".{target.stem}.{PARTIAL}{secrets.token_hex(4)}{target.suffix}")
     try:
         yield temporary
         _flush(temporary, os.O_RDWR)

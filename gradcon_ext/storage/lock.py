@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -43,12 +44,14 @@ def locked(folder: str | os.PathLike[str], patience: float = 0.0) -> Iterator[No
 
     Raises:
         FolderInUse: another process, or another block in this one, holds the folder; says which, and since when.
+        ValueError: the folder has a file with the name of one of the two that is somebody else's, or a link.
     """
     place = Path(folder).resolve()
     if place in _RESERVED.get():
         yield
         return
     place.mkdir(parents=True, exist_ok=True)
+    _refuse_foreign(place)
     lock = _acquired_within(patience, place, folder)
     process = os.getpid()
     try:
@@ -78,6 +81,31 @@ def refuse_in_use(folder: str | os.PathLike[str]) -> None:
     if Path(folder, LOCK).exists():
         with locked(folder):
             pass
+
+
+def _refuse_foreign(place: Path) -> None:
+    """Raise ValueError for files that are not ours, which would be written to and removed."""
+    for path, is_own in ((place / LOCK, _is_own_lock), (place / HOLDER, _is_own_holder)):
+        if os.path.lexists(path) and not is_own(path):
+            raise ValueError(f"{path} is not what gradcon_ext writes there to lock the folder; move it away")
+
+
+def _is_own_lock(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:  # its holder has just ended
+        return True
+    return stat.S_ISREG(status.st_mode) and status.st_size == 0
+
+
+def _is_own_holder(path: Path) -> bool:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return not path.is_symlink()
+    except (OSError, ValueError):
+        return False
+    return not path.is_symlink() and isinstance(holder, dict) and {"process", "host", "started"} <= holder.keys()
 
 
 def _acquired_within(patience: float, place: Path, folder: str | os.PathLike[str]) -> FileLock:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import CHECKPOINT
-from gradcon_ext.storage.files import replace_file
+from gradcon_ext.storage.files import PARTIAL, replace_file
 from gradcon_ext.storage.lock import locked
 from gradcon_ext.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from gradcon_ext.training.run_contents import HISTORY, is_own, refuse_foreign, snapshot_epoch
@@ -94,7 +94,7 @@ def snapshots(folder: Path) -> dict[int, Path]:
 
 def _remove_temporaries(folder: Path) -> None:
     """Remove the temporary files of a run that was killed as it wrote."""
-    token = "[0-9a-f]" * 8  # see `replace_file`
+    token = PARTIAL + "[0-9a-f]" * 8
     for name in ("checkpoint.{}.safetensors", "history.{}.jsonl", "epoch-*.{}.safetensors", ".lock.{}.json"):
         pattern = f".{name.format(token)}"
         for temporary in folder.glob(pattern):

@@ -70,12 +70,33 @@ def test_who_is_patient_gets_the_folder_when_it_is_free(holder, tmp_path):
     assert holder.returncode == 0
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"process": 1}', None])
-def test_who_it_is_may_be_unknown(tmp_path, content):
+@pytest.mark.parametrize("name", [".lock", ".lock.json"])
+@pytest.mark.parametrize("content", ["mine", '{"mine": 1}', "[]"])
+def test_a_file_of_somebody_else_stays(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=f"{name} is not what gradcon_ext writes"), locked(tmp_path):
+        pass
+    assert [path.read_text() for path in tmp_path.iterdir()] == [content]
+
+
+@pytest.mark.parametrize("name", [".lock", ".lock.json"])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_link_stays(tmp_path, name, exists):
+    target = tmp_path / "target"
+    if exists:
+        target.write_text("")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / name).symlink_to(target)
+    with pytest.raises(ValueError, match=f"{name} is not what gradcon_ext writes"), locked(folder):
+        pass
+    assert (folder / name).is_symlink()
+    assert target.exists() == exists
+
+
+def test_who_it_is_may_be_unknown(tmp_path):
     with locked(tmp_path):
         (tmp_path / ".lock.json").unlink()
-        if content is not None:
-            (tmp_path / ".lock.json").write_text(content)
         with pytest.raises(FolderInUse, match="another process"), locked(tmp_path):
             pass
 

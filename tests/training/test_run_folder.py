@@ -42,12 +42,12 @@ def test_a_run_is_kept_in_two_files(tmp_path):
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
     left = [
-        ".checkpoint.0123abcd.safetensors",
-        ".history.89ef4567.jsonl",
-        ".epoch-0010.0123abcd.safetensors",
-        ".epoch-12345.89ef4567.safetensors",
+        ".checkpoint.gradcon-partial-0123abcd.safetensors",
+        ".history.gradcon-partial-89ef4567.jsonl",
+        ".epoch-0010.gradcon-partial-0123abcd.safetensors",
+        ".epoch-12345.gradcon-partial-89ef4567.safetensors",
     ]
-    kept = [".detector.0123abcd.safetensors", ".history.jsonl"]
+    kept = [".detector.gradcon-partial-0123abcd.safetensors", ".history.jsonl", ".checkpoint.0123abcd.safetensors"]
     for name in left + kept:
         (tmp_path / name).write_bytes(b"half")
     with run_folder(tmp_path, {}):
