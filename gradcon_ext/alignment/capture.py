@@ -32,7 +32,8 @@ class Capture:
 
     Attributes:
         calls: the calls of each module, in order; of a call with anything but one tensor only `irregular` tells.
-        irregular: modules that were called with something else than one tensor, or returned something else.
+        irregular: modules that were called with something else than one tensor, or returned something else, or had
+            other parameters than their own when they were called.
         leaves: the tensors at which the graph begins.
         uses: how often each parameter was given to a torch function, by the name in `parameters`.
     """
@@ -56,7 +57,7 @@ def captured(modules: Iterable[nn.Module], parameters: Mapping[str, Tensor]) -> 
         parameters: the tensors that the model runs with, by name; their uses are counted.
     """
     capture = Capture()
-    handles = [module.register_forward_hook(_recorder(capture)) for module in modules]
+    handles = [module.register_forward_hook(_recorder(capture, _parameters(module))) for module in modules]
     try:
         with _UseCounter(capture.uses, parameters):
             yield capture
@@ -65,8 +66,15 @@ def captured(modules: Iterable[nn.Module], parameters: Mapping[str, Tensor]) -> 
             handle.remove()
 
 
-def _recorder(capture: Capture) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
+def _parameters(module: nn.Module) -> list[int]:
+    return list(map(id, module._parameters.values()))
+
+
+def _recorder(capture: Capture, parameters: list[int]) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
     def record_call(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
+        if _parameters(module) != parameters:  # as in torch.func.functional_call
+            capture.irregular.add(module)
+            return output
         if len(arguments) != 1 or not isinstance(arguments[0], Tensor) or not isinstance(output, Tensor):
             capture.irregular.add(module)
             return output

@@ -43,7 +43,7 @@ def chunks_of_gradients(
         yield {name: weight.new_empty(0, *weight.shape) for name, weight in zip(wanted, weights, strict=True)}
         return
     bytes_per_sample = sum(weight.numel() * weight.element_size() for weight in weights)
-    chunk = max(1, max_bytes // bytes_per_sample)
+    chunk = max(1, max_bytes // max(1, bytes_per_sample))
     told = False
     for input, target in zip(torch.split(inputs, chunk), torch.split(targets, chunk), strict=True):
         if one_by_one is None:

@@ -15,7 +15,7 @@ from gradcon_ext.alignment.fallback import SampleLoss
 from gradcon_ext.alignment.pass_size import samples_of_pass
 from gradcon_ext.alignment.plain import LossWithAux
 from gradcon_ext.alignment.prepared import prepare
-from gradcon_ext.alignment.references import References
+from gradcon_ext.alignment.references import References, check_holds
 from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradients
 
 MAX_BYTES = 1 << 28
@@ -29,7 +29,7 @@ class Alignment:
     Attributes:
         loss: the samples' losses, (N,).
         dot: dot product of each gradient with the reference, (N,), or (N, K) for K references.
-        sq_norm: squared norm of each gradient, (N,).
+        sq_norm: squared norm of each gradient, (N,); 0 or infinite where its dtype does not hold it, unlike `cosine`.
         cosine: the alignment, shaped like `dot`; 0 where the gradient or the reference is zero.
         route: which way each parameter's gradients went, and why.
         aux: what else the loss returned in each pass; see `align_with_aux`.
@@ -170,10 +170,13 @@ def _as_several(name: str, weight: Tensor, reference: Tensor) -> References:
             f"the reference of {name} has shape {tuple(reference.shape)}; expected {tuple(weight.shape)}, or "
             f"(K, {', '.join(map(str, weight.shape))}) for K references"
         )
+    if weight.is_complex():
+        raise ValueError(f"{name} is complex; expected a real parameter")
     computed = torch.float64 if weight.dtype == torch.float64 else torch.float32
     references = References(values.detach().to(weight.device, computed))
     if not references.are_finite():
-        raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
+        raise ValueError(f"the reference of {name} holds values that are NaN or infinite in {computed}")
+    check_holds(name, values, references.values)
     return references
 
 

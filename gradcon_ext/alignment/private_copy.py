@@ -176,7 +176,7 @@ class _Copier:
     def _mapping(self, original: Mapping[Any, Any]) -> Any:
         copied: Any = self._remember(original, type(original)())
         for key, item in original.items():
-            copied[key] = self.value(item)
+            copied[self.module(key) if isinstance(key, nn.Module) else key] = self.value(item)
         return copied
 
     def _tensor(self, original: Tensor) -> Tensor:
@@ -194,7 +194,9 @@ class _Copier:
 
     def _once(self, original: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
         if id(original) not in self._memo:
-            self._remember(original, make(original))
+            copied = self._remember(original, make(original))
+            if copied is not original:
+                vars(copied).update(vars(original))  # what a model has noted on it
         tensor: Tensor = self._memo[id(original)]
         return tensor
 

@@ -43,10 +43,13 @@ def _case(prepared: Prepared, inputs: Tensor, targets: Tensor) -> Hashable:
     return (
         prepared.in_eval_mode,
         tuple(prepared.weights),
-        described_tensor(inputs),
-        described_tensor(targets),
+        *((described_tensor(one), _strides(one)) for one in (inputs, targets)),
         surroundings(inputs.device),
     )
+
+
+def _strides(tensor: Tensor) -> Hashable:
+    return tensor.stride() if tensor.layout == torch.strided else None
 
 
 class _Trial:
@@ -103,6 +106,13 @@ class _Trial:
             self._prepared.frozen()
         except CopyError as reason:
             return Proof(as_it_is=str(reason))
+        parameters = dict(self._prepared.model.named_parameters())
+        hooked = [name for name in self._prepared.weights if parameters[name]._backward_hooks]
+        if hooked:
+            return Proof(as_it_is=f"{hooked[0]} has hooks, which may do something else for every gradient")
+        by_identity = self._prepared.proofs.by_identity
+        if by_identity is not None:
+            return Proof(as_it_is=f"its code knows objects by {by_identity}, and those of a copy are others")
         draws, watch = Draws(), self._watch()
         if watch.changes is not None:
             changes = watch.changes

@@ -56,7 +56,7 @@ class Known(Generic[_Fact]):
     def keep(self, case: Hashable, loss: Callable[..., Any], fact: _Fact) -> None:
         """Keep what is known of a case, unless code may read what cannot be compared with what it was."""
         of_loss = Fingerprint(loss)
-        if self._of_model.unseen or of_loss.unseen:
+        if self._of_model.unseen or of_loss.unseen or not self._of_model.is_current():
             return
         if len(self._facts) >= _MOST_FACTS:
             self._facts.clear()
@@ -77,6 +77,11 @@ class Proofs:
         self._fingerprint = Fingerprint(model)
         self.passes: Known[Proof] = Known(self._fingerprint)
         self.sizes: Known[int] = Known(self._fingerprint)
+
+    @property
+    def by_identity(self) -> str | None:
+        """What code of the model knows objects by that are others in a copy, if anything."""
+        return self._fingerprint.by_identity
 
     def is_current(self) -> bool:
         """Whether the model still is what it was."""

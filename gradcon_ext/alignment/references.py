@@ -33,3 +33,9 @@ class References:
         """Whether no value is NaN or infinite."""
         # The norms tell at a glance; only that of very large float64 values says no more than that.
         return all(map(math.isfinite, self._norms)) or bool(self.values.isfinite().all())
+
+
+def check_holds(name: str, values: Tensor, converted: Tensor) -> None:
+    """Raise ValueError where the numbers of a reference all vanish in the dtype that it is converted to."""
+    if values.dtype == torch.float64 and converted.dtype != torch.float64 and values.any() and not converted.any():
+        raise ValueError(f"the numbers of the reference of {name} are too small for {converted.dtype}; scale it up")

@@ -81,7 +81,7 @@ def _obstacle(parameter: Parameter, capture: Capture, calls: list[Call], samples
     if len(kinds) > 1 or len({attribute for _, attribute in parameter.owners}) > 1:
         return f"shared by {names}"
     if any(module in capture.irregular for module, _ in parameter.owners):
-        return f"{names} was not called with one tensor"
+        return f"{names} was not called with one tensor and its own parameters"
     if capture.uses[parameter.name] != len(calls):
         return f"used {capture.uses[parameter.name]} times, but its module was called {len(calls)} times"
     if kinds & set(CONVOLUTIONS) and parameter.tensor.dim() > 1 and len(calls) > 1:

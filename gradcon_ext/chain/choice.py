@@ -36,14 +36,19 @@ class EngineChoice:
         self._verified: set[Hashable] = set()
         self._readers: dict[ImageShape, list[Callable[[], Tensor]]] = {}
 
-    def is_current(self, settings: Any) -> bool:
-        """Whether model and settings still are what they were."""
-        return bool(settings == self._settings) and self._fingerprint.is_current()
+    def is_current(self, model: nn.Module, settings: Any) -> bool:
+        """Whether it is the same model and the same settings, and both still are what they were."""
+        return model is self._model and bool(settings == self._settings) and self._fingerprint.is_current()
 
     def for_shape(self, image_shape: ImageShape) -> Engine:
         """Return the engine for images of shape (C, H, W)."""
         if image_shape not in self._engines:
-            self._engines[image_shape] = self._engine(image_shape)
+            engine = self._engine(image_shape)
+            if (
+                not self._fingerprint.is_current()
+            ):  # So another thread has changed it, and nobody knows what was traced.
+                return Engine("any model", "the model changed while it was looked at")
+            self._engines[image_shape] = engine
         return self._engines[image_shape]
 
     def for_batch(self, image_shape: ImageShape, samples: int) -> Engine:
@@ -64,8 +69,9 @@ class EngineChoice:
         return case in self._verified
 
     def verified(self, case: Hashable) -> None:
-        """Note that it was compared, and agreed."""
-        self._verified.add(case)
+        """Note that it was compared, and agreed; unless the model has changed meanwhile."""
+        if self._fingerprint.is_current():
+            self._verified.add(case)
 
     def refuse(self, image_shape: ImageShape, reason: str) -> Engine:
         """Leave the fused engine for images of a shape, and return the other."""

@@ -61,7 +61,18 @@ _FRAMEWORKS = frozenset(
 _IMPORT = opcode.opmap["IMPORT_NAME"]
 _UNSEEABLE = frozenset(
     (
-        *("globals", "eval", "exec", "__import__", "import_module", "_getframe", "currentframe", "backends", "open"),
+        *(
+            "globals",
+            "eval",
+            "exec",
+            "__import__",
+            "import_module",
+            "_getframe",
+            "currentframe",
+            "backends",
+            "open",
+            "id",
+        ),
         *("get_num_threads", "get_num_interop_threads", "get_float32_matmul_precision", "get_default_device"),
         *("are_deterministic_algorithms_enabled", "is_deterministic_algorithms_warn_only_enabled"),
         *("default_rng", "get_rng_state", "initial_seed"),
@@ -90,9 +101,11 @@ _OUTSIDE = frozenset(
 _OF_FILES = frozenset(
     ("path", "exists", "isfile", "isdir", "listdir", "scandir", "stat", "getpid", "urandom", "getcwd")
 )
+CONSTRUCTORS = frozenset(("__init__", "__new__", "__class_getitem__"))
+_ON_THE_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code has made
 _NOT_IN_A_FORWARD = frozenset(
     (
-        *("__init__", "__new__", "__init_subclass__", "__set_name__", "__class_getitem__", "__del__", "__repr__"),
+        *(*CONSTRUCTORS, "__init_subclass__", "__set_name__", "__del__", "__repr__"),
         *("__str__", "__format__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__copy__"),
         "__deepcopy__",
     )
@@ -115,12 +128,28 @@ def is_in_library(definition: Any) -> bool:
 
 def is_in_framework(definition: Any) -> bool:
     """Whether it is of a published package of whose insides only the classes of a model's modules are looked at."""
-    return _module_of(definition).partition(".")[0] in _FRAMEWORKS
+    top = _module_of(definition).partition(".")[0]
+    return top in _FRAMEWORKS and _is_installed(top)
+
+
+@functools.cache
+def _is_installed(top: str) -> bool:
+    # A user's own file may have the name of a framework.
+    origin = getattr(sys.modules.get(top), "__file__", None)
+    return origin is None or "-packages" in origin
 
 
 def _module_of(definition: Any) -> str:
     name = _name_of_module(definition)
+    if name == "builtins" and not isinstance(definition, types.ModuleType) and not _is_built_in(definition):
+        return ""  # It was made by `exec`, in a namespace without a name.
     return name if isinstance(name, str) else ""
+
+
+def _is_built_in(definition: Any) -> bool:
+    if isinstance(definition, type):
+        return not definition.__flags__ & _ON_THE_HEAP
+    return not isinstance(definition, types.FunctionType)
 
 
 def _name_of_module(definition: Any) -> Any:
@@ -172,6 +201,16 @@ def unseeable_in(names: set[str], scope: Mapping[str, Any]) -> str | None:
     if "random" in names and any(scope.get(name) is sys.modules.get("numpy", scope) for name in names):
         return "numpy.random"
     return min(_UNSEEABLE & names, default=None)
+
+
+def reads_identities(code: types.CodeType) -> bool:
+    """Whether code calls `id`, and not just names an attribute so."""
+    return any(
+        instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME") and instruction.argval == "id"
+        for part in _parts_of(code)
+        if "id" in part.co_names
+        for instruction in dis.get_instructions(part)
+    )
 
 
 def outside(value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import functools
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,15 @@ def contents_reader(value: Any) -> Callable[[], Any] | None:
     if isinstance(value, functools._lru_cache_wrapper):  # What it keeps is not computed any more.
         return lambda: value.cache_info()[1:]
     return None
+
+
+def cached_results(function: Any) -> list[Any]:
+    """Return what `functools.cache` or `lru_cache` keeps of a function, whose insides may change while it is kept."""
+    if not isinstance(function, functools._lru_cache_wrapper):
+        return []
+    # A bounded cache holds its results itself, another one has them in a dictionary.
+    held = gc.get_referents(function)
+    return [*held, *(value for entries in held if type(entries) is dict for value in entries.values())]
 
 
 def incomparable(value: Any) -> str | None:

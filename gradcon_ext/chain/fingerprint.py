@@ -15,15 +15,16 @@ from operator import attrgetter, is_, itemgetter
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.nn.modules import module as module_globals
 
 from gradcon_ext.chain.looked_at import UNWATCHED, LookedAt
 
 _OF_A_TENSOR = attrgetter("shape", "dtype", "device", "requires_grad", "__class__")
-_FUNCTIONS = itemgetter(
-    *("conv2d", "conv_transpose2d", "linear", "batch_norm", "interpolate", "relu", "leaky_relu", "elu", "gelu"),
-    *("sigmoid", "tanh", "dropout", "mse_loss"),
+_OF_TORCH = itemgetter(
+    *("batch_norm", "bmm", "cat", "conv1d", "conv2d", "conv_transpose2d", "exp", "flatten", "layer_norm", "matmul"),
+    *("mul", "relu", "reshape", "sigmoid", "softmax", "sqrt", "stack", "tanh", "where"),
 )
 _METHODS = attrgetter("forward", "__call__")
 
@@ -45,6 +46,7 @@ class Fingerprint:
 
     Attributes:
         unseen: something that code may read and that cannot be compared, None where there is no such thing.
+        by_identity: what code knows objects by that are others in a copy, None where there is no such thing.
 
     Args:
         parts: models, functions such as a loss, and objects of any kind. A model itself is not kept alive.
@@ -53,6 +55,7 @@ class Fingerprint:
     def __init__(self, *parts: Any) -> None:
         looked_at = LookedAt(parts)
         self.unseen = looked_at.unseen
+        self.by_identity = looked_at.by_identity
         self._mappings = looked_at.mappings
         self._readers = looked_at.readers
         self._contents = looked_at.contents
@@ -71,7 +74,7 @@ class Fingerprint:
         """Whether nothing has changed since."""
         try:
             return self._present_facts() == self._facts and self._has_the_same_objects()
-        except (KeyError, AttributeError, RuntimeError):  # Something is not there any more, or just changes.
+        except Exception:  # Something is not there any more, or just changes.
             return False
 
     def _has_the_same_objects(self) -> bool:
@@ -91,7 +94,12 @@ class Fingerprint:
 
     def _present_objects(self) -> Iterator[Any]:
         items = [getter(mapping) for getter, mapping in self._watched]
-        functions = (_FUNCTIONS(vars(functional)), *map(_METHODS, self._kinds))
+        functions = (
+            vars(functional).values(),
+            _OF_TORCH(vars(torch)),
+            (nn.Module._call_impl, nn.Module.__call__),
+            *map(_METHODS, self._kinds),
+        )
         hooks = (hooks.values() for tensor in self._tensors if (hooks := tensor._backward_hooks))
         return chain.from_iterable((*items, *functions, *hooks, *(read() for read in self._readers)))
 

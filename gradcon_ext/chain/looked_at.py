@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import contextvars
 import functools
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from gradcon_ext.chain.code_names import (
     COMPUTED,
+    CONSTRUCTORS,
     ENVIRONMENT,
     imported_in,
     is_in_framework,
@@ -25,13 +27,15 @@ from gradcon_ext.chain.code_names import (
     is_own,
     names_in,
     outside,
+    reads_identities,
     runs_unnamed,
     strings_in,
     unseeable_in,
 )
-from gradcon_ext.chain.contents import contents_reader, incomparable
+from gradcon_ext.chain.contents import cached_results, contents_reader, incomparable
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
+_PLAIN_TYPES = frozenset(PLAIN)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _WATCHED = frozenset(("training", "_parameters", "_buffers", "_modules", *_HOOKS))
 UNWATCHED = frozenset(vars(nn.Module())) - _WATCHED
@@ -49,6 +53,7 @@ class LookedAt:
         readers: of further objects that are.
         contents: readers of what is compared by value.
         unseen: something that code may read and that cannot be compared, if any.
+        by_identity: what code knows objects by that are others in a copy, if anything.
     """
 
     def __init__(self, parts: Iterable[Any]) -> None:
@@ -58,9 +63,11 @@ class LookedAt:
         self.readers: list[Callable[[], Iterable[Any]]] = []
         self.contents: list[Callable[[], Any]] = []
         self.unseen: str | None = None
+        self.by_identity: str | None = None
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()
         self._methods: dict[type, set[str]] = {}
+        self._constructed: set[type] = set()
         self._scopes: dict[int, types.ModuleType] = {}
         self._read_of_scopes: dict[int, set[str]] = {}
         self._take_all(parts)
@@ -71,11 +78,23 @@ class LookedAt:
 
     def take(self, value: Any) -> None:
         """Look at a value, and at whatever is within its reach."""
-        if isinstance(value, PLAIN) or id(value) in self._seen:
+        if type(value) in _PLAIN_TYPES or id(value) in self._seen:
+            return
+        try:
+            self._look_at(value)
+        except Exception as error:  # Whatever its attributes raise, or a chain of objects that is too long.
+            kind = type(value).__name__
+            self.unseen = self.unseen or f"a {kind}, which cannot be looked at ({type(error).__name__})"
+
+    def _look_at(self, value: Any) -> None:
+        if isinstance(value, PLAIN):
             return
         source = outside(value)
         if source is not None:
             self.unseen = self.unseen or f"what {source} tells"
+            return
+        if isinstance(value, weakref.WeakKeyDictionary):
+            self.by_identity = self.unseen = self.unseen or "keys of a WeakKeyDictionary"
             return
         if isinstance(value, type):
             self._take_named_class(value)
@@ -92,6 +111,7 @@ class LookedAt:
         elif isinstance(value, types.MethodType):
             self._take_all((value.__func__, value.__self__))
         elif isinstance(value, functools.partial):
+            self.mappings.append(value.keywords)
             self._take_all((value.func, *value.args, *value.keywords.values()))
         else:
             self._take_container(value)
@@ -103,11 +123,14 @@ class LookedAt:
     def _take_container(self, value: Any) -> None:
         read = contents_reader(value)
         self.unseen = self.unseen or incomparable(value)
+        if value is vars(builtins):  # which every namespace of code has
+            return
         if isinstance(value, Mapping):
             # Each look at an environment makes new strings.
             held = os.environ._data if value is os.environ else value  # type: ignore[attr-defined]
             self.mappings.append(held)
-            self._take_all(held.values())
+            self.readers.append(lambda: held)  # its keys, whose order matters
+            self._take_all((*held, *held.values()))
         elif isinstance(value, _CONTAINERS):
             if not isinstance(value, tuple | frozenset):
                 self.readers.append(lambda: value)
@@ -116,6 +139,7 @@ class LookedAt:
             if not self.unseen:
                 self.contents.append(read)
             self.take(getattr(value, "__wrapped__", None))
+            self._take_all(held for held in cached_results(value) if not isinstance(held, dict))
         elif isinstance(value, contextvars.ContextVar):
             self.readers.append(lambda: (value.get(None),))
             self.take(value.get(None))
@@ -127,6 +151,9 @@ class LookedAt:
     def _take_module(self, module: nn.Module) -> None:
         self.modules.append(module)
         attributes = vars(module)
+        children = attributes.get("_modules")
+        if isinstance(children, dict) and children:
+            self.readers.append(lambda: children)  # their names, whose order matters
         held = (attributes.get(name) for name in sorted(_WATCHED - {"training"}))
         self.mappings += [attributes, *(mapping for mapping in held if isinstance(mapping, dict))]
         for tensors in (module._parameters, module._buffers):
@@ -139,8 +166,9 @@ class LookedAt:
         for kind in type(module).__mro__:
             if is_own(kind) or is_in_framework(kind):
                 self._take_class(kind)
-            elif issubclass(kind, nn.Module) and kind is not nn.Module:
-                self._methods.setdefault(kind, set())
+            elif issubclass(kind, nn.Module) and kind is not nn.Module and kind not in self._methods:
+                self._methods[kind] = set()
+                self._read_members(vars(kind))
         self._take_all(module.children())
 
     def _take_all(self, values: Iterable[Any]) -> None:
@@ -160,12 +188,13 @@ class LookedAt:
 
     def _take_hook(self, hook: Any) -> None:
         """What hooks collect in a list or a dict is no part of the structure; and with hooks no model is a chain."""
-        if isinstance(hook, types.FunctionType):
-            cells = hook.__closure__ or ()
-            self.readers.append(lambda: map(contents_of, cells))
-            self._take_all(held for held in map(contents_of, cells) if not isinstance(held, list | dict | set))
-        else:
+        if not isinstance(hook, types.FunctionType):
             self.take(hook)
+            return
+        self._read_function(hook)
+        scope = hook.__globals__ if is_own(hook) else {}
+        held = (*map(contents_of, hook.__closure__ or ()), *map(scope.get, names_in(hook.__code__)))
+        self._take_all(value for value in held if not isinstance(value, list | dict | set))
 
     def _take_numbers(self, value: Any) -> None:
         """The settings of an instance of a library's class."""
@@ -176,6 +205,7 @@ class LookedAt:
     def _take_named_class(self, kind: type) -> None:
         """A class that code names, or that an object holds: its attributes may be settings, and so may its type's."""
         if is_own(kind):
+            self._constructed.update(kind.__mro__)
             self._take_class_and_bases(kind)
             self._take_class_and_bases(type(kind))
 
@@ -192,16 +222,21 @@ class LookedAt:
         self._methods.setdefault(kind, set())
         members = vars(kind)
         names = [name for name, member in members.items() if runs_unnamed(name) or not name.startswith("__")]
+        self._read_members(members)
+        self._take_all(members[name] for name in names if _function_of(members[name]) is None)
+
+    def _read_members(self, members: Mapping[str, Any]) -> None:
+        names = [name for name in members if runs_unnamed(name) or not name.startswith("__")]
         self._read_names(members, names)
         self.contents.append(lambda: len(members) - sum(map(members.__contains__, _LATE)))
-        self._take_all(members[name] for name in names if _function_of(members[name]) is None)
 
     def _take_methods(self, kind: type, taken: set[str]) -> None:
         """Take the methods of a class that some code names, or that run without being named."""
-        computed = bool(self._names & COMPUTED) and is_own(kind)
+        every = bool(self._names & COMPUTED) and is_own(kind)
+        names = self._names | CONSTRUCTORS if kind in self._constructed else self._names
         for name, member in vars(kind).items():
             function = _function_of(member)
-            if function is not None and name not in taken and (computed or name in self._names or runs_unnamed(name)):
+            if function is not None and name not in taken and (every or name in names or runs_unnamed(name)):
                 taken.add(name)
                 # A library's method may call what a class of the user's puts in the place of another.
                 self._names |= set(names_in(function.__code__))
@@ -214,20 +249,22 @@ class LookedAt:
         What a framework's function reads is compared, but not looked into.
         """
         own = is_own(function)
-        scope = function.__globals__ if own or is_in_framework(function) else {}
         if own:
-            self._take_names(function.__code__, scope)
-        names = [name for name in dict.fromkeys(names_in(function.__code__)) if name in scope]
+            self._take_names(function.__code__, function.__globals__)
+            self.mappings.append(vars(function))
+            self._take_all((*vars(function).values(), *map(function.__globals__.get, names_in(function.__code__))))
+        if own or is_in_framework(function) or function.__closure__:
+            self._read_function(function)
+        defaults = (function.__defaults__ or (), (function.__kwdefaults__ or {}).values())
+        self._take_all((*map(contents_of, function.__closure__ or ()), *chain.from_iterable(defaults)))
+
+    def _read_function(self, function: types.FunctionType) -> None:
+        """Compare its code, and what its names stand for, also those that stand for nothing yet."""
+        self.readers.append(lambda: (function.__code__, function.__defaults__, function.__kwdefaults__))
+        self._read_names(function.__globals__, dict.fromkeys(names_in(function.__code__)))
         cells = function.__closure__ or ()
-        if scope or cells:
-            self.readers.append(lambda: (function.__code__, function.__defaults__, function.__kwdefaults__))
-        self._read_names(scope, names)
         if cells:
             self.readers.append(lambda: map(contents_of, cells))
-        defaults = (function.__defaults__ or (), (function.__kwdefaults__ or {}).values())
-        if own:
-            self._take_all(map(scope.get, names))
-        self._take_all((*map(contents_of, cells), *chain.from_iterable(defaults)))
 
     def _take_names(self, code: types.CodeType, scope: Mapping[str, Any]) -> None:
         """The names in the code of the user's functions, which may be attributes of modules."""
@@ -236,6 +273,8 @@ class LookedAt:
         unseeable = unseeable_in(names, scope)
         if unseeable is not None:
             self.unseen = self.unseen or f"whatever {code.co_name} finds by {unseeable}"
+        if reads_identities(code):
+            self.by_identity = self.unseen = self.unseen or f"id() in {code.co_name}"
         if names & ENVIRONMENT:
             self.take(os.environ)
         imported = imported_in(code, scope)
@@ -246,6 +285,8 @@ class LookedAt:
         if is_own(module):
             self._scopes[id(module)] = module
             self._read_of_scopes[id(module)] = set()
+            members = vars(module)
+            self.contents.append(lambda: len(members))
 
     def _take_from_scopes(self) -> bool:
         """Take what any code names in classes and in the user's modules, and tell whether there was something new."""
@@ -256,7 +297,8 @@ class LookedAt:
             members = vars(scope)
             named = self._names.intersection(members)
             if self._names & COMPUTED:
-                named |= {name for name, held in members.items() if _may_be_setting(name, held)}
+                named |= {name for name, held in members.items() if _may_be_meant(name, held, scope)}
+            named |= {"__getattr__"} & members.keys()
             self._take_all(map(members.get, named - self._read_of_scopes[number]))
             self._read_of_scopes[number] |= named
         return (len(self._seen), len(self._names)) != before
@@ -267,16 +309,22 @@ class LookedAt:
             self.readers.append(lambda: map(members.get, names))
 
 
-def _may_be_setting(name: str, value: Any) -> bool:
-    return not name.startswith("__") and not callable(value) and not isinstance(value, types.ModuleType)
+def _may_be_meant(name: str, value: Any, scope: types.ModuleType) -> bool:
+    """Whether a computed name may be that of a module's member: a setting, or something that is defined there."""
+    if name.startswith("__") or isinstance(value, types.ModuleType):
+        return False
+    return not callable(value) or getattr(value, "__module__", None) == vars(scope).get("__name__")
 
 
 def _function_of(member: Any) -> types.FunctionType | None:
     """The Python function of a method or property in a class; None for whatever else stands there."""
+    function: Any = member
     if isinstance(member, functools.cached_property):
-        function: Any = member.func
-    else:
-        function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+        function = member.func
+    elif isinstance(member, property):
+        function = member.fget
+    elif isinstance(member, staticmethod | classmethod):
+        function = member.__func__
     return function if isinstance(function, types.FunctionType) else None
 
 

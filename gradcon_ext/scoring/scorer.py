@@ -158,7 +158,7 @@ class Scorer:
 
     def _present_choice(self) -> EngineChoice:
         settings = (self.loss, self.layers)
-        if self._choice is None or not self._choice.is_current(settings):
+        if self._choice is None or not self._choice.is_current(self.model, settings):
             self._choice = EngineChoice(self.model, settings, partial(_chain, self.model, *settings))
         return self._choice
 

@@ -67,7 +67,7 @@ class Objective:
                 as they are.
         """
         images = images.to(self._weight.device) if is_bytes(images) else images.to(self._weight)
-        if not self._choice.is_current(self._settings()):
+        if not self._choice.is_current(self.model, self._settings()):
             self._choice = self._new_choice()
         self.engine = self._choice.for_batch(tuple(images.shape[1:]), len(images))
         if self.engine.chain is None:

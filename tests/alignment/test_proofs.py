@@ -99,14 +99,16 @@ def test_what_was_proven_of_a_loss_is_not_taken_for_its_like(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["closure", "default", "keyword default", "partial", "sign of a zero"])
 def test_a_loss_made_anew_is_the_same(name: str) -> None:
-    proofs, proof = proofs_of(nn.Linear(2, 2)).passes, Proof()
+    model, proof = nn.Linear(2, 2), Proof()
+    proofs = proofs_of(model).passes
     proofs.keep(CASE, LOSSES[name](False), proof)
     assert proofs.find(CASE, LOSSES[name](False)) is proof
     assert proofs.find(CASE, LOSSES[name](True)) is None
 
 
 def test_no_other_loss_takes_the_place_of_one_that_has_a_proof() -> None:
-    proofs = proofs_of(nn.Linear(2, 2)).passes
+    model = nn.Linear(2, 2)
+    proofs = proofs_of(model).passes
     for round in range(100):
         loss = types.SimpleNamespace()  # of the same size each time, so memory that is free is used again
         assert proofs.find(CASE, loss) is None, round

@@ -77,6 +77,12 @@ INSTALLED = _installed(
     sibling=_installed("installed_package.sibling", "", TANH=0),
 )
 FRAMEWORK = _installed("timm.activations", "def read():\n    return inner()\n", inner=lambda: 0)
+exec("def read_late():\n    return bool(0)\ndef read_inner():\n    return INNER.TANH\n", vars(MODULE))
+LAZY = _installed("lazy_module", "def __getattr__(name):\n    return TANH\n", TANH=0)
+PARTIAL = functools.partial(lambda tanh: tanh, tanh=0)
+ORDERED = collections.OrderedDict(a=0, b=1)
+NAMELESS: dict[str, Any] = {"TANH": 0}
+exec("class Made:\n    tanh = 0\ndef read():\n    return TANH\n", NAMELESS)
 CLASSES = {"one": Config}
 INSTANCE = Inherits()
 DEQUE, BYTES, NUMBERS = collections.deque([0]), bytearray(1), array.array("i", [0])
@@ -131,6 +137,41 @@ def _change_cached() -> None:
     cached.cache_clear()
 
 
+def attributed() -> int:
+    return 0
+
+
+attributed.tanh = 0
+
+
+class Settings:
+    def __init__(self) -> None:
+        self.tanh = 0
+
+
+@functools.cache
+def cached_settings() -> Settings:
+    return Settings()
+
+
+@functools.lru_cache(8)
+def bounded_settings(number: int) -> Settings:
+    return Settings()
+
+
+class Constructed:
+    def __init__(self) -> None:
+        self.tanh = Config.tanh
+
+
+def _turn() -> None:
+    ORDERED.move_to_end(next(iter(ORDERED)))
+
+
+def _item_of(holder: dict[str, Any], key: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return lambda: holder.__setitem__(key, 1), lambda: holder.__setitem__(key, 0)
+
+
 class Setting(NamedTuple):
     """Where a setting stands; `reset` puts it back."""
 
@@ -174,6 +215,21 @@ WATCHED: dict[str, Setting] = {
         lambda: setattr(FRAMEWORK, "inner", lambda: 1),
         functools.partial(setattr, FRAMEWORK, "inner", FRAMEWORK.inner),
     ),
+    "attribute of a function": Setting(lambda: attributed.tanh, *_attribute(attributed, "tanh")),
+    "global that is added": Setting(
+        lambda: MODULE.read_late(), lambda: setattr(MODULE, "bool", lambda _: 1), lambda: delattr(MODULE, "bool")
+    ),
+    "what a cached function returned": Setting(lambda: cached_settings().tanh, *_attribute(cached_settings(), "tanh")),
+    "what a bounded cache keeps": Setting(lambda: bounded_settings(3).tanh, *_attribute(bounded_settings(3), "tanh")),
+    "global in a constructor": Setting(lambda: Constructed().tanh, *_attribute(Config, "tanh")),
+    "computed name of a function": Setting(lambda: getattr(MODULE, "read_" + "inner")(), *_attribute(INNER, "TANH")),
+    "attribute that a module makes": Setting(lambda: LAZY.anything, *_attribute(LAZY, "TANH")),
+    "keyword of a partial": Setting(
+        PARTIAL, lambda: PARTIAL.keywords.update(tanh=1), lambda: PARTIAL.keywords.update(tanh=0)
+    ),
+    "order of a dict": Setting(lambda: next(iter(ORDERED)) == "b", _turn, _turn),
+    "class made by exec": Setting(lambda: NAMELESS["Made"].tanh, *_attribute(NAMELESS["Made"], "tanh")),
+    "function made by exec": Setting(NAMELESS["read"], *_item_of(NAMELESS, "TANH")),
     "deque": Setting(lambda: DEQUE[0], *_item(DEQUE)),
     "bytearray": Setting(lambda: BYTES[0], *_item(BYTES)),
     "array": Setting(lambda: NUMBERS[0], *_item(NUMBERS)),
