@@ -38,6 +38,7 @@ class Prepared:
             CopyError: the model cannot be copied.
             ValueError: a module of the copy mixes samples or draws random numbers.
         """
+        self._check_identity()
         return self._in_mode(frozen_copy(self.model, numbers=self.numbers))
 
     def trainable(self) -> PrivateCopy:
@@ -47,9 +48,15 @@ class Prepared:
             ValueError: a module of it mixes samples, or the model cannot be copied, nor used as it is.
         """
         try:
+            self._check_identity()
             return self._in_mode(trainable_copy(self.model, numbers=self.numbers))
         except CopyError as error:
             return self._original(error)
+
+    def _check_identity(self) -> None:
+        by_identity = self.proofs.by_identity
+        if by_identity is not None:
+            raise CopyError(f"its code knows objects by {by_identity}, and those of a copy are others")
 
     def _in_mode(self, copied: PrivateCopy) -> PrivateCopy:
         if self.in_eval_mode:

@@ -110,9 +110,6 @@ class _Trial:
         hooked = [name for name in self._prepared.weights if parameters[name]._backward_hooks]
         if hooked:
             return Proof(as_it_is=f"{hooked[0]} has hooks, which may do something else for every gradient")
-        by_identity = self._prepared.proofs.by_identity
-        if by_identity is not None:
-            return Proof(as_it_is=f"its code knows objects by {by_identity}, and those of a copy are others")
         draws, watch = Draws(), self._watch()
         if watch.changes is not None:
             changes = watch.changes
@@ -125,7 +122,7 @@ class _Trial:
                 f"the model or its loss draws random numbers ({random}), so a sample's gradient is not defined by the "
                 "sample; draw only where self.training is set, and call model.eval() first"
             )
-        self._looks_further = watch.reads_values or watch.reduces_samples
+        self._looks_further = watch.reads_values or watch.may_mix
         if watch.behind and watch.changes:
             raise ValueError(
                 f"the forward changes {watch.changes} in place, and uses {watch.behind} through a reference that a "

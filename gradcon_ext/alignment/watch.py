@@ -19,23 +19,17 @@ _READS = frozenset(
 )
 _CHANCE = ("dropout_p", "dropout", "p")
 _SWITCH = ("train", "training")
-_REDUCTIONS = frozenset(
+# Which reduce an axis, or order what is on it; others that move samples do so whatever the numbers are.
+_ALONG_AXES = frozenset(
     (
-        *(
-            "all",
-            "amax",
-            "amin",
-            "aminmax",
-            "any",
-            "argmax",
-            "argmin",
-            "count_nonzero",
-            "linalg_vector_norm",
-            "logsumexp",
-        ),
-        *("max", "mean", "median", "min", "nanmedian", "nansum", "norm", "prod", "std", "std_mean", "sum", "var"),
-        "var_mean",
+        *("all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "argsort", "count_nonzero", "cummax", "cummin"),
+        *("cumprod", "cumsum", "gather", "index_select", "kthvalue", "linalg_vector_norm", "logcumsumexp", "logsumexp"),
+        *("max", "mean", "median", "min", "mode", "nanmedian", "nansum", "norm", "prod", "sort", "std", "std_mean"),
+        *("sum", "topk", "var", "var_mean", "_log_softmax", "_softmax"),
     )
+)
+_BY_INDICES = frozenset(
+    ("index", "index_put", "index_put_", "masked_select", "nonzero", "take", "_unique2", "unique_dim")
 )
 
 
@@ -51,8 +45,8 @@ class Watch(Operations):  # type: ignore[no-untyped-call]
         behind: a parameter or buffer of the original that was used instead of the copy's, if any.
         changes: a parameter that would have been changed in place, if any.
         reads_values: whether Python code looks at numbers, and may go other ways for others.
-        reduces_samples: whether something is reduced whole, or along the first axis. So samples may influence each
-            other, and whether they do may depend on their numbers.
+        may_mix: whether something is reduced or ordered as a whole, or along the first axis. So samples may influence
+            each other, and whether they do may depend on their numbers.
         refused: whether it has raised a ValueError.
 
     Args:
@@ -68,7 +62,7 @@ class Watch(Operations):  # type: ignore[no-untyped-call]
         self.behind: str | None = None
         self.changes: str | None = None
         self.reads_values = False
-        self.reduces_samples = False
+        self.may_mix = False
         self.refused = False
         tensors = list(guarded)
         self._memory = {memory_of(parameter): name for name, parameter in tensors}
@@ -82,8 +76,8 @@ class Watch(Operations):  # type: ignore[no-untyped-call]
     def before(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note what is of interest in a call."""
         self._is_of_samples = any(id(tensor) in self._of_samples for tensor in _tensors_in((*args, *kwargs.values())))
-        if self._is_of_samples and _reduces_the_first_axis(func, args, kwargs):
-            self.reduces_samples = True
+        if args and id(args[0]) in self._of_samples and _mixes_the_first_axis(func, args, kwargs):
+            self.may_mix = True
         if _draws(func, args, kwargs):
             self.random = func.name().split("::")[-1].split(".")[0]
         if _tells_numbers(func, args):
@@ -179,11 +173,15 @@ def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
                 yield item
 
 
-def _reduces_the_first_axis(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether an operation reduces a whole tensor, or the axis that samples are on."""
-    if func.name().split("::")[-1].split(".")[0] not in _REDUCTIONS:
-        return False
+def _mixes_the_first_axis(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation reduces or orders a whole tensor, or the axis that samples are on."""
+    name = func.name().split("::")[-1].split(".")[0]
     given = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | dict(kwargs)
+    if name in _BY_INDICES:
+        indices = given.get("indices")
+        return not isinstance(indices, list | tuple) or indices[0] is not None
+    if name not in _ALONG_AXES:
+        return False
     axes = given.get("dim")
     axes = [] if axes is None else [axes] if isinstance(axes, int) else axes
     return not axes or any(axis in (0, -args[0].dim()) for axis in axes)

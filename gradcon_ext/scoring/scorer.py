@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gradcon_ext._install.device import usable_device
 from gradcon_ext.alignment import align_with_aux, parameter_of
+from gradcon_ext.alignment.references import check_holds
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.chain.choice import EngineChoice
 from gradcon_ext.chain.engine import Engine
@@ -227,3 +228,4 @@ def _check_reference(name: str, reference: Tensor, weight: Tensor) -> None:
         )
     if not reference.isfinite().all():
         raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
+    check_holds(name, reference, reference.to(weight.dtype))

@@ -51,6 +51,7 @@ IN_SOME_BATCHES: dict[str, Callable[[Tensor], Tensor]] = {
     "largest of each feature, kept": lambda h: h / h.abs().amax(dim=-2, keepdim=True).clamp(min=1),
     "norm": lambda h: h / (h.norm() / 10).clamp(min=1),
     "mean": lambda h: torch.where(h.abs().mean() > 1, h - h.mean(0, keepdim=True), h),
+    "sorted by size": lambda h: h[h.abs().amax(1).floor().argsort(stable=True)],
     "any": lambda h: torch.where((h > 3).any(), h.flip(0), h),
 }
 
