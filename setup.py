@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
+import shutil
 import subprocess
 import sysconfig
 from importlib.util import find_spec
@@ -41,7 +43,7 @@ def sources(pattern: str) -> list[str]:
     return sorted(path.as_posix() for path in Path("csrc").glob(pattern))
 
 
-def engine_sources() -> list[str]:
+def torchless_sources() -> list[str]:
     """The sources of the CPU that know nothing of torch."""
     return [*sources("core/*.cpp"), *sources("cpu/*.cpp")]
 
@@ -53,6 +55,19 @@ def flags(system_includes: list[str]) -> dict[str, list[str]]:
     system = [flag for folder in folders for flag in ("-isystem", folder)]
     # No folder goes to nvcc: torch takes any flag with "arch" in it, as in /research/, for a choice of architectures.
     return {"cxx": [*CXX_FLAGS, *strict, *system], "nvcc": NVCC_FLAGS}
+
+
+def find_toolkit() -> None:
+    """Tell torch by CUDA_HOME where the toolkit is whose nvcc is on the PATH, which may be a wrapper elsewhere."""
+    nvcc = shutil.which("nvcc")
+    if nvcc is None or os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH"):
+        return
+    steps = subprocess.run(
+        [nvcc, "--dryrun", "-x", "cu", "-c", os.devnull], capture_output=True, text=True, check=False
+    )
+    place = re.search(r"^#\$ _HERE_=(.*)$", steps.stderr, re.MULTILINE)
+    if place is not None:
+        os.environ["CUDA_HOME"] = str(Path(place[1]).parent)
 
 
 def with_cuda() -> bool:
@@ -106,7 +121,7 @@ def ops(cuda: bool) -> Extension:
         # Python without its global lock has no limited API.
         "py_limited_api": not sysconfig.get_config_var("Py_GIL_DISABLED"),
     }
-    cpu_sources = ["csrc/ops.cpp", *engine_sources(), *sources("torch/cpu/*.cpp")]
+    cpu_sources = ["csrc/ops.cpp", *torchless_sources(), *sources("torch/cpu/*.cpp")]
     if cuda:
         cuda_sources = [*sources("cuda/*.cu"), *sources("torch/cuda/*.cu")]
         return CUDAExtension("gradcon_ext._C", [*cpu_sources, *cuda_sources], **options)
@@ -132,16 +147,17 @@ def runtime(files: list[str], compile_args: Any, torch_version: str = "", archit
 
 def with_torch() -> dict[str, Any]:
     """The compiled part of setup()'s arguments, for all of the package."""
+    find_toolkit()  # before torch looks for it
     import pybind11
     import torch
     from torch.utils.cpp_extension import BuildExtension
 
     class Build(BuildExtension):
-        """Compiles the engine once, with the ops, and links it into both modules."""
+        """Compiles what knows nothing of torch once, with the ops, and links it into both modules."""
 
         def build_extension(self, ext: Extension) -> None:
             if ext.name == "gradcon_ext._runtime":
-                ext.extra_objects = self.compiler.object_filenames(engine_sources(), output_dir=self.build_temp)
+                ext.extra_objects = self.compiler.object_filenames(torchless_sources(), output_dir=self.build_temp)
             super().build_extension(ext)
 
     architectures = cuda_architectures() if with_cuda() else ""
@@ -160,7 +176,7 @@ def without_torch() -> dict[str, Any]:
 
     ParallelCompile("MAX_JOBS").install()  # as torch compiles
     compile_args = ["-std=c++20", *flags([pybind11.get_include()])["cxx"]]
-    return {"ext_modules": [runtime(["csrc/runtime.cpp", *engine_sources()], compile_args)]}
+    return {"ext_modules": [runtime(["csrc/runtime.cpp", *torchless_sources()], compile_args)]}
 
 
 def compiled() -> dict[str, Any]:
