@@ -69,6 +69,7 @@ class Scorer:
     Raises:
         ValueError: parameters or references that do not fit the chain, or are of other dtypes; a reference that is
             not finite; or a number of threads that is not from 1 to 1024.
+        TypeError: threads are no integer.
     """
 
     def __init__(
@@ -186,6 +187,8 @@ def _value_of(source: Source, arrays: Mapping[str, Array]) -> Array:
 
 
 def _check_threads(threads: int) -> None:
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer):
+        raise TypeError(f"threads must be an int, got {threads!r}")
     if not 1 <= threads <= _runtime.most_threads:
         raise ValueError(f"threads must be at least 1 and at most {_runtime.most_threads}, got {threads}")
 

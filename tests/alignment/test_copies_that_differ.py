@@ -152,3 +152,16 @@ def test_a_linked_list_is_looked_at_as_far_as_may_be(length: int) -> None:
     model.chain = chain
     inputs = torch.randn(5, 4)
     torch.testing.assert_close(cosines(model, inputs), by_loop(model, inputs))
+
+
+@pytest.mark.filterwarnings("ignore:torch.func.vmap cannot run this model:UserWarning")
+def test_a_function_that_looks_at_the_mode_of_the_model_itself_is_refused() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ConvTranspose2d(2, 1, 3))
+    model[0].act = lambda x: x.relu() if model.training else x.tanh()
+    model[0].forward = lambda x: model[0].act(nn.Conv2d.forward(model[0], x))
+    scorer = Scorer(model, {"1.weight": torch.ones(2, 1, 3, 3)}, loss=squared_error)
+    images = torch.rand(3, 1, 6, 6)
+    with pytest.raises(ValueError, match=r"call model.eval\(\) first"):
+        scorer.score(images)
+    model.eval()
+    scorer.score(images)

@@ -7,6 +7,7 @@ from torch import nn
 
 from gradcon_ext.losses import VariationalOutput, squared_error
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.training.constraint import GradientConstraint
 from gradcon_ext.training.objective import Objective
 from gradcon_ext.training.seeding import seeded
 from support.training_runs import TRAIN, VAL, new_model, new_state, new_trainer, plain_loop, stripes
@@ -123,6 +124,15 @@ def with_(change):
     return make
 
 
+def of_code(change):
+    def make():
+        model = new_model(ConvVariationalAutoencoder)
+        change(model)
+        return model
+
+    return make
+
+
 def projecting(self, images):
     with torch.no_grad():
         self.decoder[0].weight.clamp_(min=-0.05)
@@ -189,6 +199,16 @@ REFUSED = {
     "by device": (own(on_a_real_device), {}, "device"),
     "no promise": (unaware(Unpromising), {}, "reparameterized"),
     "a promise not kept": (unaware(Doubled), {}, "differ"),
+    "variational with dropout": (
+        of_code(lambda m: m.encoder.append(nn.Dropout(0.5))),
+        {},
+        "encoder.8 computes something",
+    ),
+    "variational with batch norm": (
+        of_code(lambda m: m.encoder.insert(1, nn.BatchNorm2d(4))),
+        {},
+        "encoder.1 computes something",
+    ),
     "softmax": (with_(lambda m: m.encoder.append(nn.Softmax(1))), {}, "softmax"),
 }
 
@@ -209,6 +229,27 @@ def test_what_is_not_fused_says_why_and_is_differentiated_automatically(name):
     for (key, weight), twin in zip(model.named_parameters(), other.parameters(), strict=True):
         if name != "hook of a weight":  # which a copy lacks
             torch.testing.assert_close(weight.grad, twin.grad, msg=key)
+
+
+def test_a_constrained_layer_before_the_code_is_not_fused():
+    model = new_model(ConvVariationalAutoencoder)
+    constraint = GradientConstraint({"encoder.0.weight": model.encoder[0].weight}, 0.1)
+    engine = Objective(model, type(model).loss, constraint, (1, 8, 8), "float32").engine
+    assert "comes before the code" in engine.reason
+
+
+def test_a_model_elsewhere_is_not_fused():
+    model = new_model().to("meta")
+    constraint = GradientConstraint({"decoder.0.weight": model.decoder[0].weight}, 0.1)
+    assert "it is on meta" in Objective(model, type(model).loss, constraint, (1, 8, 8), "float32").engine.reason
+
+
+def test_a_constrained_parameter_that_was_replaced_is_not_fused():
+    model = new_model()
+    constraint = GradientConstraint({"decoder.0.weight": model.decoder[0].weight}, 0.1)
+    model.decoder[0].weight = nn.Parameter(model.decoder[0].weight.detach().clone())
+    engine = Objective(model, type(model).loss, constraint, (1, 8, 8), "float32").engine
+    assert "not the parameter any more" in engine.reason
 
 
 @pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
