@@ -4,6 +4,16 @@
 
 namespace gradcon::cpu {
 
+template <>
+const TypedKernels<float>& Kernels::of<float>() const {
+  return float32;
+}
+
+template <>
+const TypedKernels<double>& Kernels::of<double>() const {
+  return float64;
+}
+
 const Kernels& kernels() {
 #ifdef __x86_64__
   switch (capability()) {

@@ -99,15 +99,11 @@ struct Kernels {
   const TypedKernels<T>& of() const;
 };
 
+// Not inline: this is read behind the pragmas of the variants too, and code of theirs must be nobody else's.
 template <>
-inline const TypedKernels<float>& Kernels::of<float>() const {
-  return float32;
-}
-
+const TypedKernels<float>& Kernels::of<float>() const;
 template <>
-inline const TypedKernels<double>& Kernels::of<double>() const {
-  return float64;
-}
+const TypedKernels<double>& Kernels::of<double>() const;
 
 extern const Kernels baseline_kernels;
 extern const Kernels avx2_kernels;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,8 +11,7 @@ from torch import Tensor, nn
 from gradcon_ext.alignment.independence import check_samples_are_independent
 from gradcon_ext.alignment.private_copy import CopyError, PrivateCopy, detached, frozen_copy, trainable_copy
 from gradcon_ext.alignment.proofs import Proof, Proofs, proofs_of
-from gradcon_ext.chain.code_names import names_in
-from gradcon_ext.chain.looked_at import contents_of
+from gradcon_ext.chain.modes import mode_reader
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,9 @@ class Prepared:
 
     def _in_mode(self, copied: PrivateCopy) -> PrivateCopy:
         if self.in_eval_mode:
-            _check_functions(self.model)
+            function = mode_reader(self.model) if any(module.training for module in self.model.modules()) else None
+            if function is not None:
+                raise ValueError(f"{function} looks at the mode of the model itself; call model.eval() first")
             copied.module.eval()
         check_samples_are_independent(copied.module)
         return copied
@@ -85,23 +85,6 @@ class Prepared:
         for name in self.weights:
             if not parameters[name].requires_grad:
                 raise ValueError(f"{reason}, and {name} requires no gradient; call requires_grad_() on it first")
-
-
-def _check_functions(model: nn.Module) -> None:
-    """Raise ValueError where a function that the model holds looks at the mode of the model itself, not of a copy."""
-    modules = set(model.modules())
-    if not any(module.training for module in modules):
-        return
-    for module in modules:
-        for name, function in vars(module).items():
-            if not isinstance(function, types.FunctionType) or "training" not in names_in(function.__code__):
-                continue
-            cells = function.__closure__ or ()
-            if any(contents_of(cell) in modules for cell in cells if isinstance(contents_of(cell), nn.Module)):
-                raise ValueError(
-                    f"{name} of a {type(module).__name__} closes over a module in training mode, which scoring in eval "
-                    "mode would not change; call model.eval() first"
-                )
 
 
 def prepare(model: nn.Module, names: Sequence[str], in_eval_mode: bool = False) -> Prepared:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradcon_ext.chain.code_names import is_generator
+
 ATOMS = frozenset(
     (
         *(type(None), bool, int, float, complex, str, bytes, type, type(Ellipsis), type(NotImplemented)),
@@ -187,6 +189,8 @@ class _Copier:
         return self._once(original, Tensor.clone)
 
     def _anything(self, original: Any) -> Any:
+        if is_generator(original):  # A copy would draw the same numbers at each call.
+            return original
         try:
             return copy.deepcopy(original, self._memo)
         except Exception:  # What cannot be copied, such as a lock or a file, is shared.

@@ -110,12 +110,14 @@ class _Trial:
         hooked = [name for name in self._prepared.weights if parameters[name]._backward_hooks]
         if hooked:
             return Proof(as_it_is=f"{hooked[0]} has hooks, which may do something else for every gradient")
-        draws, watch = Draws(), self._watch()
+        draws, watch = Draws(self._prepared.proofs.generators), self._watch()
         if watch.changes is not None:
             changes = watch.changes
             self._prepared = replace(self._prepared, numbers=True)
             watch = self._watch()
             watch.changes = changes
+        if self._alone and len(self._inputs) > 1:
+            watch.merge(self._watched_loss(slice(0, 2), last=False)[0])  # which may do what one sample does not
         random = watch.random or draws.whose()
         if random is not None:
             raise ValueError(

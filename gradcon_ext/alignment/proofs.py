@@ -79,6 +79,11 @@ class Proofs:
         self.sizes: Known[int] = Known(self._fingerprint)
 
     @property
+    def generators(self) -> list[Any]:
+        """Generators of random numbers that code of the model may draw from."""
+        return self._fingerprint.generators
+
+    @property
     def by_identity(self) -> str | None:
         """What code of the model knows objects by that are others in a copy, if anything."""
         return self._fingerprint.by_identity

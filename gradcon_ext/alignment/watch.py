@@ -73,6 +73,14 @@ class Watch(Operations):  # type: ignore[no-untyped-call]
         self._is_of_samples = False
         self._names = {id(tensor): name for name, tensor in (*original.named_parameters(), *original.named_buffers())}
 
+    def merge(self, other: Watch) -> None:
+        """Take in what another watch of the same model has seen."""
+        self.random = self.random or other.random
+        self.behind = self.behind or other.behind
+        self.changes = self.changes or other.changes
+        self.reads_values |= other.reads_values
+        self.may_mix |= other.may_mix
+
     def before(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note what is of interest in a call."""
         self._is_of_samples = any(id(tensor) in self._of_samples for tensor in _tensors_in((*args, *kwargs.values())))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gradcon_ext.chain.chain import Chain, NotAChain
 from gradcon_ext.chain.engine import Engine
 from gradcon_ext.chain.fingerprint import Fingerprint
+from gradcon_ext.chain.surroundings import has_modes
 from gradcon_ext.chain.tracing import MANY_SAMPLES, readers_of
 
 ImageShape = tuple[int, ...]
@@ -53,6 +54,8 @@ class EngineChoice:
 
     def for_batch(self, image_shape: ImageShape, samples: int) -> Engine:
         """Return the same for so many of them; a number that is new is traced by itself, in milliseconds."""
+        if has_modes():
+            return Engine("any model", "a mode of torch is active, which the fused engine would not ask")
         engine = self.for_shape(image_shape)
         if engine.chain is None or samples == 0 or (image_shape, samples) in self._batches:
             return engine

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = frozenset(("builtins", "collections", "functools", "gradcon_ext", "math", "numpy", "torch", "typing"))
+_LIBRARIES = frozenset(("builtins", "gradcon_ext", "math", "numpy", "torch", "typing"))
 # Published packages, by what is imported of each. Their modules are not known to hold a setting that a forward's result
 # depends on, but much that no forward reads and that cannot be compared.
 _FRAMEWORKS = frozenset(
@@ -102,7 +102,7 @@ _OF_FILES = frozenset(
     ("path", "exists", "isfile", "isdir", "listdir", "scandir", "stat", "getpid", "urandom", "getcwd")
 )
 CONSTRUCTORS = frozenset(("__init__", "__new__", "__class_getitem__"))
-_ON_THE_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code has made
+_MAKERS = frozenset(("abc", "builtins", "collections", "dataclasses", "enum", "types", "typing"))
 _NOT_IN_A_FORWARD = frozenset(
     (
         *(*CONSTRUCTORS, "__init_subclass__", "__set_name__", "__del__", "__repr__"),
@@ -135,21 +135,22 @@ def is_in_framework(definition: Any) -> bool:
 @functools.cache
 def _is_installed(top: str) -> bool:
     # A user's own file may have the name of a framework.
-    origin = getattr(sys.modules.get(top), "__file__", None)
-    return origin is None or "-packages" in origin
+    module = sys.modules.get(top)
+    return module is None or "-packages" in str(getattr(module, "__file__", None))
 
 
 def _module_of(definition: Any) -> str:
     name = _name_of_module(definition)
-    if name == "builtins" and not isinstance(definition, types.ModuleType) and not _is_built_in(definition):
-        return ""  # It was made by `exec`, in a namespace without a name.
-    return name if isinstance(name, str) else ""
+    if not isinstance(name, str) or (name in _MAKERS and _is_made(definition, name)):
+        return ""
+    return name
 
 
-def _is_built_in(definition: Any) -> bool:
+def _is_made(definition: Any, module: str) -> bool:
+    """Whether it says to be of a module that has only made it, as `exec` does in a namespace without a name."""
     if isinstance(definition, type):
-        return not definition.__flags__ & _ON_THE_HEAP
-    return not isinstance(definition, types.FunctionType)
+        return vars(sys.modules[module]).get(definition.__name__) is not definition
+    return isinstance(definition, types.FunctionType) and definition.__globals__ is not vars(sys.modules[module])
 
 
 def _name_of_module(definition: Any) -> Any:
@@ -216,7 +217,9 @@ def reads_identities(code: types.CodeType) -> bool:
 def outside(value: Any) -> str | None:
     """Return the name of what a value gives access to, where that changes without any object that could be compared."""
     kind = type(value)
-    if kind.__module__.startswith("numpy.random") or isinstance(value, random.Random):
+    if kind.__module__ in ("ctypes", "_ctypes"):
+        return "ctypes"
+    if is_generator(value):
         return "random numbers"
     if isinstance(value, threading.local):
         return "threading.local"
@@ -228,6 +231,11 @@ def outside(value: Any) -> str | None:
     if isinstance(value, type | types.BuiltinFunctionType | types.FunctionType):
         return value.__name__ if _module_of(value).partition(".")[0] in _OUTSIDE else None
     return None
+
+
+def is_generator(value: Any) -> bool:
+    """Whether it draws random numbers for Python or numpy."""
+    return isinstance(value, random.Random) or type(value).__module__.startswith("numpy.random")
 
 
 def runs_unnamed(name: str) -> bool:

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 
 class Draws:
-    """Tells whether Python's or numpy's global random numbers were drawn since it was made."""
+    """Tells whether Python's or numpy's global random numbers, or those of some generators, were drawn since it was made.
 
-    def __init__(self) -> None:
-        self._before = [(name, str(state())) for name, state in _states().items()]
+    Args:
+        generators: of Python's `random.Random`, or of numpy.
+    """
+
+    def __init__(self, generators: Iterable[Any] = ()) -> None:
+        self._generators = list(generators)
+        self._before = self._states()
 
     def whose(self) -> str | None:
-        """Name of the module whose numbers were drawn, if any."""
-        states = _states()
-        return next((name for name, before in self._before if str(states[name]()) != before), None)
+        """Name of whose numbers were drawn, if any."""
+        after = self._states()
+        return next((name for name, before in self._before.items() if after[name] != before), None)
+
+    def _states(self) -> dict[str, str]:
+        states = {"random": str(random.getstate())}
+        if "numpy" in sys.modules:
+            states["numpy.random"] = str(sys.modules["numpy"].random.get_state(legacy=False))
+        for number, generator in enumerate(self._generators):
+            states[f"a {type(generator).__name__} of its own, number {number}"] = str(_state_of(generator))
+        return states
 
 
-def _states() -> dict[str, Callable[[], Any]]:
-    states: dict[str, Callable[[], Any]] = {"random": random.getstate}
-    if "numpy" in sys.modules:
-        states["numpy.random"] = partial(sys.modules["numpy"].random.get_state, legacy=False)
-    return states
+def _state_of(generator: Any) -> Any:
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    holder = getattr(generator, "bit_generator", generator)
+    return holder.state if hasattr(holder, "state") else holder.get_state(legacy=False)

@@ -47,6 +47,7 @@ class Fingerprint:
     Attributes:
         unseen: something that code may read and that cannot be compared, None where there is no such thing.
         by_identity: what code knows objects by that are others in a copy, None where there is no such thing.
+        generators: of random numbers, that code may draw from.
 
     Args:
         parts: models, functions such as a loss, and objects of any kind. A model itself is not kept alive.
@@ -56,6 +57,7 @@ class Fingerprint:
         looked_at = LookedAt(parts)
         self.unseen = looked_at.unseen
         self.by_identity = looked_at.by_identity
+        self.generators = looked_at.generators
         self._mappings = looked_at.mappings
         self._readers = looked_at.readers
         self._contents = looked_at.contents

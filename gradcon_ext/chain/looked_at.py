@@ -6,6 +6,7 @@ import builtins
 import collections
 import contextvars
 import functools
+import operator
 import os
 import sys
 import types
@@ -22,6 +23,7 @@ from gradcon_ext.chain.code_names import (
     CONSTRUCTORS,
     ENVIRONMENT,
     imported_in,
+    is_generator,
     is_in_framework,
     is_in_library,
     is_own,
@@ -54,6 +56,7 @@ class LookedAt:
         contents: readers of what is compared by value.
         unseen: something that code may read and that cannot be compared, if any.
         by_identity: what code knows objects by that are others in a copy, if anything.
+        generators: of random numbers.
     """
 
     def __init__(self, parts: Iterable[Any]) -> None:
@@ -64,6 +67,7 @@ class LookedAt:
         self.contents: list[Callable[[], Any]] = []
         self.unseen: str | None = None
         self.by_identity: str | None = None
+        self.generators: list[Any] = []
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()
         self._methods: dict[type, set[str]] = {}
@@ -75,6 +79,7 @@ class LookedAt:
             pass
         for number, scope in self._scopes.items():
             self._read_names(vars(scope), self._read_of_scopes[number])
+        self._read_names(vars(nn.Module), sorted(self._names))
 
     def take(self, value: Any) -> None:
         """Look at a value, and at whatever is within its reach."""
@@ -92,6 +97,8 @@ class LookedAt:
         source = outside(value)
         if source is not None:
             self.unseen = self.unseen or f"what {source} tells"
+            if is_generator(value):
+                self.generators.append(value)
             return
         if isinstance(value, weakref.WeakKeyDictionary):
             self.by_identity = self.unseen = self.unseen or "keys of a WeakKeyDictionary"
@@ -104,6 +111,8 @@ class LookedAt:
             self._take_module(value)
         elif isinstance(value, Tensor):
             self.tensors.append(value)
+            self.mappings.append(vars(value))
+            self._take_all(vars(value).values())
         elif isinstance(value, types.ModuleType):
             self._take_scope(value)
         elif isinstance(value, types.FunctionType):
@@ -145,7 +154,10 @@ class LookedAt:
             self.take(value.get(None))
         elif isinstance(value, weakref.ref) and not isinstance(value(), nn.Module):
             self.take(value())
+        elif isinstance(value, operator.attrgetter | operator.methodcaller):
+            self._names.update(name for name in value.__reduce__()[1] if isinstance(name, str))
         elif isinstance(value, types.BuiltinMethodType):  # such as the `get` of a dict
+            self._names.add(value.__name__)  # `getattr` by another name
             self.take(value.__self__)
 
     def _take_module(self, module: nn.Module) -> None:
@@ -188,13 +200,11 @@ class LookedAt:
 
     def _take_hook(self, hook: Any) -> None:
         """What hooks collect in a list or a dict is no part of the structure; and with hooks no model is a chain."""
-        if not isinstance(hook, types.FunctionType):
+        if isinstance(hook, types.FunctionType):
+            self._read_function(hook)
+            self._take_all(held for held in _held_by(hook) if not isinstance(held, list | dict | set))
+        else:
             self.take(hook)
-            return
-        self._read_function(hook)
-        scope = hook.__globals__ if is_own(hook) else {}
-        held = (*map(contents_of, hook.__closure__ or ()), *map(scope.get, names_in(hook.__code__)))
-        self._take_all(value for value in held if not isinstance(value, list | dict | set))
 
     def _take_numbers(self, value: Any) -> None:
         """The settings of an instance of a library's class."""
@@ -240,7 +250,7 @@ class LookedAt:
                 taken.add(name)
                 # A library's method may call what a class of the user's puts in the place of another.
                 self._names |= set(names_in(function.__code__))
-                if is_own(kind) or is_in_framework(kind):
+                if is_own(kind) or is_in_framework(kind) or is_own(function):
                     self.take(function)
 
     def _take_function(self, function: types.FunctionType) -> None:
@@ -319,13 +329,19 @@ def _may_be_meant(name: str, value: Any, scope: types.ModuleType) -> bool:
 def _function_of(member: Any) -> types.FunctionType | None:
     """The Python function of a method or property in a class; None for whatever else stands there."""
     function: Any = member
-    if isinstance(member, functools.cached_property):
+    if isinstance(member, functools.cached_property | functools.partialmethod):
         function = member.func
     elif isinstance(member, property):
         function = member.fget
     elif isinstance(member, staticmethod | classmethod):
         function = member.__func__
     return function if isinstance(function, types.FunctionType) else None
+
+
+def _held_by(function: types.FunctionType) -> list[Any]:
+    """What a function closes over, and what its names stand for."""
+    scope = function.__globals__ if is_own(function) else {}
+    return [*map(contents_of, function.__closure__ or ()), *map(scope.get, names_in(function.__code__))]
 
 
 def contents_of(cell: types.CellType) -> Any:

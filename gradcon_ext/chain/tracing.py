@@ -22,6 +22,7 @@ from gradcon_ext.chain.draws import Draws
 from gradcon_ext.chain.fingerprint import Fingerprint, has_global_hooks
 from gradcon_ext.chain.forward_trace import ForwardTrace, TracedLayer
 from gradcon_ext.chain.layer_calls import StateNames
+from gradcon_ext.chain.modes import mode_reader
 from gradcon_ext.losses import Loss, evidence_bound, squared_error
 
 MANY_SAMPLES = 1_000_003
@@ -168,6 +169,10 @@ def _without_numbers(model: nn.Module, training: bool) -> nn.Module:
         memo[id(parameter)] = nn.Parameter(
             torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad
         )
+        vars(memo[id(parameter)]).update(vars(parameter))  # what a model has noted on it
+    reader = mode_reader(model)
+    if reader is not None and any(module.training != training for module in model.modules()):
+        raise NotAChain(f"{reader} looks at the mode of the model itself, not of a copy")
     try:
         copied = copy.deepcopy(model, memo)
     except Exception as error:  # Whatever attributes a model has.
