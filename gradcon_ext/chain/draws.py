@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Draws:
-    """Tells whether Python's or numpy's global random numbers, or those of some generators, were drawn since it was made.
+    """Tells whether global random numbers of Python or numpy, or some generators', were drawn since it was made.
 
     Args:
         generators: of Python's `random.Random`, or of numpy.
