@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.chain.code_names import is_generator
+from gradcon_ext.chain.ownership import is_generator
 
 ATOMS = frozenset(
     (

@@ -23,18 +23,15 @@ from gradcon_ext.chain.code_names import (
     CONSTRUCTORS,
     ENVIRONMENT,
     imported_in,
-    is_generator,
-    is_in_framework,
-    is_in_library,
-    is_own,
     names_in,
-    outside,
     reads_identities,
     runs_unnamed,
     strings_in,
     unseeable_in,
 )
 from gradcon_ext.chain.contents import cached_results, contents_reader, incomparable
+from gradcon_ext.chain.functions import contents_of, function_of, held_by
+from gradcon_ext.chain.ownership import is_generator, is_in_framework, is_in_library, is_own, outside
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 _PLAIN_TYPES = frozenset(PLAIN)
@@ -202,7 +199,7 @@ class LookedAt:
         """What hooks collect in a list or a dict is no part of the structure; and with hooks no model is a chain."""
         if isinstance(hook, types.FunctionType):
             self._read_function(hook)
-            self._take_all(held for held in _held_by(hook) if not isinstance(held, list | dict | set))
+            self._take_all(held for held in held_by(hook) if not isinstance(held, list | dict | set))
         else:
             self.take(hook)
 
@@ -233,7 +230,7 @@ class LookedAt:
         members = vars(kind)
         names = [name for name, member in members.items() if runs_unnamed(name) or not name.startswith("__")]
         self._read_members(members)
-        self._take_all(members[name] for name in names if _function_of(members[name]) is None)
+        self._take_all(members[name] for name in names if function_of(members[name]) is None)
 
     def _read_members(self, members: Mapping[str, Any]) -> None:
         names = [name for name in members if runs_unnamed(name) or not name.startswith("__")]
@@ -245,7 +242,7 @@ class LookedAt:
         every = bool(self._names & COMPUTED) and is_own(kind)
         names = self._names | CONSTRUCTORS if kind in self._constructed else self._names
         for name, member in vars(kind).items():
-            function = _function_of(member)
+            function = function_of(member)
             if function is not None and name not in taken and (every or name in names or runs_unnamed(name)):
                 taken.add(name)
                 # A library's method may call what a class of the user's puts in the place of another.
@@ -324,32 +321,6 @@ def _may_be_meant(name: str, value: Any, scope: types.ModuleType) -> bool:
     if name.startswith("__") or isinstance(value, types.ModuleType):
         return False
     return not callable(value) or getattr(value, "__module__", None) == vars(scope).get("__name__")
-
-
-def _function_of(member: Any) -> types.FunctionType | None:
-    """The Python function of a method or property in a class; None for whatever else stands there."""
-    function: Any = member
-    if isinstance(member, functools.cached_property | functools.partialmethod):
-        function = member.func
-    elif isinstance(member, property):
-        function = member.fget
-    elif isinstance(member, staticmethod | classmethod):
-        function = member.__func__
-    return function if isinstance(function, types.FunctionType) else None
-
-
-def _held_by(function: types.FunctionType) -> list[Any]:
-    """What a function closes over, and what its names stand for."""
-    scope = function.__globals__ if is_own(function) else {}
-    return [*map(contents_of, function.__closure__ or ()), *map(scope.get, names_in(function.__code__))]
-
-
-def contents_of(cell: types.CellType) -> Any:
-    """Return what a closure holds in a cell, None where nothing is bound yet."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None
 
 
 def _slots_of(kind: type) -> list[str]:

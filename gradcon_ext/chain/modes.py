@@ -7,7 +7,7 @@ import types
 from torch import nn
 
 from gradcon_ext.chain.code_names import names_in
-from gradcon_ext.chain.looked_at import contents_of
+from gradcon_ext.chain.functions import contents_of
 
 
 def mode_reader(model: nn.Module) -> str | None:

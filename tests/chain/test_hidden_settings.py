@@ -74,6 +74,21 @@ def test_methods_that_no_forward_runs_do_not_count() -> None:
     assert Fingerprint(Uses(lambda: False)).unseen is not None
 
 
+def test_an_attribute_named_like_a_function_that_cannot_be_followed_is_an_attribute() -> None:
+    class Named(Switched):
+        id = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if self.id == 0 else x
+
+    class Identified(Switched):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if id(self) else x
+
+    assert Fingerprint(Named(lambda: False)).unseen is None
+    assert Fingerprint(Identified(lambda: False)).by_identity is not None
+
+
 def test_a_method_that_a_library_runs_counts() -> None:
     class Own(nn.Conv2d):
         def _conv_forward(self, *arguments: Tensor | None) -> Tensor:
