@@ -1,4 +1,4 @@
-"""Python functions, and what they hold."""
+"""What Python functions and objects hold."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def contents_of(cell: types.CellType) -> Any:
         return cell.cell_contents
     except ValueError:
         return None
+
+
+def attributes_of(value: Any) -> list[Any]:
+    """Return what the attributes of an object hold, or nothing of one that has none."""
+    return list(getattr(value, "__dict__", {}).values())

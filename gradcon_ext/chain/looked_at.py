@@ -30,7 +30,7 @@ from gradcon_ext.chain.code_names import (
     unseeable_in,
 )
 from gradcon_ext.chain.contents import cached_results, contents_reader, incomparable
-from gradcon_ext.chain.functions import contents_of, function_of, held_by
+from gradcon_ext.chain.functions import attributes_of, contents_of, function_of, held_by
 from gradcon_ext.chain.ownership import is_generator, is_in_framework, is_in_library, is_own, outside
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
@@ -70,13 +70,15 @@ class LookedAt:
         self._methods: dict[type, set[str]] = {}
         self._constructed: set[type] = set()
         self._scopes: dict[int, types.ModuleType] = {}
+        self._foreign: dict[int, types.ModuleType] = {}
         self._read_of_scopes: dict[int, set[str]] = {}
         self._take_all(parts)
         while self._take_from_scopes():
             pass
         for number, scope in self._scopes.items():
             self._read_names(vars(scope), self._read_of_scopes[number])
-        self._read_names(vars(nn.Module), sorted(self._names))
+        for namespace in (vars(nn.Module), vars(Tensor), vars(builtins), *map(vars, self._foreign.values())):
+            self._read_names(namespace, self._names.intersection(namespace))
 
     def take(self, value: Any) -> None:
         """Look at a value, and at whatever is within its reach."""
@@ -149,8 +151,11 @@ class LookedAt:
         elif isinstance(value, contextvars.ContextVar):
             self.readers.append(lambda: (value.get(None),))
             self.take(value.get(None))
-        elif isinstance(value, weakref.ref) and not isinstance(value(), nn.Module):
-            self.take(value())
+        elif isinstance(value, weakref.ref):
+            if isinstance(value(), nn.Module):  # which is not kept alive here either
+                self.readers.append(lambda: attributes_of(value()))
+            else:
+                self.take(value())
         elif isinstance(value, operator.attrgetter | operator.methodcaller):
             self._names.update(name for name in value.__reduce__()[1] if isinstance(name, str))
         elif isinstance(value, types.BuiltinMethodType):  # such as the `get` of a dict
@@ -289,7 +294,9 @@ class LookedAt:
         self._take_all(map(sys.modules.get, imported))
 
     def _take_scope(self, module: types.ModuleType) -> None:
-        if is_own(module):
+        if not is_own(module):
+            self._foreign[id(module)] = module
+        else:
             self._scopes[id(module)] = module
             self._read_of_scopes[id(module)] = set()
             members = vars(module)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import array
+import builtins
 import collections
 import contextvars
 import functools
 import itertools
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -79,6 +81,10 @@ INSTALLED = _installed(
 FRAMEWORK = _installed("timm.activations", "def read():\n    return inner()\n", inner=lambda: 0)
 exec("def read_late():\n    return bool(0)\ndef read_inner():\n    return INNER.TANH\n", vars(MODULE))
 LAZY = _installed("lazy_module", "def __getattr__(name):\n    return TANH\n", TANH=0)
+math.tanh_of_tests = builtins.tanh_of_tests = Tensor.tanh_of_tests = 0
+ELSEWHERE = nn.Identity()
+ELSEWHERE.tanh = 0
+WEAK = weakref.ref(ELSEWHERE)
 PARTIAL = functools.partial(lambda tanh: tanh, tanh=0)
 ORDERED = collections.OrderedDict(a=0, b=1)
 NAMELESS: dict[str, Any] = {"TANH": 0}
@@ -230,6 +236,13 @@ WATCHED: dict[str, Setting] = {
     "order of a dict": Setting(lambda: next(iter(ORDERED)) == "b", _turn, _turn),
     "class made by exec": Setting(lambda: NAMELESS["Made"].tanh, *_attribute(NAMELESS["Made"], "tanh")),
     "function made by exec": Setting(NAMELESS["read"], *_item_of(NAMELESS, "TANH")),
+    "attribute of a library": Setting(lambda: math.tanh_of_tests, *_attribute(math, "tanh_of_tests")),
+    "builtin that is exchanged": Setting(
+        lambda: tanh_of_tests,  # noqa: F821
+        *_attribute(builtins, "tanh_of_tests"),
+    ),
+    "method of tensors": Setting(lambda: Tensor.tanh_of_tests, *_attribute(Tensor, "tanh_of_tests")),
+    "weak reference to a module": Setting(lambda: WEAK().tanh, *_attribute(ELSEWHERE, "tanh")),
     "deque": Setting(lambda: DEQUE[0], *_item(DEQUE)),
     "bytearray": Setting(lambda: BYTES[0], *_item(BYTES)),
     "array": Setting(lambda: NUMBERS[0], *_item(NUMBERS)),
