@@ -100,7 +100,7 @@ class LookedAt:
                 self.generators.append(value)
             return
         if isinstance(value, weakref.WeakKeyDictionary):
-            self.by_identity = self.unseen = self.unseen or "keys of a WeakKeyDictionary"
+            self._note_identity("keys of a WeakKeyDictionary")
             return
         if isinstance(value, type):
             self._take_named_class(value)
@@ -127,6 +127,10 @@ class LookedAt:
                 self._take_numbers(value)
             else:
                 self._take_instance(value)
+
+    def _note_identity(self, what: str) -> None:
+        self.by_identity = what
+        self.unseen = self.unseen or what
 
     def _take_container(self, value: Any) -> None:
         read = contents_reader(value)
@@ -233,14 +237,14 @@ class LookedAt:
         self._seen[id(kind)] = kind
         self._methods.setdefault(kind, set())
         members = vars(kind)
-        names = [name for name, member in members.items() if runs_unnamed(name) or not name.startswith("__")]
-        self._read_members(members)
-        self._take_all(members[name] for name in names if function_of(members[name]) is None)
+        self._take_all(members[name] for name in self._read_members(members) if function_of(members[name]) is None)
 
-    def _read_members(self, members: Mapping[str, Any]) -> None:
+    def _read_members(self, members: Mapping[str, Any]) -> list[str]:
+        """Compare what stands in a class, and return the names of it."""
         names = [name for name in members if runs_unnamed(name) or not name.startswith("__")]
         self._read_names(members, names)
         self.contents.append(lambda: len(members) - sum(map(members.__contains__, _LATE)))
+        return names
 
     def _take_methods(self, kind: type, taken: set[str]) -> None:
         """Take the methods of a class that some code names, or that run without being named."""
@@ -286,7 +290,7 @@ class LookedAt:
         if unseeable is not None:
             self.unseen = self.unseen or f"whatever {code.co_name} finds by {unseeable}"
         if reads_identities(code):
-            self.by_identity = self.unseen = self.unseen or f"id() in {code.co_name}"
+            self._note_identity(f"id() in {code.co_name}")
         if names & ENVIRONMENT:
             self.take(os.environ)
         imported = imported_in(code, scope)
