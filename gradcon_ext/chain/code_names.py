@@ -43,6 +43,9 @@ _NOT_IN_A_FORWARD = frozenset(
 COMPUTED = frozenset(("getattr", "hasattr", "vars", "__dict__", "attrgetter", "getmembers"))
 """With these, code reads attributes whose names do not stand in it."""
 ENVIRONMENT = frozenset(("environ", "getenv", "environb"))
+_COLLECTING = frozenset(("append", "appendleft", "extend", "extendleft", "insert", "add", "update", "clear"))
+_OF_ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
+_NO_READS = (*_OF_ATTRIBUTES, "LOAD_CONST", "LOAD_CLOSURE")
 
 
 def names_in(code: types.CodeType) -> Iterator[str]:
@@ -86,6 +89,35 @@ def reads_identities(code: types.CodeType) -> bool:
         if "id" in part.co_names
         for instruction in dis.get_instructions(part)
     )
+
+
+def only_collects_in(code: types.CodeType, name: str) -> bool:
+    """Whether code does no more with the container of a name than add to it, set items of it or clear it."""
+    for part in _parts_of(code):
+        instructions = list(dis.get_instructions(part))
+        for index, instruction in enumerate(instructions):
+            if _reads(instruction, name) and not _collects(instructions[index + 1 :]):
+                return False
+    return True
+
+
+def _reads(instruction: dis.Instruction, name: str) -> bool:
+    loads = instruction.opname.startswith("LOAD_") and instruction.opname not in _NO_READS
+    # Some versions of Python load two variables at once.
+    return loads and (
+        instruction.argval == name or (isinstance(instruction.argval, tuple) and name in instruction.argval)
+    )
+
+
+def _collects(after: list[dis.Instruction]) -> bool:
+    """Whether the instructions after a container was loaded start by adding to it, or setting an item of it."""
+    first = after[0]
+    if first.opname in _OF_ATTRIBUTES:
+        return first.argval in _COLLECTING
+    if not first.opname.startswith("LOAD_") or isinstance(first.argval, tuple):
+        return False
+    beyond_key = next(instruction for instruction in after[1:] if instruction.opname != "LOAD_ATTR")
+    return beyond_key.opname == "STORE_SUBSCR"
 
 
 def runs_unnamed(name: str) -> bool:

@@ -12,7 +12,6 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ from gradcon_ext.chain.code_names import (
     unseeable_in,
 )
 from gradcon_ext.chain.contents import cached_results, contents_reader, incomparable
-from gradcon_ext.chain.functions import attributes_of, contents_of, function_of, held_by
+from gradcon_ext.chain.functions import attributes_of, contents_of, function_of, read_by
 from gradcon_ext.chain.ownership import is_generator, is_in_framework, is_in_library, is_own, outside
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
@@ -179,8 +178,8 @@ class LookedAt:
         for name, value in attributes.items():
             if name not in _WATCHED | UNWATCHED:
                 self.take(value)
-        for hook in chain.from_iterable(attributes.get(hooks, {}).values() for hooks in _HOOKS):
-            self._take_hook(hook)
+        for hooks in _HOOKS:
+            self._take_all(attributes.get(hooks, {}).values())
         for kind in type(module).__mro__:
             if is_own(kind) or is_in_framework(kind):
                 self._take_class(kind)
@@ -203,14 +202,6 @@ class LookedAt:
             self.readers.append(lambda: [getattr(value, name, None) for name in slots])
             self._take_all(getattr(value, name, None) for name in slots)
         self._take_class_and_bases(type(value))
-
-    def _take_hook(self, hook: Any) -> None:
-        """What hooks collect in a list or a dict is no part of the structure; and with hooks no model is a chain."""
-        if isinstance(hook, types.FunctionType):
-            self._read_function(hook)
-            self._take_all(held for held in held_by(hook) if not isinstance(held, list | dict | set))
-        else:
-            self.take(hook)
 
     def _take_numbers(self, value: Any) -> None:
         """The settings of an instance of a library's class."""
@@ -268,11 +259,10 @@ class LookedAt:
         if own:
             self._take_names(function.__code__, function.__globals__)
             self.mappings.append(vars(function))
-            self._take_all((*vars(function).values(), *map(function.__globals__.get, names_in(function.__code__))))
+            self._take_all(vars(function).values())
         if own or is_in_framework(function) or function.__closure__:
             self._read_function(function)
-        defaults = (function.__defaults__ or (), (function.__kwdefaults__ or {}).values())
-        self._take_all((*map(contents_of, function.__closure__ or ()), *chain.from_iterable(defaults)))
+        self._take_all(read_by(function))
 
     def _read_function(self, function: types.FunctionType) -> None:
         """Compare its code, and what its names stand for, also those that stand for nothing yet."""

@@ -3,13 +3,13 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from gradcon_ext import average_alignment, per_sample_alignment
 from gradcon_ext.models import ConvAutoencoder
@@ -136,20 +136,18 @@ def test_the_activations_of_a_pass_are_gone_before_the_next(
     align: Callable[[nn.Module, Tensor], None], passes: int
 ) -> None:
     model = nn.Sequential(nn.Conv1d(4, 4, 1), nn.Tanh(), nn.Conv1d(4, 4, 1))
-    activations: list[StorageWeakRef] = []
-    left: list[int] = []
+    events: list[str] = []
 
     def watch(module: nn.Module, arguments: tuple[Tensor], output: Tensor) -> None:
-        left.append(sum(not activation.expired() for activation in activations))
-        with torch._C.DisableTorchFunction():  # Seen to look at memory, the model would be verified at each call.
-            activations.append(StorageWeakRef(output.untyped_storage()))
+        events.append("made")
+        weakref.finalize(output, events.append, "gone")
 
     model[1].register_forward_hook(watch)
     align(model, torch.randn(6, 4, 5))  # The first batch of a structure is also verified.
-    assert not any(left)
-    left.clear()
+    assert events[:2] == ["made", "gone"]
+    events.clear()
     align(model, torch.randn(6, 4, 5))
-    assert left == [0] * passes
+    assert events == ["made", "gone"] * passes
 
 
 def test_routes() -> None:

@@ -7,6 +7,7 @@ import gc
 import types
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -102,6 +103,108 @@ def test_what_a_hook_collects_is_no_change_but_what_it_closes_over_is() -> None:
     assert fingerprint.is_current()
     factor = 3.0
     assert not fingerprint.is_current()
+
+
+SETTINGS: dict[str, float] = {"factor": 2.0}
+
+
+def reads(held: Any, item: Callable[[Any], float]) -> Callable[..., Tensor]:
+    return lambda module, arguments, output: output * item(held)
+
+
+def with_default(module: nn.Module, arguments: object, output: Tensor, held: list[float] = [2.0]) -> Tensor:  # noqa: B006
+    held.append(0.0)
+    return output * held[0]
+
+
+def from_a_global(module: nn.Module, arguments: object, output: Tensor) -> Tensor:
+    return output * SETTINGS.get("factor", 1.0)
+
+
+def from_a_loop() -> tuple[Callable[..., Tensor], Callable[[], None]]:
+    held = [2.0]
+
+    def hook(module: nn.Module, arguments: object, output: Tensor) -> Tensor:
+        held.append(1.0)
+        for factor in held:
+            output = output * factor
+        return output
+
+    return hook, lambda: held.__setitem__(0, 3.0)
+
+
+def from_an_alias() -> tuple[Callable[..., Tensor], Callable[[], None]]:
+    held = {"factor": 2.0}
+
+    def hook(module: nn.Module, arguments: object, output: Tensor) -> Tensor:
+        settings = held
+        return output * settings["factor"]
+
+    return hook, lambda: held.update(factor=3.0)
+
+
+def from_a_function_inside() -> tuple[Callable[..., Tensor], Callable[[], None]]:
+    held = [2.0]
+
+    def hook(module: nn.Module, arguments: object, output: Tensor) -> Tensor:
+        return output * sum(held[position] for position in range(1))
+
+    return hook, lambda: held.__setitem__(0, 3.0)
+
+
+LIST, MAPPING, SET = [2.0], {"factor": 2.0}, {2.0}
+HOOKS_THAT_READ: dict[str, tuple[Callable[..., Tensor], Callable[[], object]]] = {
+    "item of a list": (reads(LIST, lambda held: held[0]), lambda: LIST.__setitem__(0, 3.0)),
+    "item of a dict": (reads(MAPPING, lambda held: held["factor"]), lambda: MAPPING.update(factor=3.0)),
+    "length of a set": (reads(SET, len), lambda: SET.add(1.0)),
+    "default": (with_default, lambda: with_default.__defaults__[0].__setitem__(0, 3.0)),
+    "global": (from_a_global, lambda: SETTINGS.update(factor=3.0)),
+    "loop": from_a_loop(),
+    "alias": from_an_alias(),
+    "function inside": from_a_function_inside(),
+}
+
+
+@pytest.mark.parametrize("name", HOOKS_THAT_READ)
+def test_what_a_hook_reads_from_a_container_is_compared(name: str) -> None:
+    model = Model()
+    hook, change = HOOKS_THAT_READ[name]
+    model.layer.register_forward_hook(hook)
+    fingerprint = Fingerprint(model)
+    assert fingerprint.is_current()
+    change()
+    assert not fingerprint.is_current()
+
+
+COLLECTED: dict[Any, Any] = {}
+
+
+def collects_by_name(module: nn.Module, arguments: object, output: Tensor) -> None:
+    COLLECTED["layer"] = output
+
+
+def collects_by_module(module: Any, arguments: object, output: Tensor) -> None:
+    COLLECTED[module.in_features] = output.detach()
+    COLLECTED.update(last=output)
+
+
+def collects_in_a_function(module: nn.Module, arguments: object, output: Tensor) -> None:
+    output.register_hook(lambda gradient: COLLECTED.update(gradient=gradient))
+    COLLECTED.update(output=output)
+
+
+HOOKS_THAT_COLLECT = (collects_by_name, collects_by_module, collects_in_a_function)
+
+
+@pytest.mark.parametrize("collect", HOOKS_THAT_COLLECT)
+def test_what_a_hook_only_collects_is_no_change(collect: Callable[..., None]) -> None:
+    model = Model()
+    model.layer.register_forward_hook(collect)
+    fingerprint = Fingerprint(model)
+    model(torch.rand(3, 4))
+    assert COLLECTED
+    COLLECTED.clear()
+    assert fingerprint.is_current()
 
 
 def test_numbers_in_parameters_and_a_pass_are_no_change() -> None:
