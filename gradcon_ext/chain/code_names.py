@@ -40,7 +40,9 @@ _NOT_IN_A_FORWARD = frozenset(
         "__deepcopy__",
     )
 )
-COMPUTED = frozenset(("getattr", "hasattr", "vars", "__dict__", "attrgetter", "getmembers"))
+COMPUTED = frozenset(
+    ("getattr", "hasattr", "vars", "__dict__", "attrgetter", "getmembers", "format", "format_map", "vformat")
+)
 """With these, code reads attributes whose names do not stand in it."""
 ENVIRONMENT = frozenset(("environ", "getenv", "environb"))
 _COLLECTING = frozenset(("append", "appendleft", "extend", "extendleft", "insert", "add", "update", "clear"))
@@ -55,9 +57,11 @@ def names_in(code: types.CodeType) -> Iterator[str]:
 
 
 def strings_in(code: types.CodeType) -> Iterator[str]:
-    """Strings that may be names of attributes, as in `getattr(settings, "slope")`."""
+    """Strings that may be names of attributes, as in `getattr(settings, "slope")` or `case Settings(slope=0)`."""
     for part in _parts_of(code):
-        yield from (text for text in part.co_consts if isinstance(text, str) and text.isidentifier())
+        for constant in part.co_consts:
+            texts = constant if isinstance(constant, tuple) else (constant,)
+            yield from (text for text in texts if isinstance(text, str) and text.isidentifier())
 
 
 def imported_in(code: types.CodeType, scope: Mapping[str, Any]) -> list[str]:

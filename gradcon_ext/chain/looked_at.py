@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +40,7 @@ _WATCHED = frozenset(("training", "_parameters", "_buffers", "_modules", *_HOOKS
 UNWATCHED = frozenset(vars(nn.Module())) - _WATCHED
 _LATE = ("__annotations__", "__slotnames__")
 """What Python itself adds to a class, as when an instance is copied."""
+_SETTINGS = (*PLAIN, list, tuple, dict, np.ndarray)
 _CONTAINERS = (list, tuple, set, frozenset, collections.deque, collections.UserList)
 
 
@@ -69,7 +71,7 @@ class LookedAt:
         self._methods: dict[type, set[str]] = {}
         self._constructed: set[type] = set()
         self._scopes: dict[int, types.ModuleType] = {}
-        self._foreign: dict[int, types.ModuleType] = {}
+        self._foreign: dict[int, types.ModuleType | type] = {}
         self._read_of_scopes: dict[int, set[str]] = {}
         self._take_all(parts)
         while self._take_from_scopes():
@@ -204,10 +206,11 @@ class LookedAt:
         self._take_class_and_bases(type(value))
 
     def _take_numbers(self, value: Any) -> None:
-        """The settings of an instance of a library's class."""
+        """The settings of an instance of a library's class, which may be in containers, as an optimizer's are."""
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
-            self._read_names(attributes, [name for name, held in attributes.items() if isinstance(held, PLAIN)])
+            self._read_names(attributes, [name for name, held in attributes.items() if isinstance(held, _SETTINGS)])
+            self._take_all(held for held in attributes.values() if isinstance(held, _SETTINGS))
 
     def _take_named_class(self, kind: type) -> None:
         """A class that code names, or that an object holds: its attributes may be settings, and so may its type's."""
@@ -215,6 +218,8 @@ class LookedAt:
             self._constructed.update(kind.__mro__)
             self._take_class_and_bases(kind)
             self._take_class_and_bases(type(kind))
+        else:
+            self._foreign[id(kind)] = kind
 
     def _take_class_and_bases(self, kind: type) -> None:
         for base in kind.__mro__:
@@ -298,9 +303,14 @@ class LookedAt:
 
     def _take_from_scopes(self) -> bool:
         """Take what any code names in classes and in the user's modules, and tell whether there was something new."""
-        before = len(self._seen), len(self._names)
+        before = len(self._seen), len(self._names), len(self._foreign)
         for kind, taken in list(self._methods.items()):
             self._take_methods(kind, taken)
+        for foreign in list(self._foreign.values()):
+            members = vars(foreign)
+            for held in map(members.get, self._names.intersection(members)):
+                if isinstance(held, type | types.ModuleType) and is_in_library(held):
+                    self._foreign[id(held)] = held
         for number, scope in list(self._scopes.items()):
             members = vars(scope)
             named = self._names.intersection(members)
@@ -309,7 +319,7 @@ class LookedAt:
             named |= {"__getattr__"} & members.keys()
             self._take_all(map(members.get, named - self._read_of_scopes[number]))
             self._read_of_scopes[number] |= named
-        return (len(self._seen), len(self._names)) != before
+        return (len(self._seen), len(self._names), len(self._foreign)) != before
 
     def _read_names(self, members: Mapping[str, Any], names: Iterable[str]) -> None:
         names = list(names)

@@ -81,7 +81,7 @@ INSTALLED = _installed(
 FRAMEWORK = _installed("timm.activations", "def read():\n    return inner()\n", inner=lambda: 0)
 exec("def read_late():\n    return bool(0)\ndef read_inner():\n    return INNER.TANH\n", vars(MODULE))
 LAZY = _installed("lazy_module", "def __getattr__(name):\n    return TANH\n", TANH=0)
-math.tanh_of_tests = builtins.tanh_of_tests = Tensor.tanh_of_tests = 0
+math.tanh_of_tests = builtins.tanh_of_tests = Tensor.tanh_of_tests = nn.Bilinear.tanh_of_tests = 0
 ELSEWHERE = nn.Identity()
 ELSEWHERE.tanh = 0
 WEAK = weakref.ref(ELSEWHERE)
@@ -101,6 +101,10 @@ TURNS = itertools.cycle([0, 0, 0, 0])
 LOCAL = threading.local()
 LOCAL.tanh = 0
 FILE = Path(tempfile.gettempdir(), f"gradcon-tests-{os.getpid()}")
+FORMAT = "{0.tanh}"
+POLYNOMIAL = np.poly1d([1, 0, 0])
+OPTIMIZER = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.0)
+GROUP = OPTIMIZER.param_groups[0]
 TENSOR, TENSORS = torch.zeros(1), [torch.zeros(1)]
 
 
@@ -176,6 +180,13 @@ def _turn() -> None:
 
 def _item_of(holder: dict[str, Any], key: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return lambda: holder.__setitem__(key, 1), lambda: holder.__setitem__(key, 0)
+
+
+def matched() -> bool:
+    match INSTANCE:
+        case Config(tanh=1):
+            return True
+    return False
 
 
 class Setting(NamedTuple):
@@ -260,6 +271,13 @@ WATCHED: dict[str, Setting] = {
     "method of a list": Setting(lambda: GET(0), *_item(MODULE.BOX)),
     "renamed function": Setting(renamed, *_attribute(Config, "tanh")),
     "cleared cache": Setting(cached, _change_cached, lambda: (setattr(Config, "tanh", 0), cached.cache_clear())),
+    "match statement": Setting(matched, *_attribute(Config, "tanh")),
+    "format of a string": Setting(lambda: FORMAT.format(Config) == "1", *_attribute(Config, "tanh")),
+    "attribute of a class of torch": Setting(
+        lambda: nn.Bilinear.tanh_of_tests, *_attribute(nn.Bilinear, "tanh_of_tests")
+    ),
+    "coefficient of a polynomial": Setting(lambda: POLYNOMIAL[0], *_item(POLYNOMIAL)),
+    "group of an optimizer": Setting(lambda: OPTIMIZER.param_groups[0]["lr"], *_item_of(GROUP, "lr")),
     "default dtype": Setting(
         lambda: torch.get_default_dtype() == torch.float64,
         lambda: torch.set_default_dtype(torch.float64),
