@@ -88,8 +88,8 @@ def per_sample_alignment(
     differentiated by plain autograd, which must agree with the batch, and so must the losses of every other sample
     without those between; that costs about as much as ten single samples and a forward pass, once. It is repeated while
     it says nothing, as for samples that are all alike or gradients that are all zero, and at each call where it may say
-    something else the next time, as where something is reduced over all samples or Python code reads numbers. Lists and
-    dictionaries that hooks hold are not compared, for they collect what they see: no hook may take settings from there.
+    something else the next time, as where something is reduced over all samples or Python code reads numbers, and where a hook
+    reads from a list or dictionary that it also fills. One that it only fills is no part of the structure.
 
     Warns:
         UserWarning: the loss does not depend on a constrained parameter, whose cosines are then 0.
