@@ -29,10 +29,7 @@ class ChainPass {
   const ChainLayer& layer(int64_t index) const { return packed_.chain.layers[static_cast<size_t>(index)]; }
   const LayerWeights<T>& weights(int64_t index) const { return packed_.weights[static_cast<size_t>(index)]; }
 
-  template <class Function>
-  void parallel_for(int64_t parts, const Function& function) const {
-    parallel_for_(parts, function);
-  }
+  const ParallelFor& parallel_for() const { return parallel_for_; }
 
   const ChainStrips& strips() const { return packed_.strips; }
 

@@ -11,6 +11,7 @@
 
 #include "core/geometry.hpp"
 #include "core/lane_array.hpp"
+#include "core/parallel_for.hpp"
 #include "core/sum.hpp"
 #include "core/tiles.hpp"
 #include "core/weight_gradient.hpp"
@@ -129,6 +130,31 @@ inline void conv_alignment(const Geometry& geometry, const TileOperands<T>& laye
         geometry, spans, place.operands<LaneType>(geometry, layer), {references.data + place.weight, references.count},
         join, alignment);
   });
+}
+
+// How many pieces a layer is aligned in, whoever takes them: their sums are added in order, so that the bits do not
+// depend on the threads.
+constexpr int64_t alignment_chunks = 8;
+
+// All pieces. `dots` has room for alignment_chunks times the number of references; the first of them hold the result.
+template <class LaneType, class Shape, class Join, class T = typename LaneType::Scalar>
+inline Alignment<LaneType> conv_alignment_in_chunks(const Geometry& geometry, const TileOperands<T>& layer,
+                                                    const References<T>& references, const Join& join,
+                                                    const ParallelFor& parallel_for, Sum<LaneType>* dots) {
+  Sum<LaneType> sq_norms[alignment_chunks];
+  parallel_for(alignment_chunks, [&](int64_t chunk) {
+    Alignment<LaneType> alignment = {dots + chunk * references.count, {}};
+    for (int64_t k = 0; k < references.count; ++k) alignment.dots[k] = {};
+    conv_alignment<LaneType, Shape>(geometry, layer, references, alignment, join, chunk, alignment_chunks);
+    sq_norms[chunk] = alignment.sq_norm;
+  });
+  for (int64_t chunk = 1; chunk < alignment_chunks; ++chunk) {
+    for (int64_t k = 0; k < references.count; ++k) dots[k].add_values(dots[chunk * references.count + k]);
+    sq_norms[0].add_values(sq_norms[chunk]);
+  }
+  for (int64_t k = 0; k < references.count; ++k) join.join(dots[k]);
+  join.join(sq_norms[0]);
+  return {dots, sq_norms[0]};
 }
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -73,53 +73,38 @@ class BlockScorer {
     if (!in_place) turn_ = 1 - turn_;
   }
 
-  // In a fixed number of parts, summed in order, so that the bits do not depend on how many threads share them.
-  static constexpr int64_t alignment_chunks = 8;
-
   void align(int64_t index, int64_t first, int64_t count, const ScoreOutputs<T>& outputs) const {
     const ChainLayer& l = pass_.layer(index);
     const LayerWeights<T>& w = pass_.weights(index);
     const bool transposed = l.kind == LayerKind::conv_transposed;
     const T* outer = pass_.sources(index, Direction::to_inner, transposed ? grad() : value(index));
     const TileOperands<T> operands = {transposed ? value(index) : grad(), outer};
-    Sum<LaneType> dot;
-    Sum<LaneType> sq_norm;
-    align_in_lanes(l, operands, w.reference, dot, sq_norm);
-    strip_sum_.join(dot);
-    strip_sum_.join(sq_norm);
-    align_lost_in_double(l.geometry, operands, w, count, dot, sq_norm);
+    Sum<LaneType> dots[alignment_chunks];
+    Alignment<LaneType> alignment = align_in_lanes(l, operands, {w.reference, 1}, dots);
+    align_lost_in_double(l.geometry, operands, w, count, alignment);
     for (int64_t sample = 0; sample < count; ++sample) {
-      outputs.cosine[(first + sample) * outputs.references + l.reference] =
-          static_cast<T>(cosine_of(dot.value[sample], std::sqrt(sq_norm.value[sample]), w.reference_norm));
+      outputs.cosine[(first + sample) * outputs.references + l.reference] = static_cast<T>(
+          cosine_of(dots[0].value[sample], std::sqrt(alignment.sq_norm.value[sample]), w.reference_norm));
     }
   }
 
-  void align_in_lanes(const ChainLayer& layer, const TileOperands<T>& operands, const T* reference, Sum<LaneType>& dot,
-                      Sum<LaneType>& sq_norm) const {
-    Sum<LaneType> dots[alignment_chunks];
-    Sum<LaneType> sq_norms[alignment_chunks];
-    if (layer.kind == LayerKind::linear) {
-      Alignment<LaneType> alignment = {dots, {}};
-      linear_alignment<LaneType>(size_of(layer.input), size_of(layer.output), operands.outer, operands.inner,
-                                 {reference, 1}, alignment);
-      sq_norms[0] = alignment.sq_norm;
-    } else {
-      pass_.parallel_for(alignment_chunks, [&](int64_t chunk) {
-        Alignment<LaneType> alignment = {dots + chunk, {}};
-        conv_alignment<LaneType, Shape>(layer.geometry, operands, {reference, 1}, alignment, strip_sum_, chunk,
-                                        alignment_chunks);
-        sq_norms[chunk] = alignment.sq_norm;
-      });
+  Alignment<LaneType> align_in_lanes(const ChainLayer& layer, const TileOperands<T>& operands,
+                                     const References<T>& references, Sum<LaneType>* dots) const {
+    if (layer.kind != LayerKind::linear) {
+      return conv_alignment_in_chunks<LaneType, Shape>(layer.geometry, operands, references, strip_sum_,
+                                                       pass_.parallel_for(), dots);
     }
-    for (int64_t chunk = 0; chunk < alignment_chunks; ++chunk) {
-      dot.add_values(dots[chunk]);
-      sq_norm.add_values(sq_norms[chunk]);
-    }
+    Alignment<LaneType> alignment = {dots, {}};
+    linear_alignment<LaneType>(size_of(layer.input), size_of(layer.output), operands.outer, operands.inner, references,
+                               alignment);
+    return alignment;
   }
 
   // Once more, for those samples whose products have left the range of the lanes.
   void align_lost_in_double(const Geometry& geometry, const TileOperands<T>& operands, const LayerWeights<T>& weights,
-                            int64_t count, Sum<LaneType>& dot, Sum<LaneType>& sq_norm) const {
+                            int64_t count, Alignment<LaneType>& alignment) const {
+    Sum<LaneType>& dot = alignment.dots[0];
+    Sum<LaneType>& sq_norm = alignment.sq_norm;
     const int64_t strips = pass_.strips().count;
     bool lost[LaneType::samples] = {};
     bool any_lost = false;

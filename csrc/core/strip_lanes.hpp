@@ -12,16 +12,21 @@
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
+// Sets a row of some samples to zero.
+template <class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void clear_row(T* row, int64_t columns, int64_t samples) {
+  for (int64_t column = 0; column < columns; ++column, row += LaneType::samples) {
+    for (int64_t sample = 0; sample < samples; ++sample) row[sample] = 0;
+  }
+}
+
 // Sets rows of one channel to zero that do not count.
 template <class LaneType, class T = typename LaneType::Scalar>
 inline void clear_rows(const CutRows& cut, T* channel) {
   const int64_t samples = LaneType::samples / cut.strips;
   for (int64_t strip = 0; strip < cut.strips; ++strip) {
     for (int64_t row = cut.rows_in(strip); row < cut.strip_rows; ++row) {
-      T* lane = channel + row * cut.columns * LaneType::samples + strip * samples;
-      for (int64_t column = 0; column < cut.columns; ++column, lane += LaneType::samples) {
-        for (int64_t sample = 0; sample < samples; ++sample) lane[sample] = 0;
-      }
+      clear_row<LaneType>(channel + row * cut.columns * LaneType::samples + strip * samples, cut.columns, samples);
     }
   }
 }

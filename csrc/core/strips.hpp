@@ -67,6 +67,20 @@ struct StripContraction {
 StripContraction strips_to_inner(const Geometry& geometry, const Strip& inner);
 StripContraction strips_to_outer(const Geometry& geometry, const Strip& outer);
 
+// The two arrays of a convolution: a lane has some inner rows, and all the outer ones that they meet.
+struct ConvInStrips {
+  Geometry geometry;
+  CutRows inner;
+  CutRows outer;
+  SourceRows outer_rows;
+};
+
+// Of one strip it is the geometry as it is.
+ConvInStrips cut(const Geometry& geometry, int64_t count);
+
+// Multiply-adds of a lane that meet no padding.
+double products_of(const Geometry& geometry);
+
 // How a chain is cut into strips.
 struct ChainStrips {
   int64_t count = 1;

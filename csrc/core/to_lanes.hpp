@@ -107,40 +107,69 @@ inline void to_lanes(const BatchView<uint8_t>& batch, const Extents& extents, in
   }
 }
 
-// A line of pixels of every lane, `stride` apart.
+// The same of bytes.
 template <class LaneType, class T = typename LaneType::Scalar>
-GRADCON_INLINE void pixels_to_lanes(const T* const (&lines)[LaneType::samples], int64_t length, int64_t stride,
-                                    T* lanes) {
-  line_to_lanes<LaneType>(lines, 0, length, stride, lanes, LaneType::samples);
+GRADCON_INLINE void line_to_lanes(const uint8_t* const (&sample_data)[LaneType::samples], int64_t offset,
+                                  int64_t length, int64_t stride, T* lanes, int64_t step) {
+  for (int64_t position = 0; position < length; ++position, lanes += step) {
+    for (int i = 0; i < LaneType::samples; ++i) {
+      lanes[i] = static_cast<T>(sample_data[i][offset + position * stride]) / 255;
+    }
+  }
 }
 
-template <class LaneType, class T = typename LaneType::Scalar>
-GRADCON_INLINE void pixels_to_lanes(const uint8_t* const (&lines)[LaneType::samples], int64_t length, int64_t stride,
-                                    T* lanes) {
-  for (int64_t column = 0; column < length; ++column) {
-    for (const uint8_t* line : lines) *lanes++ = static_cast<T>(line[column * stride]) / 255;
+// Some channels.
+struct Channels {
+  int64_t begin;
+  int64_t end;
+};
+
+// Writes rows of samples that are cut into strips; `lanes` is where the first channel of all begins. Rows beyond the
+// grid are zeros.
+template <class LaneType, class Source, class T = typename LaneType::Scalar>
+inline void rows_to_lanes(const BatchView<Source>& batch, const CutRows& cut, const SourceRows& rows,
+                          const Channels& channels, int64_t first, int64_t count, T* lanes) {
+  constexpr int most = LaneType::samples;
+  const int64_t samples = most / cut.strips;
+  const int64_t row_size = cut.columns * most;
+  const int64_t channel_size = rows.count * row_size;
+  for (int64_t row = 0; row < rows.count; ++row) {
+    const Source* lines[most];
+    for (int64_t lane = 0; lane < most; ++lane) {
+      const int64_t grid_row = lane / samples * rows.step + rows.first + row;
+      const int64_t inside = std::min(std::max<int64_t>(grid_row, 0), cut.grid_rows - 1);
+      lines[lane] =
+          batch.data + (first + std::min(lane % samples, count - 1)) * batch.sample_stride + inside * batch.row_stride;
+    }
+    T* target = lanes + row * row_size;
+    if (batch.channel_stride == 1 && cut.columns > 1) {
+      for (int64_t column = 0; column < cut.columns; ++column) {
+        line_to_lanes<LaneType>(lines, channels.begin + column * batch.column_stride, channels.end - channels.begin, 1,
+                                target + channels.begin * channel_size + column * most, channel_size);
+      }
+    } else {
+      for (int64_t channel = channels.begin; channel < channels.end; ++channel) {
+        line_to_lanes<LaneType>(lines, channel * batch.channel_stride, cut.columns, batch.column_stride,
+                                target + channel * channel_size, most);
+      }
+    }
+    for (int64_t strip = 0; strip < cut.strips; ++strip) {
+      const int64_t grid_row = strip * rows.step + rows.first + row;
+      if (grid_row >= 0 && grid_row < cut.grid_rows) continue;
+      for (int64_t channel = channels.begin; channel < channels.end; ++channel) {
+        clear_row<LaneType>(target + channel * channel_size + strip * samples, cut.columns, samples);
+      }
+    }
   }
 }
 
 // Writes samples that are cut into strips. Rows that do not count are zeros.
 template <class LaneType, class Source, class T = typename LaneType::Scalar>
-inline void strips_to_lanes(const BatchView<Source>& batch, int64_t channels, const CutRows& cut, int64_t first,
+inline void strips_to_lanes(const BatchView<Source>& batch, const CutRows& cut, const Channels& channels, int64_t first,
                             int64_t count, T* lanes) {
-  const int64_t samples = LaneType::samples / cut.strips;
-  for (int64_t channel = 0; channel < channels; ++channel) {
-    T* target = lanes + channel * cut.strip_rows * cut.columns * LaneType::samples;
-    for (int64_t row = 0; row < cut.strip_rows; ++row) {
-      const Source* lines[LaneType::samples];
-      for (int64_t lane = 0; lane < LaneType::samples; ++lane) {
-        const int64_t grid_row = std::min(lane / samples * cut.step + row, cut.grid_rows - 1);
-        const int64_t sample = first + std::min(lane % samples, count - 1);
-        lines[lane] =
-            batch.data + sample * batch.sample_stride + channel * batch.channel_stride + grid_row * batch.row_stride;
-      }
-      pixels_to_lanes<LaneType>(lines, cut.columns, batch.column_stride,
-                                target + row * cut.columns * LaneType::samples);
-    }
-    clear_rows<LaneType>(cut, target);
+  rows_to_lanes<LaneType>(batch, cut, {cut.step, 0, cut.strip_rows}, channels, first, count, lanes);
+  for (int64_t channel = channels.begin; channel < channels.end; ++channel) {
+    clear_rows<LaneType>(cut, lanes + channel * cut.strip_rows * cut.columns * LaneType::samples);
   }
 }
 

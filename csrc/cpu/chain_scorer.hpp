@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "core/chain.hpp"
 #include "core/packed_chain.hpp"
+#include "cpu/blocks.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/packing.hpp"
 #include "cpu/threads.hpp"
@@ -24,7 +26,7 @@ class ChainScorer {
 
  private:
   // Cut into as many strips as suit a batch, whatever the threads, so that these do not change a bit.
-  PackedChain<T> packed_for(int64_t batch) const;
+  std::pair<PackedChain<T>, Blocks> packed_for(int64_t batch) const;
 
   const TypedKernels<T>& kernels_;
   Chain chain_;

@@ -9,6 +9,7 @@
 #include "core/packed_chain.hpp"
 #include "core/parallel_for.hpp"
 #include "core/running_mean.hpp"
+#include "core/strips.hpp"
 
 namespace gradcon::cpu {
 
@@ -23,7 +24,7 @@ struct AlignmentTask {
 
 template <class T>
 struct ConvProblem {
-  Geometry geometry;
+  ConvInStrips in_strips;
   BatchView<T> inner;
   BatchView<T> outer;
   AlignmentTask<T> task;
@@ -63,7 +64,7 @@ struct TrainingProblem {
 template <class T>
 struct Workspace {
   T* lanes;    // samples * (inner_size + outer_size), or samples * (inputs + outputs)
-  void* dots;  // a core::Sum a reference
+  void* dots;  // a core::Sum a reference, and of a convolution for each chunk
 };
 
 template <class T>
@@ -71,8 +72,11 @@ struct TypedKernels {
   // Samples side by side: a block is this many, the last one may be shorter.
   int samples;
   int64_t bytes_of_a_dot;
+  // In how many chunks a convolution is aligned, each with its own dots.
+  int64_t alignment_chunks;
   // Samples [first, first + count).
-  void (*conv_alignment)(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace);
+  void (*conv_alignment)(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace,
+                         const ParallelFor& parallel_for);
   // The same for one position a sample.
   void (*linear_alignment)(const LinearProblem<T>& problem, int64_t first, int64_t count,
                            const Workspace<T>& workspace);

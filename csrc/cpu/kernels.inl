@@ -16,14 +16,6 @@ namespace core = gradcon::GRADCON_CORE_NAMESPACE;
 template <class T>
 using VariantLane = core::Lane<T, GRADCON_VECTOR_BYTES / sizeof(T)>;
 
-// The alignment of one block, with its dots in the workspace.
-template <class T>
-core::Alignment<VariantLane<T>> new_alignment(const AlignmentTask<T>& task, void* dots) {
-  auto* sums = static_cast<core::Sum<VariantLane<T>>*>(dots);
-  for (int64_t k = 0; k < task.count; ++k) sums[k] = {};
-  return {sums, {}};
-}
-
 template <class T>
 void write(const core::Alignment<VariantLane<T>>& alignment, int64_t first, int64_t count,
            const AlignmentTask<T>& task) {
@@ -34,21 +26,41 @@ void write(const core::Alignment<VariantLane<T>>& alignment, int64_t first, int6
   }
 }
 
+// Calls function(channels) for all of them, shared among threads.
+template <class Function>
+void by_channels(int64_t count, const ParallelFor& parallel_for, const Function& function) {
+  const int64_t parts = parallel_for.is_serial() ? 1 : count < 8 ? count : 8;
+  parallel_for(parts, [&](int64_t part) { function({part * count / parts, (part + 1) * count / parts}); });
+}
+
 template <class T>
-void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace) {
-  const Geometry& geometry = problem.geometry;
-  const Axis& height = geometry.height;
-  const Axis& width = geometry.width;
+void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace,
+                    const ParallelFor& parallel_for) {
+  using LaneType = VariantLane<T>;
+  const ConvInStrips& in_strips = problem.in_strips;
+  const Geometry& geometry = in_strips.geometry;
   T* inner = workspace.lanes;
-  T* outer = inner + geometry.inner_size() * VariantLane<T>::samples;
-  core::to_lanes<VariantLane<T>>(problem.inner, {geometry.inner_channels, height.inner, width.inner}, first, count,
-                                 inner);
-  core::to_lanes<VariantLane<T>>(problem.outer, {geometry.outer_channels, height.outer, width.outer}, first, count,
-                                 outer);
-  core::Alignment<VariantLane<T>> alignment = new_alignment(problem.task, workspace.dots);
-  core::conv_alignment<VariantLane<T>, core::GRADCON_TILE_SHAPE>(
-      geometry, {inner, outer}, {problem.task.references, problem.task.count}, alignment);
-  write(alignment, first, count, problem.task);
+  T* outer = inner + geometry.inner_size() * LaneType::samples;
+  if (in_strips.inner.strips == 1) {
+    core::to_lanes<LaneType>(problem.inner, {geometry.inner_channels, geometry.height.inner, geometry.width.inner},
+                             first, count, inner);
+    core::to_lanes<LaneType>(problem.outer, {geometry.outer_channels, geometry.height.outer, geometry.width.outer},
+                             first, count, outer);
+  } else {
+    by_channels(geometry.inner_channels, parallel_for, [&](const core::Channels& channels) {
+      core::strips_to_lanes<LaneType>(problem.inner, in_strips.inner, channels, first, count, inner);
+    });
+    by_channels(geometry.outer_channels, parallel_for, [&](const core::Channels& channels) {
+      core::rows_to_lanes<LaneType>(problem.outer, in_strips.outer, in_strips.outer_rows, channels, first, count,
+                                    outer);
+    });
+  }
+  const AlignmentTask<T>& task = problem.task;
+  const core::StripSum<LaneType> strip_sum = {LaneType::samples / in_strips.inner.strips};
+  write(core::conv_alignment_in_chunks<LaneType, core::GRADCON_TILE_SHAPE>(
+            geometry, {inner, outer}, {task.references, task.count}, strip_sum, parallel_for,
+            static_cast<core::Sum<LaneType>*>(workspace.dots)),
+        first, count, task);
 }
 
 template <class T>
@@ -57,7 +69,9 @@ void linear_alignment(const LinearProblem<T>& problem, int64_t first, int64_t co
   T* grad_output = input + problem.inputs * VariantLane<T>::samples;
   core::to_lanes<VariantLane<T>>(problem.input, {problem.inputs, 1, 1}, first, count, input);
   core::to_lanes<VariantLane<T>>(problem.grad_output, {problem.outputs, 1, 1}, first, count, grad_output);
-  core::Alignment<VariantLane<T>> alignment = new_alignment(problem.task, workspace.dots);
+  auto* dots = static_cast<core::Sum<VariantLane<T>>*>(workspace.dots);
+  for (int64_t k = 0; k < problem.task.count; ++k) dots[k] = {};
+  core::Alignment<VariantLane<T>> alignment = {dots, {}};
   core::linear_alignment<VariantLane<T>>(problem.inputs, problem.outputs, input, grad_output,
                                          {problem.task.references, problem.task.count}, alignment);
   write(alignment, first, count, problem.task);
@@ -79,9 +93,9 @@ void images_to_strips(const ImagesView<T>& images, const PackedChain<T>& packed,
   const Extents& strip = packed.chain.images;
   const CutRows& cut = packed.strips.values[0];
   if (images.bytes.data != nullptr) {
-    core::strips_to_lanes<VariantLane<T>>(images.bytes, strip.channels, cut, first, count, lanes);
+    core::strips_to_lanes<VariantLane<T>>(images.bytes, cut, {0, strip.channels}, first, count, lanes);
   } else {
-    core::strips_to_lanes<VariantLane<T>>(images.numbers, strip.channels, cut, first, count, lanes);
+    core::strips_to_lanes<VariantLane<T>>(images.numbers, cut, {0, strip.channels}, first, count, lanes);
   }
 }
 
@@ -165,11 +179,17 @@ void training_gradient(const TrainingProblem<T>& problem, const GradientTask<T>&
 template <class T>
 constexpr TypedKernels<T> typed_kernels() {
   return {
-      VariantLane<T>::samples, sizeof(core::Sum<VariantLane<T>>),
-      conv_alignment<T>,       linear_alignment<T>,
-      core::running_mean<T>,   GRADCON_PACKED_CHANNELS,
-      score_chain<T>,          core::BlockArrays<VariantLane<T>>::count,
-      training_forward<T>,     training_backward<T>,
+      VariantLane<T>::samples,
+      sizeof(core::Sum<VariantLane<T>>),
+      core::alignment_chunks,
+      conv_alignment<T>,
+      linear_alignment<T>,
+      core::running_mean<T>,
+      GRADCON_PACKED_CHANNELS,
+      score_chain<T>,
+      core::BlockArrays<VariantLane<T>>::count,
+      training_forward<T>,
+      training_backward<T>,
       training_gradient<T>,
   };
 }

@@ -22,6 +22,11 @@ def paper_layer(samples: int = 20) -> ConvCase:
     return ConvCase(samples, 1, 32, 32, (8, 8), (4, 4), (2, 2), (2, 2), (1, 1), (0, 0), transposed=True, seed=0)
 
 
+# Few or large samples have their rows cut into strips.
+LARGE = ConvCase(3, 1, 16, 16, (64, 64), (4, 4), (2, 2), (1, 1), (1, 1), (0, 0), transposed=False, seed=0)
+ONE_LARGE = ConvCase(1, 1, 8, 16, (90, 70), (3, 3), (1, 1), (1, 1), (2, 2), (0, 0), transposed=True, seed=0)
+
+
 @settings(max_examples=150)
 @given(case=conv_cases(), non_contiguous=st.booleans())
 def test_agrees_with_per_sample_autograd(device: str, case: ConvCase, non_contiguous: bool) -> None:
@@ -84,18 +89,28 @@ def test_a_transposed_convolution_of_output_padding_alone() -> None:
     torch.testing.assert_close(dot, oracle.conv_grad_alignment(*tensors, *case.arguments)[0])
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_same_bits_for_any_number_of_threads_and_neighbours(threads: int) -> None:
-    case = paper_layer(samples=200)
+@pytest.mark.parametrize("case", [paper_layer(samples=200), paper_layer(samples=3), LARGE, ONE_LARGE], ids=str)
+def test_same_bits_for_any_number_of_threads(case: ConvCase) -> None:
+    tensors = case.tensors(torch.float32)
+    with torch_threads(1):
+        expected = conv_grad_alignment(*tensors, *case.arguments)
+    for threads in (2, 3):
+        with torch_threads(threads):
+            results = conv_grad_alignment(*tensors, *case.arguments)
+        assert all(map(torch.equal, results, expected))
+
+
+@pytest.mark.parametrize("case", [paper_layer(samples=200), LARGE], ids=str)
+def test_same_bits_whatever_the_neighbours_and_nearly_the_same_alone(case: ConvCase) -> None:
     input, grad_output, weight = case.tensors(torch.float32)
-    with torch_threads(threads):
-        together = conv_grad_alignment(input, grad_output, weight, *case.arguments)
-    alone = [
-        conv_grad_alignment(input[n : n + 1], grad_output[n : n + 1], weight, *case.arguments) for n in (0, 7, 199)
-    ]
-    for n, (dot, sq_norm) in zip((0, 7, 199), alone, strict=True):
-        assert torch.equal(together[0][n : n + 1], dot)
-        assert torch.equal(together[1][n : n + 1], sq_norm)
+    together = conv_grad_alignment(input, grad_output, weight, *case.arguments)
+    others, other_grads = input.roll(1, 0), grad_output.roll(1, 0)
+    others[0], other_grads[0] = input[0], grad_output[0]
+    first = conv_grad_alignment(others, other_grads, weight, *case.arguments)
+    alone = conv_grad_alignment(input[:1], grad_output[:1], weight, *case.arguments)
+    for whole, among_others, single in zip(together, first, alone, strict=True):
+        assert torch.equal(whole[:1], among_others[:1])
+        torch.testing.assert_close(single, whole[:1], rtol=1e-5, atol=1e-4)
 
 
 def test_opcheck(device: str) -> None:

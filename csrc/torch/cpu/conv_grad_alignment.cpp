@@ -3,8 +3,10 @@
 
 #include <tuple>
 
+#include "cpu/alignment.hpp"
 #include "torch/checks.hpp"
 #include "torch/cpu/alignment.hpp"
+#include "torch/cpu/threads.hpp"
 #include "torch/dispatch.hpp"
 #include "torch/geometry.hpp"
 #include "torch/outputs.hpp"
@@ -27,7 +29,7 @@ std::tuple<Tensor, Tensor> conv_grad_alignment(const Tensor& input, const Tensor
   dispatch_floating(x, [&](auto zero) {
     using T = decltype(zero);
     align_convolution<T>(geometry, view_of_images<T>(transposed ? x : y), view_of_images<T>(transposed ? y : x),
-                         task_of<T>(weights, outputs), input.size(0));
+                         task_of<T>(weights, outputs), input.size(0), torch_threads());
   });
   return {outputs.dot, outputs.sq_norm};
 }

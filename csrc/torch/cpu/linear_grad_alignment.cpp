@@ -3,8 +3,10 @@
 
 #include <tuple>
 
+#include "cpu/alignment.hpp"
 #include "torch/checks.hpp"
 #include "torch/cpu/alignment.hpp"
+#include "torch/cpu/threads.hpp"
 #include "torch/dispatch.hpp"
 #include "torch/geometry.hpp"
 #include "torch/outputs.hpp"
@@ -12,18 +14,6 @@
 
 namespace gradcon::cpu {
 namespace {
-
-template <class T>
-void align_one_position(const Geometry& geometry, const BatchView<T>& grad_output, const BatchView<T>& input,
-                        const AlignmentTask<T>& task, int64_t batch) {
-  const LinearProblem<T> problem = {geometry.outer_channels, geometry.inner_channels, input, grad_output, task};
-  const TypedKernels<T>& kernel = kernels().of<T>();
-  const Blocks blocks = {batch, kernel.samples, problem.inputs + problem.outputs, task.count * kernel.bytes_of_a_dot,
-                         static_cast<double>(geometry.weights()) * static_cast<double>(task.count)};
-  for_each_block<T>(blocks, [&](int64_t first, int64_t count, const Workspace<T>& workspace) {
-    kernel.linear_alignment(problem, first, count, workspace);
-  });
-}
 
 std::tuple<Tensor, Tensor> linear_grad_alignment(const Tensor& input, const Tensor& grad_output,
                                                  const Tensor& references) {
@@ -36,9 +26,16 @@ std::tuple<Tensor, Tensor> linear_grad_alignment(const Tensor& input, const Tens
   AlignmentTensors outputs(input, references);
   dispatch_floating(x, [&](auto zero) {
     using T = decltype(zero);
-    // Several positions: the contraction over them is that of a 1x1 convolution.
-    const auto align = input.size(1) == 1 ? align_one_position<T> : align_convolution<T>;
-    align(geometry, view_of_positions<T>(y), view_of_positions<T>(x), task_of<T>(weights, outputs), input.size(0));
+    const BatchView<T> inner = view_of_positions<T>(y);
+    const BatchView<T> outer = view_of_positions<T>(x);
+    const AlignmentTask<T> task = task_of<T>(weights, outputs);
+    const int64_t batch = input.size(0);
+    if (input.size(1) == 1) {
+      align_linear<T>({geometry.outer_channels, geometry.inner_channels, outer, inner, task}, batch, torch_threads());
+    } else {
+      // The contraction over several positions is that of a 1x1 convolution.
+      align_convolution<T>(geometry, inner, outer, task, batch, torch_threads());
+    }
   });
   return {outputs.dot, outputs.sq_norm};
 }

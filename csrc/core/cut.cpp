@@ -125,11 +125,6 @@ double pairs_of(const Axis& axis) {
   return pairs;
 }
 
-double products_of(const Geometry& geometry) {
-  return pairs_of(geometry.height) * pairs_of(geometry.width) * static_cast<double>(geometry.inner_channels) *
-         static_cast<double>(geometry.outer_channels_per_group());
-}
-
 }  // namespace
 
 StripContraction strips_to_inner(const Geometry& geometry, const Strip& inner) {
@@ -151,6 +146,25 @@ StripContraction strips_to_outer(const Geometry& geometry, const Strip& outer) {
   strip.geometry.height.outer = outer.rows;
   strip.geometry.height.padding = height.padding - height.stride * strip.sources.first;
   return strip;
+}
+
+double products_of(const Geometry& geometry) {
+  return pairs_of(geometry.height) * pairs_of(geometry.width) * static_cast<double>(geometry.inner_channels) *
+         static_cast<double>(geometry.outer_channels_per_group());
+}
+
+ConvInStrips cut(const Geometry& geometry, int64_t count) {
+  const Axis& height = geometry.height;
+  const Strip strip = count == 1 ? Strip{height.inner, height.inner} : shortest_strip(height.inner, count, 1);
+  const StripContraction in_strips =
+      count == 1 ? StripContraction{geometry, {0, 0, height.outer}} : strips_to_inner(geometry, strip);
+  // Rows that no tap meets are nobody's: what they hold must not be multiplied with the zeros beyond the inner grid.
+  const int64_t met = (height.inner - 1) * height.stride - height.padding + (height.kernel - 1) * height.dilation + 1;
+  const SourceRows& rows = in_strips.sources;
+  return {in_strips.geometry,
+          {height.inner, strip.step, strip.rows, geometry.width.inner, count},
+          {std::min(height.outer, met), rows.step, rows.count, geometry.width.outer, count},
+          rows};
 }
 
 bool can_be_cut(const Chain& chain) {

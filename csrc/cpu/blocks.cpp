@@ -1,0 +1,30 @@
+#include "cpu/blocks.hpp"
+
+#include <cmath>
+
+namespace gradcon::cpu {
+namespace {
+
+// What a block should not take more of: the part of the outer caches that a thread has on most processors.
+constexpr double cache_bytes = 5 << 20;
+
+// Waking a second thread costs more than this many multiply-adds (about 0.1 ms) where another process holds its core.
+constexpr double least_products_of_a_thread = 4e6;
+
+}  // namespace
+
+// Beyond the caches, each doubling of a block's memory slows it down; and a single block is shared less evenly among
+// threads than several.
+double Blocks::cost() const {
+  const double doublings = std::max(0.0, std::log2(static_cast<double>(bytes) / cache_bytes));
+  return (static_cast<double>(count) + 0.15) * work_of_a_lane * (1 + 0.1 * doublings);
+}
+
+Threads threads_for(const Threads& threads, double products) {
+  const double most = products / least_products_of_a_thread;
+  if (most < 2) return {};
+  if (most >= static_cast<double>(threads.count)) return threads;
+  return {threads.parallel_for, static_cast<int64_t>(most)};
+}
+
+}  // namespace gradcon::cpu

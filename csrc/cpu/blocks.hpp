@@ -1,0 +1,51 @@
+// Blocks of samples over threads.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/scratch.hpp"
+#include "cpu/threads.hpp"
+
+namespace gradcon::cpu {
+
+// Where blocks take more than this together, the threads share one at a time.
+constexpr int64_t most_bytes_at_once = 192 << 20;
+
+// A way to divide a batch into blocks.
+struct Blocks {
+  int64_t count;
+  int64_t samples;
+  int64_t bytes;
+  double work_of_a_lane;
+
+  // About what they cost, in multiply-adds of a lane.
+  double cost() const;
+};
+
+inline Blocks blocks_of(int64_t batch, int64_t samples, int64_t bytes, double work_of_a_lane) {
+  return {(batch + samples - 1) / samples, samples, bytes, work_of_a_lane};
+}
+
+// As many of the threads as so many multiply-adds are worth.
+Threads threads_for(const Threads& threads, double products);
+
+// Calls function(block, workspace, parallel_for) for every block: each thread takes some, or where those are fewer than
+// the threads, or not to be in memory at once, all share one at a time. The result of a block does not depend on it.
+template <class Function>
+void for_each_block(const Threads& threads, const Blocks& blocks, const Function& function) {
+  if (std::min(blocks.count, most_bytes_at_once / std::max<int64_t>(blocks.bytes, 1)) < threads.count) {
+    const Scratch<std::byte> workspace(blocks.bytes);
+    for (int64_t block = 0; block < blocks.count; ++block) function(block, workspace.data(), threads.parallel_for);
+    return;
+  }
+  share(threads, blocks.count, [&](const auto& next) {
+    const Scratch<std::byte> workspace(blocks.bytes);
+    for (int64_t block = next(); block < blocks.count; block = next()) {
+      function(block, workspace.data(), ParallelFor{});
+    }
+  });
+}
+
+}  // namespace gradcon::cpu
