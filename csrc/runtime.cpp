@@ -86,7 +86,7 @@ class ChainScorer {
                                      columns};
     {
       const py::gil_scoped_release others_may_run;
-      scorer_for(batch).score(pixels, batch, outputs, pool_.threads());
+      scorer().score(pixels, batch, outputs, pool_.threads());
     }
     return py::make_tuple(reconstruction, latent, cosine);
   }
@@ -101,27 +101,18 @@ class ChainScorer {
     }
   }
 
-  // Weights are packed for the lanes that suit a batch, so there may be two kinds of it.
-  struct Lanes {
-    std::once_flag packed;
-    std::optional<cpu::ChainScorer<T>> scorer;
-  };
-
-  const cpu::ChainScorer<T>& scorer_for(int64_t batch) {
-    const bool widest = &cpu::kernels_for<T>(batch) == &cpu::kernels().of<T>();
-    Lanes& lanes = widest ? widest_ : narrower_;
-    std::call_once(lanes.packed, [&] {
-      lanes.scorer.emplace(chain_, views_of(parameters_), views_of(references_), batch, pool_.threads());
-    });
-    return *lanes.scorer;
+  const cpu::ChainScorer<T>& scorer() {
+    std::call_once(packed_,
+                   [&] { scorer_.emplace(chain_, views_of(parameters_), views_of(references_), pool_.threads()); });
+    return *scorer_;
   }
 
   const Chain chain_;
   const std::vector<Array<T>> parameters_;
   const std::vector<Array<T>> references_;
   const cpu::ThreadPool pool_;
-  Lanes widest_;
-  Lanes narrower_;
+  std::once_flag packed_;
+  std::optional<cpu::ChainScorer<T>> scorer_;
 };
 
 template <class T>

@@ -91,7 +91,7 @@ GRADCON_INLINE void align_tap(const Geometry& geometry, const WeightStrides& str
 }
 
 // One tile of channels at every tap; `references` moved to its first weight. A tile never leaves the registers, unless
-// its operands are more than the nearest cache holds and have to be taken in parts.
+// its operands have to be taken in parts.
 template <class LaneType, int InnerTile, int OuterTile, class Join, class T = typename LaneType::Scalar>
 inline void align_tile(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
                        References<T> references, const Join& join, Alignment<LaneType>& alignment) {

@@ -77,22 +77,21 @@ struct GradientTile {
   LaneType lanes[InnerTile][OuterTile] = {};
 };
 
-// What the nearest cache holds on most processors.
-constexpr int64_t near_cache_bytes = 32 * 1024;
+// What is read again for every tap without leaving the second cache, of which this is a part on any processor. Less
+// would fit the nearest one, but then sums go to memory and back for every few rows.
+constexpr int64_t bytes_at_a_time = 128 * 1024;
 
-// How many inner rows of a tile's operands, with the outer rows that their taps meet, are taken at a time: all of them
-// where they fit the nearest cache, or else as many as take half of it, which leaves room for the tiles of all taps.
+// How many inner rows of a tile's operands are taken at a time, with the outer rows that their taps meet.
 template <class LaneType, int InnerTile, int OuterTile>
 inline int64_t rows_at_a_time(const Geometry& geometry) {
   const int64_t lanes_of_a_row =
       InnerTile * geometry.width.inner + OuterTile * geometry.height.stride * geometry.width.outer;
-  const int64_t bytes_of_a_row = lanes_of_a_row * static_cast<int64_t>(sizeof(LaneType));
-  if (geometry.height.inner * bytes_of_a_row <= near_cache_bytes) return geometry.height.inner;
-  const int64_t rows = near_cache_bytes / 2 / bytes_of_a_row;
+  const int64_t rows = bytes_at_a_time / (lanes_of_a_row * static_cast<int64_t>(sizeof(LaneType)));
+  if (rows >= geometry.height.inner) return geometry.height.inner;
   return rows < 1 ? 1 : rows;
 }
 
-// Adds to the tiles of all taps. All of them take the rows that are in the nearest cache before the next rows come.
+// Adds to the tiles of all taps. All of them take some rows before the next ones come.
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE void form_tiles(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
                                LaneArray<GradientTile<LaneType, InnerTile, OuterTile>>& tiles) {

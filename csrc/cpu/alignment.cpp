@@ -12,16 +12,16 @@ constexpr double products_of_filling = 4;
 
 // A block's workspace: what is in lanes, and behind it the dots.
 template <class T>
-int64_t bytes_of_lanes(const TypedKernels<T>& kernels, int64_t numbers) {
-  return kernels.samples * numbers * static_cast<int64_t>(sizeof(T));
+int64_t bytes_of(const TypedKernels<T>& kernels, int64_t numbers, int64_t dots = 0) {
+  return kernels.samples * numbers * static_cast<int64_t>(sizeof(T)) + dots * kernels.bytes_of_a_dot;
 }
 
 template <class T, class Align>
-void align_blocks(const Threads& threads, const Blocks& blocks, int64_t batch, int64_t bytes_of_dots,
-                  const Align& align) {
+void align_blocks(const Threads& threads, const TypedKernels<T>& kernels, const Blocks& blocks, int64_t batch,
+                  int64_t numbers, const Align& align) {
   for_each_block(threads, blocks, [&](int64_t block, std::byte* workspace, const ParallelFor& parallel_for) {
     const int64_t first = block * blocks.samples;
-    const Workspace<T> parts = {reinterpret_cast<T*>(workspace), workspace + blocks.bytes - bytes_of_dots};
+    const Workspace<T> parts = {reinterpret_cast<T*>(workspace), workspace + bytes_of(kernels, numbers)};
     align(first, std::min(blocks.samples, batch - first), parts, parallel_for);
   });
 }
@@ -31,37 +31,46 @@ void align_blocks(const Threads& threads, const Blocks& blocks, int64_t batch, i
 template <class T>
 void align_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer,
                        const AlignmentTask<T>& task, int64_t batch, const Threads& threads) {
-  const TypedKernels<T>& kernels = kernels_for<T>(batch);
-  const int64_t bytes_of_dots = kernels.alignment_chunks * task.count * kernels.bytes_of_a_dot;
-  ConvInStrips best;
+  const TypedKernels<T>* kernels = nullptr;
+  ConvInStrips in_strips;
   Blocks blocks = {};
-  for (int64_t count = 1; count <= kernels.samples; count *= 2) {
-    const ConvInStrips in_strips = cut(geometry, count);
-    const int64_t numbers = in_strips.geometry.inner_size() + in_strips.geometry.outer_size();
-    const Blocks some = blocks_of(batch, kernels.samples / count, bytes_of_lanes(kernels, numbers) + bytes_of_dots,
-                                  products_of(in_strips.geometry) + products_of_filling * static_cast<double>(numbers));
-    if (count > 1 && some.cost() >= blocks.cost()) continue;
-    best = in_strips;
-    blocks = some;
+  for (int64_t strips = 1; strips <= cpu::kernels().of<T>().samples; strips *= 2) {
+    const ConvInStrips candidate = cut(geometry, strips);
+    const int64_t numbers = candidate.geometry.inner_size() + candidate.geometry.outer_size();
+    const double work = products_of(candidate.geometry) + products_of_filling * static_cast<double>(numbers);
+    for (const TypedKernels<T>* some : kernels_of_all_widths<T>()) {
+      if (strips > some->samples) continue;
+      const int64_t dots = some->alignment_chunks * task.count;
+      const Blocks of_candidate = blocks_of(*some, strips, batch, bytes_of(*some, numbers, dots), work);
+      if (kernels != nullptr && of_candidate.cost >= blocks.cost) continue;
+      kernels = some;
+      in_strips = candidate;
+      blocks = of_candidate;
+    }
   }
-  const ConvProblem<T> problem = {best, inner, outer, task};
-  align_blocks<T>(threads_for(threads, products_of(geometry) * static_cast<double>(batch)), blocks, batch,
-                  bytes_of_dots, [&](auto... part) { kernels.conv_alignment(problem, part...); });
+  const ConvProblem<T> problem = {in_strips, inner, outer, task};
+  const int64_t numbers = in_strips.geometry.inner_size() + in_strips.geometry.outer_size();
+  const double products = products_of(geometry) * static_cast<double>(batch);
+  align_blocks(threads_for(threads, products), *kernels, blocks, batch, numbers,
+               [&](auto... part) { kernels->conv_alignment(problem, part...); });
 }
 
 template <class T>
 void align_linear(const LinearProblem<T>& problem, int64_t batch, const Threads& threads) {
-  const TypedKernels<T>& kernels = kernels_for<T>(batch);
-  const int64_t bytes_of_dots = problem.task.count * kernels.bytes_of_a_dot;
-  const double products = static_cast<double>(problem.inputs) * static_cast<double>(problem.outputs) *
-                          static_cast<double>(problem.task.count);
-  const Blocks blocks = blocks_of(batch, kernels.samples,
-                                  bytes_of_lanes(kernels, problem.inputs + problem.outputs) + bytes_of_dots, products);
-  // A block is one thread's.
-  align_blocks<T>({threads_for(threads, products * static_cast<double>(batch))}, blocks, batch, bytes_of_dots,
-                  [&](int64_t first, int64_t count, const Workspace<T>& workspace, const ParallelFor&) {
-                    kernels.linear_alignment(problem, first, count, workspace);
-                  });
+  const auto products = static_cast<double>(problem.inputs * problem.outputs * problem.task.count);
+  const int64_t numbers = problem.inputs + problem.outputs;
+  const TypedKernels<T>* kernels = nullptr;
+  Blocks blocks = {};
+  for (const TypedKernels<T>* some : kernels_of_all_widths<T>()) {
+    const Blocks candidate = blocks_of(*some, 1, batch, bytes_of(*some, numbers, problem.task.count), products);
+    if (kernels != nullptr && candidate.cost >= blocks.cost) continue;
+    kernels = some;
+    blocks = candidate;
+  }
+  const auto align = [&](int64_t first, int64_t count, const Workspace<T>& workspace, const ParallelFor&) {
+    kernels->linear_alignment(problem, first, count, workspace);
+  };
+  align_blocks(threads_for(threads, products * static_cast<double>(batch)), *kernels, blocks, batch, numbers, align);
 }
 
 template void align_convolution<float>(const Geometry&, const BatchView<float>&, const BatchView<float>&,

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/kernels.hpp"
 #include "cpu/scratch.hpp"
 #include "cpu/threads.hpp"
 
@@ -18,15 +19,13 @@ struct Blocks {
   int64_t count;
   int64_t samples;
   int64_t bytes;
-  double work_of_a_lane;
-
-  // About what they cost, in multiply-adds of a lane.
-  double cost() const;
+  // About what they all take, in multiply-adds of the widest lanes.
+  double cost;
 };
 
-inline Blocks blocks_of(int64_t batch, int64_t samples, int64_t bytes, double work_of_a_lane) {
-  return {(batch + samples - 1) / samples, samples, bytes, work_of_a_lane};
-}
+// With samples cut into so many strips. A block takes some bytes, and some multiply-adds of a lane.
+template <class T>
+Blocks blocks_of(const TypedKernels<T>& kernels, int64_t strips, int64_t batch, int64_t bytes, double products);
 
 // As many of the threads as so many multiply-adds are worth.
 Threads threads_for(const Threads& threads, double products);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "core/chain.hpp"
@@ -18,17 +17,22 @@ namespace gradcon::cpu {
 template <class T>
 class ChainScorer {
  public:
-  // `batch` is about the number of samples to be scored at a time, for which the widest lanes need not be the best.
   ChainScorer(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
-              const std::vector<ArrayView<T>>& references, int64_t batch, const Threads& threads);
+              const std::vector<ArrayView<T>>& references, const Threads& threads);
 
   void score(const ImagesView<T>& images, int64_t batch, const ScoreOutputs<T>& outputs, const Threads& threads) const;
 
  private:
-  // Cut into as many strips as suit a batch, whatever the threads, so that these do not change a bit.
-  std::pair<PackedChain<T>, Blocks> packed_for(int64_t batch) const;
+  // How a batch fills the lanes.
+  struct Way {
+    const TypedKernels<T>* kernels;
+    PackedChain<T> chain;
+    Blocks blocks;
+  };
 
-  const TypedKernels<T>& kernels_;
+  // Whatever the threads, so that these do not change a bit.
+  Way best_way(int64_t batch) const;
+
   Chain chain_;
   Packing<T> packing_;
   std::vector<LayerWeights<T>> weights_;

@@ -29,15 +29,14 @@ const Kernels& kernels() {
 }
 
 template <class T>
-const TypedKernels<T>& kernels_for(int64_t batch) {
+std::vector<const TypedKernels<T>*> kernels_of_all_widths() {
 #ifdef __x86_64__
-  const TypedKernels<T>& narrow = avx512_narrow_kernels.of<T>();
-  if (capability() == Capability::avx512 && batch <= narrow.samples) return narrow;
+  if (capability() == Capability::avx512) return {&avx512_kernels.of<T>(), &avx512_narrow_kernels.of<T>()};
 #endif
-  return kernels().of<T>();
+  return {&kernels().of<T>()};
 }
 
-template const TypedKernels<float>& kernels_for<float>(int64_t batch);
-template const TypedKernels<double>& kernels_for<double>(int64_t batch);
+template std::vector<const TypedKernels<float>*> kernels_of_all_widths();
+template std::vector<const TypedKernels<double>*> kernels_of_all_widths();
 
 }  // namespace gradcon::cpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/batch_view.hpp"
 #include "core/chain.hpp"
@@ -71,6 +72,8 @@ template <class T>
 struct TypedKernels {
   // Samples side by side: a block is this many, the last one may be shorter.
   int samples;
+  // What a multiply-add of all lanes costs, in those of the widest lanes.
+  double cost_of_a_product;
   int64_t bytes_of_a_dot;
   // In how many chunks a convolution is aligned, each with its own dots.
   int64_t alignment_chunks;
@@ -117,8 +120,9 @@ extern const Kernels avx512_narrow_kernels;
 // Those of the capability in use.
 const Kernels& kernels();
 
-// The same, or with narrower lanes where `batch` samples do not fill more of them.
+// Those, and such with narrower lanes where there are any: for samples that would not fill more. Weights are packed
+// alike for all of them.
 template <class T>
-const TypedKernels<T>& kernels_for(int64_t batch);
+std::vector<const TypedKernels<T>*> kernels_of_all_widths();
 
 }  // namespace gradcon::cpu

@@ -1,5 +1,6 @@
 // The kernels of one instruction set. Included by one file a set, which says what to compile for, defines
-// GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS and the name of the table.
+// GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_COST_OF_A_PRODUCT, GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS
+// and the name of the table.
 #include "core/conv_alignment.hpp"
 #include "core/lane.hpp"
 #include "core/linear_alignment.hpp"
@@ -180,6 +181,7 @@ template <class T>
 constexpr TypedKernels<T> typed_kernels() {
   return {
       VariantLane<T>::samples,
+      GRADCON_COST_OF_A_PRODUCT,
       sizeof(core::Sum<VariantLane<T>>),
       core::alignment_chunks,
       conv_alignment<T>,

@@ -8,6 +8,7 @@
 #endif
 #define GRADCON_CORE_NAMESPACE avx2
 #define GRADCON_VECTOR_BYTES 32
+#define GRADCON_COST_OF_A_PRODUCT 1
 #define GRADCON_TILE_SHAPE TileShape<4, 3>  // 12 accumulators of 16 registers
 #define GRADCON_PACKED_CHANNELS 4           // 12 accumulators of 16 registers, in tiles of 3 columns
 #define GRADCON_KERNELS avx2_kernels

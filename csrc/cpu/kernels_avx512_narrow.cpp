@@ -1,6 +1,5 @@
-// AVX-512 with vectors of half its width: for few samples, which would leave the other half empty. Twice as many of
-// these can be issued as of the wide ones, or as many, and sums are in the same order, so the results have the same
-// bits.
+// AVX-512 with vectors of half its width: for few samples, which would leave the other half empty. Up to twice as many
+// of these can be issued as of the wide ones, and sums are in the same order, so the results have the same bits.
 #ifdef __x86_64__
 #include "core/standard_headers.hpp"
 
@@ -12,8 +11,9 @@
 #endif
 #define GRADCON_CORE_NAMESPACE avx512_narrow
 #define GRADCON_VECTOR_BYTES 32
+#define GRADCON_COST_OF_A_PRODUCT 0.58
 #define GRADCON_TILE_SHAPE TileShape<4, 6>  // 24 accumulators of 32 registers
-#define GRADCON_PACKED_CHANNELS 8           // 24 accumulators of 32 registers, in tiles of 3 columns
+#define GRADCON_PACKED_CHANNELS 8  // as for the wide ones; 24 accumulators of 32 registers, in tiles of 3 columns
 #define GRADCON_KERNELS avx512_narrow_kernels
 #include "cpu/kernels.inl"
 #ifdef __clang__
