@@ -88,7 +88,7 @@ def per_sample_alignment(
     differentiated by plain autograd, which must agree with the batch, and so must the losses of every other sample
     without those between; that costs about as much as ten single samples and a forward pass, once. It is repeated while
     it says nothing, as for samples that are all alike or gradients that are all zero, and at each call where it may say
-    something else the next time, as where something is reduced over all samples or Python code reads numbers, and where a hook
+    something else the next time: where something is reduced over all samples, Python code reads numbers, or a hook
     reads from a list or dictionary that it also fills. One that it only fills is no part of the structure.
 
     Warns:
