@@ -52,6 +52,9 @@ Shapes shapes_of(const std::vector<Array<T>>& arrays) {
   return shapes;
 }
 
+// How many are scored with weights that are packed once.
+constexpr int64_t many_samples = 1 << 20;
+
 // A chain with its weights, which it keeps: they are packed once, and scored with from any number of threads.
 template <class T>
 class ChainScorer {
@@ -102,8 +105,9 @@ class ChainScorer {
   }
 
   const cpu::ChainScorer<T>& scorer() {
-    std::call_once(packed_,
-                   [&] { scorer_.emplace(chain_, views_of(parameters_), views_of(references_), pool_.threads()); });
+    std::call_once(packed_, [&] {
+      scorer_.emplace(chain_, views_of(parameters_), views_of(references_), many_samples, pool_.threads());
+    });
     return *scorer_;
   }
 

@@ -73,9 +73,12 @@ struct ChainLayer {
   int64_t reference = -1;
   // Negative slope of a leaky ReLU, alpha of an ELU.
   double constant = 0;
+  // Which of its contractions, by their direction, are computed as in core/gather_pairs.hpp.
+  bool in_pairs[2] = {false, false};
 
   GRADCON_INLINE bool is_bilinear() const { return kind <= LayerKind::bottleneck; }
   GRADCON_INLINE bool is_activation() const { return kind >= LayerKind::relu; }
+  GRADCON_INLINE bool is_in_pairs(Direction direction) const { return in_pairs[static_cast<int>(direction)]; }
 };
 
 struct Chain {

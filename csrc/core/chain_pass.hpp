@@ -15,14 +15,14 @@
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
-template <class LaneType, int MostChannels>
+template <class LaneType, int MostChannels, class PairShape>
 class ChainPass {
   using T = typename LaneType::Scalar;
 
  public:
-  // `gathered` is for the rows that a contraction reads where samples are cut into strips.
-  ChainPass(const PackedChain<T>& packed, T* gathered, const ParallelFor& parallel_for)
-      : packed_(packed), gathered_(gathered), parallel_for_(parallel_for) {}
+  // `copy` is for the sources that a contraction reads where samples are cut into strips, or in pairs.
+  ChainPass(const PackedChain<T>& packed, T* copy, const ParallelFor& parallel_for)
+      : packed_(packed), copy_(copy), parallel_for_(parallel_for) {}
 
   const Chain& chain() const { return packed_.chain; }
   int64_t layers() const { return static_cast<int64_t>(packed_.chain.layers.size()); }
@@ -36,15 +36,17 @@ class ChainPass {
   // What a contraction of a layer reads of its source: the source itself, or a copy with the rows of other strips.
   const T* sources(int64_t index, Direction direction, const T* source) const {
     if (strips().is_one()) return source;
-    const bool forward = direction == forward_direction(layer(index));
-    const int64_t channels = forward ? layer(index).input.channels : layer(index).output.channels;
+    const int64_t channels = source_channels(index, direction);
+    const CutRows& cut = cut_of_source(index, direction);
     const SourceRows& wanted = strips().of(index, direction).sources;
-    const CutRows& cut = strips().values[static_cast<size_t>(forward ? index : index + 1)];
     parallel_for_(channels, [&](int64_t channel) {
-      gather_rows<LaneType>(cut, wanted, source + channel * cut.strip_rows * cut.columns * LaneType::samples,
-                            gathered_ + channel * wanted.count * cut.columns * LaneType::samples);
+      const T* from = source + channel * cut.strip_rows * cut.columns * LaneType::samples;
+      T* to = copy_ + channel * wanted.count * cut.columns * LaneType::samples;
+      for (int64_t row = 0; row < wanted.count; ++row) {
+        gather_row<LaneType>(cut, wanted, row, cut.columns, from, to + row * cut.columns * LaneType::samples);
+      }
     });
-    return gathered_;
+    return copy_;
   }
 
   // Keeps value k, or a gradient by it, zero in rows that do not count.
@@ -60,27 +62,18 @@ class ChainPass {
   // The contraction of a bilinear layer with weights packed for the direction.
   void contract(int64_t index, Direction direction, const GatherOperands<T>& layer_operands, T* target) const {
     const ChainLayer& l = layer(index);
-    const Contraction contraction = {strips().is_one() ? l.geometry : strips().of(index, direction).geometry,
-                                     direction};
+    const Contraction contraction = strips().contraction(chain(), index, direction);
     GatherOperands<T> operands = layer_operands;
-    operands.source = sources(index, direction, operands.source);
-    contract(contraction, operands, target);
+    if (l.is_in_pairs(direction)) {
+      const PairContraction pairs(contraction);
+      operands.source = padded_sources(pairs, index, contraction, operands.source);
+      contract(pairs, operands, target);
+    } else {
+      operands.source = sources(index, direction, operands.source);
+      contract(contraction, operands, target);
+    }
     const bool forward = direction == forward_direction(l);
     clear_rows(forward ? index + 1 : index, (forward ? l.output : l.input).channels, target);
-  }
-
-  void contract(const Contraction& contraction, const GatherOperands<T>& operands, T* target) const {
-    const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
-    // A layer of few channels is split by rows as well, so that threads find work; in others that would only bring the
-    // weights of a tile to several cores.
-    const bool few = contraction.geometry.groups * tiles.tiles < 4;
-    const int64_t strips = few && !parallel_for_.is_serial() ? std::min<int64_t>(contraction.target_rows(), 4) : 1;
-    parallel_for_(contraction.geometry.groups * tiles.tiles * strips, [&](int64_t part) {
-      const int64_t strip = part % strips;
-      const int64_t tile = part / strips;
-      const Rows rows = {strip * contraction.target_rows() / strips, (strip + 1) * contraction.target_rows() / strips};
-      gather<LaneType, MostChannels>(contraction, tile / tiles.tiles, tile % tiles.tiles, rows, operands, target);
-    });
   }
 
   // All layers but a bottleneck. Source and target may be the same for a layer that writes over its input.
@@ -150,6 +143,77 @@ class ChainPass {
   }
 
  private:
+  int64_t source_channels(int64_t index, Direction direction) const {
+    return direction == forward_direction(layer(index)) ? layer(index).input.channels : layer(index).output.channels;
+  }
+
+  const CutRows& cut_of_source(int64_t index, Direction direction) const {
+    const bool forward = direction == forward_direction(layer(index));
+    return strips().values[static_cast<size_t>(forward ? index : index + 1)];
+  }
+
+  // A copy of the sources with zeros around them.
+  const T* padded_sources(const PairContraction& pairs, int64_t index, const Contraction& contraction,
+                          const T* source) const {
+    const bool whole = strips().is_one();
+    const int64_t rows = contraction.source_rows();
+    const int64_t pitch = contraction.source_columns();
+    const Border columns(pairs.columns, pitch);
+    const int64_t channel_size =
+        (whole ? rows : cut_of_source(index, contraction.direction).strip_rows) * pitch * LaneType::samples;
+    parallel_for_(source_channels(index, contraction.direction), [&](int64_t channel) {
+      const T* from = source + channel * channel_size;
+      T* to = copy_ + channel * pairs.source_positions() * LaneType::samples;
+      for (int64_t at = 0; at < pairs.rows.sources; ++at, to += pairs.columns.sources * LaneType::samples) {
+        const int64_t row = at + pairs.rows.first_source;
+        if (row < 0 || row >= rows) {
+          fill_zeros<LaneType>(to, pairs.columns.sources);
+          continue;
+        }
+        fill_zeros<LaneType>(to, columns.before);
+        T* inside = to + columns.before * LaneType::samples;
+        if (whole) {
+          copy_shifted<0, LaneType>(from + row * pitch * LaneType::samples, columns.inside, inside);
+        } else {
+          gather_row<LaneType>(cut_of_source(index, contraction.direction),
+                               strips().of(index, contraction.direction).sources, row, columns.inside, from, inside);
+        }
+        fill_zeros<LaneType>(inside + columns.inside * LaneType::samples, columns.after);
+      }
+    });
+    return copy_;
+  }
+
+  void contract(const Contraction& contraction, const GatherOperands<T>& operands, T* target) const {
+    const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
+    share_tiles(contraction.geometry.groups, tiles.tiles, contraction.target_rows(),
+                [&](int64_t group, int64_t tile, const Rows& rows) {
+                  gather<LaneType, MostChannels>(contraction, group, tile, rows, operands, target);
+                });
+  }
+
+  void contract(const PairContraction& contraction, const GatherOperands<T>& operands, T* target) const {
+    const EvenTiles tiles(contraction.targets_per_group, PairShape::channels);
+    share_tiles(contraction.groups, tiles.tiles, contraction.pairs_of_rows(),
+                [&](int64_t group, int64_t tile, const Rows& pairs_of_rows) {
+                  gather_pairs<LaneType, PairShape::pairs, PairShape::channels>(contraction, group, tile, pairs_of_rows,
+                                                                                operands, target);
+                });
+  }
+
+  // Calls function(group, tile, rows). A layer of few channels is split by rows as well, so that threads find work; in
+  // others that would only bring the weights of a tile to several cores.
+  template <class Function>
+  void share_tiles(int64_t groups, int64_t tiles, int64_t rows, const Function& function) const {
+    const bool few = groups * tiles < 4;
+    const int64_t strips = few && !parallel_for_.is_serial() ? std::min<int64_t>(rows, 4) : 1;
+    parallel_for_(groups * tiles * strips, [&](int64_t part) {
+      const int64_t strip = part % strips;
+      const int64_t tile = part / strips;
+      function(tile / tiles, tile % tiles, {strip * rows / strips, (strip + 1) * rows / strips});
+    });
+  }
+
   // What takes longer than to wake a thread.
   static constexpr int64_t numbers_worth_sharing = 1 << 16;
 
@@ -169,7 +233,7 @@ class ChainPass {
   }
 
   const PackedChain<T>& packed_;
-  T* gathered_;
+  T* copy_;
   ParallelFor parallel_for_;
 };
 

@@ -125,6 +125,15 @@ double pairs_of(const Axis& axis) {
   return pairs;
 }
 
+// With fewer sources, what is done once a tile takes too long.
+constexpr int64_t fewest_channels_of_pairs = 3;
+
+// To pack a weight in pairs takes as long as so many multiply-adds.
+constexpr double products_of_packing = 10;
+
+// The differences and the copy are made beside the multiply-adds.
+double work_in_pairs(const Contraction& contraction) { return 1.3 * PairContraction(contraction).products(); }
+
 }  // namespace
 
 StripContraction strips_to_inner(const Geometry& geometry, const Strip& inner) {
@@ -191,10 +200,8 @@ ChainInStrips cut(const Chain& chain, int64_t count, int64_t last) {
     if (!layer.is_bilinear()) continue;
     const bool transposed = layer.kind == LayerKind::conv_transposed;
     strips.to_inner.back() = strips_to_inner(layer.geometry, found[transposed ? index : index + 1]);
-    strips.largest_sources = std::max(strips.largest_sources, strips.to_inner.back().geometry.outer_size());
     if (transposed || static_cast<int64_t>(index) > last) {
       strips.to_outer.back() = strips_to_outer(layer.geometry, found[transposed ? index + 1 : index]);
-      strips.largest_sources = std::max(strips.largest_sources, strips.to_outer.back().geometry.inner_size());
     }
     // What a weight gradient is formed of: inner rows of a strip, and all the outer ones that they meet.
     layer.geometry = strips.to_inner.back().geometry;
@@ -210,13 +217,41 @@ double products_of_a_lane(const ChainInStrips& cut) {
     if (!layer.is_bilinear()) continue;
     const auto at = static_cast<int64_t>(index);
     const auto in_direction = [&](Direction direction) {
-      return products_of(cut.strips.is_one() ? layer.geometry : cut.strips.of(at, direction).geometry);
+      const Contraction contraction = cut.strips.contraction(chain, at, direction);
+      return layer.is_in_pairs(direction) ? work_in_pairs(contraction) : products_of(contraction.geometry);
     };
     products += in_direction(forward_direction(layer));
     if (at > chain.first_constrained) products += in_direction(backward_direction(layer));
     if (layer.reference >= 0) products += products_of(layer.geometry);
   }
   return products;
+}
+
+int64_t largest_copy(const Chain& chain, const ChainStrips& strips) {
+  int64_t largest = 0;
+  for (size_t index = 0; index < chain.layers.size(); ++index) {
+    const ChainLayer& layer = chain.layers[index];
+    if (!layer.is_bilinear()) continue;
+    for (const Direction direction : {Direction::to_inner, Direction::to_outer}) {
+      const Contraction contraction = strips.contraction(chain, static_cast<int64_t>(index), direction);
+      if (layer.is_in_pairs(direction)) largest = std::max(largest, PairContraction(contraction).source_size());
+      if (!strips.is_one()) largest = std::max(largest, contraction.source_size());
+    }
+  }
+  return largest;
+}
+
+void choose_pairs(Chain& chain, double blocks) {
+  for (ChainLayer& layer : chain.layers) {
+    if (!layer.is_bilinear() || !has_pairs(layer.geometry)) continue;
+    for (const Direction direction : {Direction::to_inner, Direction::to_outer}) {
+      const Contraction contraction = {layer.geometry, direction};
+      const double saved = blocks * (products_of(layer.geometry) - work_in_pairs(contraction));
+      layer.in_pairs[static_cast<int>(direction)] =
+          contraction.sources_per_group() >= fewest_channels_of_pairs &&
+          saved > products_of_packing * static_cast<double>(layer.geometry.weights());
+    }
+  }
 }
 
 }  // namespace gradcon

@@ -16,8 +16,6 @@
 
 namespace gradcon {
 
-enum class Direction { to_inner, to_outer };
-
 // Taps that join one target position to the source grid, and the sources: both arithmetic progressions.
 struct TapRun {
   int64_t count = 0;
@@ -68,6 +66,7 @@ struct Contraction {
   GRADCON_INLINE int64_t target_positions() const {
     return inward() ? geometry.inner_positions() : geometry.outer_positions();
   }
+  GRADCON_INLINE int64_t source_size() const { return geometry.groups * sources_per_group() * source_positions(); }
   GRADCON_INLINE int64_t source_columns() const { return inward() ? geometry.width.outer : geometry.width.inner; }
   GRADCON_INLINE int64_t source_rows() const { return inward() ? geometry.height.outer : geometry.height.inner; }
   GRADCON_INLINE int64_t target_columns() const { return inward() ? geometry.width.inner : geometry.width.outer; }

@@ -24,6 +24,9 @@ struct Axis {
   int64_t dilation = 1;
 };
 
+// Of the contractions that make values: which of the two grids is the target.
+enum class Direction { to_inner, to_outer };
+
 struct Geometry {
   int64_t inner_channels = 1;
   int64_t outer_channels = 1;

@@ -36,8 +36,8 @@ struct PackedChain {
   std::vector<LayerWeights<T>> weights;
   ChainStrips strips = {};
 
-  // What a block takes for each lane: the values, and behind them the rows that a contraction reads.
-  int64_t numbers_of_a_lane() const { return layout.size + strips.largest_sources; }
+  // What a block takes for each lane: the values, and behind them the copy that a contraction reads.
+  int64_t numbers_of_a_lane() const { return layout.size + largest_copy(chain, strips); }
 };
 
 // Where the scores go: reconstruction and latent (samples), cosine (samples, references).

@@ -12,7 +12,7 @@
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
-template <class LaneType, class Shape, int MostChannels>
+template <class LaneType, class Shape, int MostChannels, class PairShape>
 class BlockScorer {
   using T = typename LaneType::Scalar;
 
@@ -127,7 +127,7 @@ class BlockScorer {
     }
   }
 
-  ChainPass<LaneType, MostChannels> pass_;
+  ChainPass<LaneType, MostChannels, PairShape> pass_;
   const Layout& layout_;
   T* workspace_;
   StripSum<LaneType> strip_sum_;

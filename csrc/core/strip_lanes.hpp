@@ -70,41 +70,40 @@ GRADCON_INLINE bool copy_row(int64_t lanes, const T* source, int64_t columns, T*
   }
 }
 
-// A row for one strip, from the strip where it counts, or zeros beyond the grid.
+// Some columns of a row for one strip, from the strip where it counts, or zeros beyond the grid.
 template <class LaneType, class T = typename LaneType::Scalar>
-GRADCON_INLINE void copy_to_strip(const CutRows& cut, int64_t grid_row, const T* channel, T* target) {
+GRADCON_INLINE void copy_to_strip(const CutRows& cut, int64_t grid_row, int64_t columns, const T* channel, T* target) {
   constexpr int lanes = LaneType::samples;
   const int64_t samples = lanes / cut.strips;
   const bool inside = grid_row >= 0 && grid_row < cut.grid_rows;
   const int64_t strip = inside ? cut.strip_of(grid_row) : 0;
   const T* source = channel + (inside ? grid_row - strip * cut.step : 0) * cut.columns * lanes + strip * samples;
-  for (int64_t i = 0; i < cut.columns * lanes; i += lanes) {
+  for (int64_t i = 0; i < columns * lanes; i += lanes) {
     for (int64_t sample = 0; sample < samples; ++sample) target[i + sample] = inside ? source[i + sample] : T(0);
   }
 }
 
-// Gathers the rows of one channel that each strip reads.
+// Gathers one of the rows of a channel that each strip reads.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void gather_rows(const CutRows& cut, const SourceRows& wanted, const T* channel, T* target) {
+inline void gather_row(const CutRows& cut, const SourceRows& wanted, int64_t row, int64_t columns, const T* channel,
+                       T* target) {
   constexpr int lanes = LaneType::samples;
   const int64_t samples = lanes / cut.strips;
-  for (int64_t row = 0; row < wanted.count; ++row, target += cut.columns * lanes) {
-    int64_t strip = 0;
-    // Where the sources are as far apart as the strips that they are in, a shuffle serves them all, but for rows that
-    // count in the last strip beyond its step.
-    const int64_t from_first = wanted.first + row + cut.strips * cut.step;
-    if (wanted.step == cut.step && from_first >= 0) {
-      const int64_t strips_on = from_first / cut.step - cut.strips;
-      const int64_t local = from_first % cut.step;
-      const T* source = channel + local * cut.columns * lanes;
-      const bool reaches = local < cut.strip_rows;
-      if (reaches && copy_row<LaneType>(strips_on * samples, source, cut.columns, target)) {
-        strip = strips_on > 0 ? std::max<int64_t>(cut.strips - strips_on, 0) : cut.strips;
-      }
+  int64_t strip = 0;
+  // Where the sources are as far apart as the strips that they are in, a shuffle serves them all, but for rows that
+  // count in the last strip beyond its step.
+  const int64_t from_first = wanted.first + row + cut.strips * cut.step;
+  if (wanted.step == cut.step && from_first >= 0) {
+    const int64_t strips_on = from_first / cut.step - cut.strips;
+    const int64_t local = from_first % cut.step;
+    const T* source = channel + local * cut.columns * lanes;
+    const bool reaches = local < cut.strip_rows;
+    if (reaches && copy_row<LaneType>(strips_on * samples, source, columns, target)) {
+      strip = strips_on > 0 ? std::max<int64_t>(cut.strips - strips_on, 0) : cut.strips;
     }
-    for (; strip < cut.strips; ++strip) {
-      copy_to_strip<LaneType>(cut, strip * wanted.step + wanted.first + row, channel, target + strip * samples);
-    }
+  }
+  for (; strip < cut.strips; ++strip) {
+    copy_to_strip<LaneType>(cut, strip * wanted.step + wanted.first + row, columns, channel, target + strip * samples);
   }
 }
 

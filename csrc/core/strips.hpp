@@ -11,6 +11,7 @@
 
 #include "core/chain.hpp"
 #include "core/gather.hpp"
+#include "core/gather_pairs.hpp"
 
 namespace gradcon {
 
@@ -89,10 +90,12 @@ struct ChainStrips {
   // Of layer k, where it is bilinear.
   std::vector<StripContraction> to_inner;
   std::vector<StripContraction> to_outer;
-  // Numbers of a lane in the largest array of gathered rows.
-  int64_t largest_sources = 0;
 
   GRADCON_INLINE bool is_one() const { return count == 1; }
+  // As one lane sees it.
+  GRADCON_INLINE Contraction contraction(const Chain& chain, int64_t layer, Direction direction) const {
+    return {is_one() ? chain.layers[static_cast<size_t>(layer)].geometry : of(layer, direction).geometry, direction};
+  }
   GRADCON_INLINE const StripContraction& of(int64_t layer, Direction direction) const {
     return (direction == Direction::to_inner ? to_inner : to_outer)[static_cast<size_t>(layer)];
   }
@@ -110,7 +113,13 @@ struct ChainInStrips {
 // it is the chain as it is.
 ChainInStrips cut(const Chain& chain, int64_t count, int64_t last);
 
-// Multiply-adds of a lane in the score of a block.
+// Multiply-adds of a lane in the score of a block, or what takes as long.
 double products_of_a_lane(const ChainInStrips& cut);
+
+// Numbers of a lane in the largest copy of sources that a contraction reads.
+int64_t largest_copy(const Chain& chain, const ChainStrips& strips);
+
+// Has contractions computed in pairs where that takes less time, packing the weights for so many blocks included.
+void choose_pairs(Chain& chain, double blocks);
 
 }  // namespace gradcon

@@ -40,15 +40,16 @@ struct BlockArrays {
   }
 };
 
-template <class LaneType, int MostChannels>
+template <class LaneType, int MostChannels, class PairShape>
 class BlockTrainer {
   using T = typename LaneType::Scalar;
 
  public:
   // `scale` is what each sample's loss counts for in that of the batch: nothing for lanes past the last sample. `noise`
-  // is that of a bottleneck, in lanes.
-  BlockTrainer(const PackedChain<T>& packed, const BlockArrays<LaneType>& arrays, const T* noise, const LaneType& scale)
-      : pass_(packed, nullptr, ParallelFor{}), arrays_(arrays), noise_(noise), scale_(scale) {}
+  // is that of a bottleneck, in lanes; `copy` is for what a contraction reads.
+  BlockTrainer(const PackedChain<T>& packed, const BlockArrays<LaneType>& arrays, const T* noise, T* copy,
+               const LaneType& scale)
+      : pass_(packed, copy, ParallelFor{}), arrays_(arrays), noise_(noise), scale_(scale) {}
 
   void forward(Sum<LaneType>& reconstruction, Sum<LaneType>& latent) const {
     for (int64_t index = 0; index < pass_.layers(); ++index) {
@@ -135,7 +136,7 @@ class BlockTrainer {
     if (index > 0) pass_.backward_bottleneck(index, total, arrays_.log_variance(), arrays_.totals(index));
   }
 
-  ChainPass<LaneType, MostChannels> pass_;
+  ChainPass<LaneType, MostChannels, PairShape> pass_;
   BlockArrays<LaneType> arrays_;
   const T* noise_;
   LaneType scale_;

@@ -86,8 +86,9 @@ template <class LaneType, int InnerTile, int OuterTile>
 inline int64_t rows_at_a_time(const Geometry& geometry) {
   const int64_t lanes_of_a_row =
       InnerTile * geometry.width.inner + OuterTile * geometry.height.stride * geometry.width.outer;
-  const int64_t rows = bytes_at_a_time / (lanes_of_a_row * static_cast<int64_t>(sizeof(LaneType)));
-  if (rows >= geometry.height.inner) return geometry.height.inner;
+  const int64_t bytes_of_a_row = lanes_of_a_row * static_cast<int64_t>(sizeof(LaneType));
+  if (geometry.height.inner * bytes_of_a_row <= bytes_at_a_time) return geometry.height.inner;
+  const int64_t rows = bytes_at_a_time / bytes_of_a_row;
   return rows < 1 ? 1 : rows;
 }
 

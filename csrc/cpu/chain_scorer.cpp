@@ -7,10 +7,10 @@ namespace gradcon::cpu {
 
 template <class T>
 ChainScorer<T>::ChainScorer(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
-                            const std::vector<ArrayView<T>>& references, const Threads& threads)
-    : chain_(chain),
-      packing_(kernels().of<T>().packed_channels, chain.layers.size()),
-      weights_(packing_.packed_layers(chain, parameters, references, chain.first_constrained, threads)) {}
+                            const std::vector<ArrayView<T>>& references, int64_t samples, const Threads& threads)
+    : chain_(in_pairs<T>(chain, samples)),
+      packing_(kernels().of<T>().packed_channels, kernels().of<T>().pair_channels, chain.layers.size()),
+      weights_(packing_.packed_layers(chain_, parameters, references, chain.first_constrained, threads)) {}
 
 template <class T>
 typename ChainScorer<T>::Way ChainScorer<T>::best_way(int64_t batch) const {

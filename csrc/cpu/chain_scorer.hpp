@@ -17,8 +17,9 @@ namespace gradcon::cpu {
 template <class T>
 class ChainScorer {
  public:
+  // About how many samples it is for: weights are packed for more or less work on each.
   ChainScorer(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
-              const std::vector<ArrayView<T>>& references, const Threads& threads);
+              const std::vector<ArrayView<T>>& references, int64_t samples, const Threads& threads);
 
   void score(const ImagesView<T>& images, int64_t batch, const ScoreOutputs<T>& outputs, const Threads& threads) const;
 

@@ -1,5 +1,6 @@
 #include "cpu/kernels.hpp"
 
+#include "core/strips.hpp"
 #include "cpu/capability.hpp"
 
 namespace gradcon::cpu {
@@ -36,6 +37,15 @@ std::vector<const TypedKernels<T>*> kernels_of_all_widths() {
   return {&kernels().of<T>()};
 }
 
+template <class T>
+Chain in_pairs(Chain chain, int64_t samples) {
+  const TypedKernels<T>& widest = kernels().of<T>();
+  if (widest.in_pairs) choose_pairs(chain, static_cast<double>(samples) / widest.samples);
+  return chain;
+}
+
+template Chain in_pairs<float>(Chain, int64_t);
+template Chain in_pairs<double>(Chain, int64_t);
 template std::vector<const TypedKernels<float>*> kernels_of_all_widths();
 template std::vector<const TypedKernels<double>*> kernels_of_all_widths();
 

@@ -48,7 +48,7 @@ struct ScoreProblem {
 };
 
 // A batch whose loss is the mean over its samples. `arrays` has `block_size` numbers for each block of samples, 64-byte
-// aligned: the arrays of core/train_chain.hpp, then the noise of the bottleneck.
+// aligned: the arrays of core/train_chain.hpp, the noise of the bottleneck, and the copy that a contraction reads.
 template <class T>
 struct TrainingProblem {
   const PackedChain<T>& chain;
@@ -57,6 +57,7 @@ struct TrainingProblem {
   int64_t batch = 0;
   T* arrays = nullptr;
   int64_t block_size = 0;
+  int64_t size_of_copy = 0;
   T* reconstruction = nullptr;  // (samples)
   T* latent = nullptr;          // (samples)
 };
@@ -84,9 +85,12 @@ struct TypedKernels {
   void (*linear_alignment)(const LinearProblem<T>& problem, int64_t first, int64_t count,
                            const Workspace<T>& workspace);
   CosineSums (*running_mean)(T* mean, const T* grad, int64_t size, int64_t count);
-  // Channels that weights are packed for, and the score of samples [first, first + count) in `samples` times
-  // Layout::size numbers, 64-byte aligned.
+  // Channels that weights are packed for, and in pairs; and whether pairs save time at all.
   int packed_channels;
+  int pair_channels;
+  bool in_pairs;
+  // The score of samples [first, first + count) in `samples` times PackedChain::numbers_of_a_lane() numbers, 64-byte
+  // aligned.
   void (*score_chain)(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace,
                       const ParallelFor& parallel_for);
   // The steps of core/train_chain.hpp: losses, and with a constraint adjoints; totals; one of `chunks` pieces of a
@@ -124,5 +128,9 @@ const Kernels& kernels();
 // alike for all of them.
 template <class T>
 std::vector<const TypedKernels<T>*> kernels_of_all_widths();
+
+// The chain with those contractions in pairs that take less time so, with the kernels in use and for so many samples.
+template <class T>
+Chain in_pairs(Chain chain, int64_t samples);
 
 }  // namespace gradcon::cpu

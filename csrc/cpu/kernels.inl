@@ -17,6 +17,8 @@ namespace core = gradcon::GRADCON_CORE_NAMESPACE;
 template <class T>
 using VariantLane = core::Lane<T, GRADCON_VECTOR_BYTES / sizeof(T)>;
 
+using PairShape = core::GRADCON_PAIR_SHAPE;
+
 template <class T>
 void write(const core::Alignment<VariantLane<T>>& alignment, int64_t first, int64_t count,
            const AlignmentTask<T>& task) {
@@ -103,8 +105,8 @@ void images_to_strips(const ImagesView<T>& images, const PackedChain<T>& packed,
 template <class T>
 void score_chain(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace,
                  const ParallelFor& parallel_for) {
-  core::BlockScorer<VariantLane<T>, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS> scorer(problem.chain, workspace,
-                                                                                              parallel_for);
+  core::BlockScorer<VariantLane<T>, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS, PairShape> scorer(
+      problem.chain, workspace, parallel_for);
   if (problem.chain.strips.is_one()) {
     images_to_lanes(problem.images, problem.chain.chain.images, first, count, scorer.images());
   } else {
@@ -133,11 +135,13 @@ struct TrainingBlock {
     return arrays.begin + core::BlockArrays<LaneType>::count * arrays.layout.size * LaneType::samples;
   }
 
-  core::BlockTrainer<LaneType, GRADCON_PACKED_CHANNELS> trainer() const {
+  T* copy() const { return arrays.begin + problem.block_size - problem.size_of_copy; }
+
+  core::BlockTrainer<LaneType, GRADCON_PACKED_CHANNELS, PairShape> trainer() const {
     // Lanes past the last sample count for nothing.
     LaneType scale = LaneType::zero();
     for (int64_t sample = 0; sample < count; ++sample) scale.value[sample] = 1 / static_cast<T>(problem.batch);
-    return {problem.chain, arrays, noise(), scale};
+    return {problem.chain, arrays, noise(), copy(), scale};
   }
 };
 
@@ -188,6 +192,8 @@ constexpr TypedKernels<T> typed_kernels() {
       linear_alignment<T>,
       core::running_mean<T>,
       GRADCON_PACKED_CHANNELS,
+      PairShape::channels,
+      GRADCON_IN_PAIRS,
       score_chain<T>,
       core::BlockArrays<VariantLane<T>>::count,
       training_forward<T>,

@@ -25,25 +25,28 @@ double inverse_norm(double norm) {
 
 template <class T>
 ObjectiveGradient<T>::ObjectiveGradient(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
-                                        const std::vector<ArrayView<T>>& references, const Threads& threads)
+                                        const std::vector<ArrayView<T>>& references, int64_t batch,
+                                        const Threads& threads)
     : kernels_(kernels().of<T>()),
+      batch_(batch),
       threads_(threads),
-      packing_(kernels_.packed_channels, chain.layers.size()),
-      chain_{chain, make_training_layout(chain), {}} {
+      packing_(kernels_.packed_channels, kernels_.pair_channels, chain.layers.size()),
+      chain_{in_pairs<T>(chain, batch), make_training_layout(chain), {}} {
   check_trainable(chain);
-  chain_.weights = packing_.packed_layers(chain, parameters, references, 0, threads);
+  chain_.weights = packing_.packed_layers(chain_.chain, parameters, references, 0, threads);
 }
 
 template <class T>
-void ObjectiveGradient<T>::run(const ImagesView<T>& images, const BatchView<T>& noise, int64_t batch, double alpha,
+void ObjectiveGradient<T>::run(const ImagesView<T>& images, const BatchView<T>& noise, double alpha,
                                const ObjectiveOutputs<T>& outputs) {
   const Chain& chain = chain_.chain;
-  const int64_t blocks = (batch + kernels_.samples - 1) / kernels_.samples;
+  const int64_t blocks = (batch_ + kernels_.samples - 1) / kernels_.samples;
   const int64_t code = chain.bottleneck < 0 ? 0 : size_of(chain.layers[static_cast<size_t>(chain.bottleneck)].output);
-  const int64_t block_size = (kernels_.arrays_a_block * chain_.layout.size + code) * kernels_.samples;
+  const int64_t size_of_copy = (chain_.numbers_of_a_lane() - chain_.layout.size) * kernels_.samples;
+  const int64_t block_size = (kernels_.arrays_a_block * chain_.layout.size + code) * kernels_.samples + size_of_copy;
   const Scratch<T> arrays(checked_product({blocks, block_size}, largest_array, "what is kept of the batch"));
   const TrainingProblem<T> problem = {
-      chain_, images, noise, batch, arrays.data(), block_size, outputs.reconstruction, outputs.latent,
+      chain_, images, noise, batch_, arrays.data(), block_size, size_of_copy, outputs.reconstruction, outputs.latent,
   };
   const bool constrained = alpha != 0;
   share_parts(threads_, blocks, [&](int64_t block) { kernels_.training_forward(problem, block, constrained); });

@@ -29,12 +29,11 @@ class ObjectiveGradient {
   // Throws std::invalid_argument for a chain that is scored but not trained: one with an affine layer, or with a
   // constrained layer before the bottleneck.
   ObjectiveGradient(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
-                    const std::vector<ArrayView<T>>& references, const Threads& threads);
+                    const std::vector<ArrayView<T>>& references, int64_t batch, const Threads& threads);
 
   // The objective is the mean loss less alpha times the mean cosine; without alpha, the loss. `noise` (samples, code)
   // is that of the bottleneck, where there is one.
-  void run(const ImagesView<T>& images, const BatchView<T>& noise, int64_t batch, double alpha,
-           const ObjectiveOutputs<T>& outputs);
+  void run(const ImagesView<T>& images, const BatchView<T>& noise, double alpha, const ObjectiveOutputs<T>& outputs);
 
  private:
   void constrain(const TrainingProblem<T>& problem, double alpha, const ObjectiveOutputs<T>& outputs);
@@ -43,6 +42,7 @@ class ObjectiveGradient {
   std::vector<GradientTask<T>> tasks(bool constrained, const ObjectiveOutputs<T>& outputs) const;
 
   const TypedKernels<T>& kernels_;
+  int64_t batch_;
   Threads threads_;
   Packing<T> packing_;
   PackedChain<T> chain_;

@@ -3,14 +3,22 @@
 #include <cmath>
 #include <utility>
 
+#include "core/pack_pairs.hpp"
 #include "core/pack_weights.hpp"
 
 namespace gradcon::cpu {
 
 template <class T>
 const T* Packing<T>::packed(const ChainLayer& layer, size_t index, Direction direction, const T* weight) {
-  Scratch<T> target(layer.geometry.weights());
-  portable::pack_weights({layer.geometry, direction}, most_channels_, weight, target.data());
+  const Contraction contraction = {layer.geometry, direction};
+  const PairContraction pairs(contraction);
+  const bool in_pairs = layer.is_in_pairs(direction);
+  Scratch<T> target(in_pairs ? pairs.weights() : layer.geometry.weights());
+  if (in_pairs) {
+    portable::pack_pairs(contraction, pair_channels_, weight, target.data());
+  } else {
+    portable::pack_weights(contraction, most_channels_, weight, target.data());
+  }
   kept_[index].push_back(std::move(target));
   return kept_[index].back().data();
 }

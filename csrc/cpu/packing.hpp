@@ -16,7 +16,9 @@ namespace gradcon::cpu {
 template <class T>
 class Packing {
  public:
-  Packing(int most_channels, size_t layers) : most_channels_(most_channels), kept_(layers) {}
+  // For tiles of so many channels, and of so many in pairs.
+  Packing(int most_channels, int pair_channels, size_t layers)
+      : most_channels_(most_channels), pair_channels_(pair_channels), kept_(layers) {}
 
   const T* packed(const ChainLayer& layer, size_t index, Direction direction, const T* weight);
 
@@ -30,6 +32,7 @@ class Packing {
                                const std::vector<ArrayView<T>>& references, bool passed_backward);
 
   int most_channels_;
+  int pair_channels_;
   std::vector<std::vector<Scratch<T>>> kept_;
 };
 

@@ -20,6 +20,7 @@ using namespace gradcon;
 using LaneType = core::Lane<double, 4>;
 using Shape = core::TileShape<3, 4>;
 constexpr int packed_channels = 3;
+using PairShape = core::PairTileShape<2, 3>;
 inline const cpu::Threads one_thread;
 
 inline std::mt19937 generator(1);
@@ -153,9 +154,18 @@ struct Scores {
   std::vector<double> cosines;
 };
 
-inline Scores scores_of(const Case& c, const std::vector<double>& pixels, int64_t count, int64_t strips = 1) {
-  const Chain chain = c.chain();
-  cpu::Packing<double> packing(packed_channels, chain.layers.size());
+// The chain with every contraction in pairs that can be.
+inline Chain in_pairs(Chain chain) {
+  for (ChainLayer& layer : chain.layers) {
+    const bool can_be = layer.is_bilinear() && has_pairs(layer.geometry);
+    for (bool& in_direction : layer.in_pairs) in_direction = can_be;
+  }
+  return chain;
+}
+
+inline Scores scores_of(const Case& c, const Chain& chain, const std::vector<double>& pixels, int64_t count,
+                        int64_t strips = 1) {
+  cpu::Packing<double> packing(packed_channels, PairShape::channels, chain.layers.size());
   const ChainInStrips in_strips = cut(chain, strips, chain.first_constrained);
   PackedChain<double> packed = {in_strips.chain, make_scoring_layout(in_strips.chain), {}, in_strips.strips};
   packed.weights =
@@ -171,11 +181,11 @@ inline Scores scores_of(const Case& c, const std::vector<double>& pixels, int64_
   const int64_t samples = LaneType::samples / strips;
   for (int64_t first = 0; first < count; first += samples) {
     const int64_t here = std::min<int64_t>(samples, count - first);
-    core::BlockScorer<LaneType, Shape, packed_channels> scorer(packed, workspace.data(), ParallelFor{});
+    core::BlockScorer<LaneType, Shape, packed_channels, PairShape> scorer(packed, workspace.data(), ParallelFor{});
     if (strips == 1) {
       core::to_lanes<LaneType>(view, e, first, here, scorer.images());
     } else {
-      core::strips_to_lanes<LaneType>(view, e.channels, packed.strips.values[0], first, here, scorer.images());
+      core::strips_to_lanes<LaneType>(view, packed.strips.values[0], {0, e.channels}, first, here, scorer.images());
     }
     scorer.score(first, here, {scores.losses.data(), latent.data(), scores.cosines.data(), references});
   }

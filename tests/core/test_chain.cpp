@@ -19,7 +19,7 @@ void check_scores() {
   Case c = random_case(false);
   const int64_t count = draw(1, 4);
   const std::vector<double> pixels = random_values(count * size_of(c.images), 0.3);
-  const Scores scores = scores_of(c, pixels, count);
+  const Scores scores = scores_of(c, c.chain(), pixels, count);
   for (const ChainLayer& layer : c.chain().layers) {
     // A finite difference takes two scores a weight.
     if (layer.reference < 0 || layer.geometry.weights() > 150) continue;
@@ -29,9 +29,9 @@ void check_scores() {
     for (size_t i = 0; i < weight.size(); ++i) {
       const double value = weight[i];
       weight[i] = value + step;
-      const Scores above = scores_of(c, pixels, count);
+      const Scores above = scores_of(c, c.chain(), pixels, count);
       weight[i] = value - step;
-      const Scores below = scores_of(c, pixels, count);
+      const Scores below = scores_of(c, c.chain(), pixels, count);
       weight[i] = value;
       for (size_t sample = 0; sample < dot.size(); ++sample) {
         const double gradient = (above.losses[sample] - below.losses[sample]) / (2 * step);
@@ -54,12 +54,13 @@ class Batch {
  public:
   Batch(const Case& c, const std::vector<double>& pixels, const std::vector<double>& noise, int64_t count)
       : case_(c),
-        chain_(c.chain()),
-        packing_(packed_channels, chain_.layers.size()),
+        chain_(in_pairs(c.chain())),
+        packing_(packed_channels, PairShape::channels, chain_.layers.size()),
         packed_{chain_, make_training_layout(chain_), {}},
         blocks_((count + LaneType::samples - 1) / LaneType::samples),
         size_(core::BlockArrays<LaneType>::count * packed_.layout.size * LaneType::samples),
-        memory_(blocks_ * size_) {
+        memory_(blocks_ * size_),
+        copy_(largest_copy(chain_, {}) * LaneType::samples) {
     packed_.weights = packing_.packed_layers(chain_, views(c.parameters), views(c.references), 0, one_thread);
     const int64_t code =
         chain_.bottleneck < 0 ? 0 : size_of(chain_.layers[static_cast<size_t>(chain_.bottleneck)].output);
@@ -77,7 +78,7 @@ class Batch {
       }
       LaneType scale = LaneType::zero();
       for (int64_t i = 0; i < here; ++i) scale.value[i] = 1.0 / static_cast<double>(count);
-      trainers_.emplace_back(packed_, arrays_.back(), noise_.back().data(), scale);
+      trainers_.emplace_back(packed_, arrays_.back(), noise_.back().data(), copy_.data(), scale);
       scales_.push_back(scale);
     }
   }
@@ -147,10 +148,11 @@ class Batch {
   int64_t blocks_;
   int64_t size_;
   cpu::Scratch<double> memory_;
+  cpu::Scratch<double> copy_;
   std::vector<core::BlockArrays<LaneType>> arrays_;
   std::vector<cpu::Scratch<double>> noise_;
   std::vector<LaneType> scales_;
-  std::vector<core::BlockTrainer<LaneType, packed_channels>> trainers_;
+  std::vector<core::BlockTrainer<LaneType, packed_channels, PairShape>> trainers_;
 };
 
 void check_training() {

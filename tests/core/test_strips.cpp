@@ -11,10 +11,12 @@
 namespace {
 
 struct Window {
-  int64_t kernel = draw(1, 4);
+  // In every second window a target has two taps of each phase.
+  bool pairs = draw(0, 1) == 1;
   int64_t stride = draw(1, 3);
+  int64_t kernel = pairs ? 2 * stride : draw(1, 4);
   int64_t padding = draw(0, kernel);
-  int64_t dilation = draw(1, 2);
+  int64_t dilation = pairs ? 1 : draw(1, 2);
 
   int64_t inner(int64_t outer) const { return (outer + 2 * padding - (kernel - 1) * dilation - 1) / stride + 1; }
   bool fits(int64_t outer) const { return outer + 2 * padding > (kernel - 1) * dilation; }
@@ -46,7 +48,7 @@ Case spatial_case() {
   c.add(LayerKind::affine, small, c.parameter({small.channels}), c.parameter({small.channels}));
   const Extents doubled = {small.channels, small.rows * 2, small.columns * 2};
   c.add(LayerKind::upsample, doubled);
-  const Window halves = {3, 2, 1, 1};
+  const Window halves = {false, 2, 3, 1, 1};
   add_window(c, LayerKind::conv, small.channels, small, halves, draw(0, 1) == 1);
   add_activation(c, small);
   const Window deeper = window_for(small);
@@ -66,17 +68,20 @@ void check_close(const std::vector<double>& values, const std::vector<double>& e
 
 }  // namespace
 
-TEST_CASE("scores do not depend on the number of strips") {
+TEST_CASE("scores depend neither on the number of strips nor on whether targets are computed in pairs") {
   for (int trial = 0; trial < 300; ++trial) {
     const Case c = spatial_case();
     REQUIRE(can_be_cut(c.chain()));
     const int64_t count = draw(1, 5);
     const std::vector<double> pixels = random_values(count * size_of(c.images), 1);
-    const Scores whole = scores_of(c, pixels, count);
-    for (const int64_t strips : {2, 4}) {
-      const Scores scores = scores_of(c, pixels, count, strips);
-      check_close(scores.losses, whole.losses);
-      check_close(scores.cosines, whole.cosines);
+    const Chain chain = c.chain();
+    const Scores whole = scores_of(c, chain, pixels, count);
+    for (const Chain& some : {chain, in_pairs(chain)}) {
+      for (const int64_t strips : {1, 2, 4}) {
+        const Scores scores = scores_of(c, some, pixels, count, strips);
+        check_close(scores.losses, whole.losses);
+        check_close(scores.cosines, whole.cosines);
+      }
     }
   }
 }
@@ -112,7 +117,10 @@ TEST_CASE("rows are gathered from the strips where they count") {
     }
     core::clear_rows<Wide>(cut, lanes.data());
     const cpu::Scratch<double> gathered(wanted.count * cut.columns * Wide::samples);
-    core::gather_rows<Wide>(cut, wanted, lanes.data(), gathered.data());
+    for (int64_t row = 0; row < wanted.count; ++row) {
+      core::gather_row<Wide>(cut, wanted, row, cut.columns, lanes.data(),
+                             gathered.data() + row * cut.columns * Wide::samples);
+    }
     for (int64_t i = 0; i < wanted.count * cut.columns * Wide::samples; ++i) {
       const int64_t row = i / Wide::samples / cut.columns;
       const int64_t strip = i % Wide::samples / samples;

@@ -70,7 +70,7 @@ TEST_CASE_TEMPLATE("chains of all kinds of layers", T, float, double) {
     const std::vector<double> pixels = random_values(count * size_of(c.images), 0.3);
     const std::vector<T> narrow(pixels.begin(), pixels.end());
     const Results<T> results = emulated_scores<T>(c, {view_of(narrow, c.images), {}}, count);
-    const Scores expected = scores_of(c, pixels, count);
+    const Scores expected = scores_of(c, c.chain(), pixels, count);
     for (size_t i = 0; i < expected.losses.size(); ++i) {
       check_close(static_cast<double>(results.reconstruction[i]) + static_cast<double>(results.latent[i]),
                   expected.losses[i], tolerance);

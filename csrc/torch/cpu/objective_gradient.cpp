@@ -63,12 +63,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> objective_gradient(
   Tensor primal = torch::stable::new_zeros(like, {numel_of(references)});
   dispatch_floating(like, [&](auto zero) {
     using T = decltype(zero);
-    ObjectiveGradient<T> objective(chain, views_of<T>(weights), views_of<T>(means), torch_threads());
+    ObjectiveGradient<T> objective(chain, views_of<T>(weights), views_of<T>(means), batch, torch_threads());
     const ObjectiveOutputs<T> outputs = {
         reconstruction.mutable_data_ptr<T>(), latent.mutable_data_ptr<T>(),    cosine.mutable_data_ptr<T>(),
         parts_of<T>(gradient, parameters),    parts_of<T>(primal, references),
     };
-    objective.run(view_of_pixels<T>(images), view_of_noise<T>(noise, chain, batch), batch, alpha, outputs);
+    objective.run(view_of_pixels<T>(images), view_of_noise<T>(noise, chain, batch), alpha, outputs);
   });
   return {reconstruction, latent, cosine, gradient, primal};
 }

@@ -25,9 +25,10 @@ std::tuple<Tensor, Tensor, Tensor> score_autoencoder(const Tensor& images, const
   ScoreTensors outputs(images, references);
   dispatch_floating(references[0], [&](auto zero) {
     using T = decltype(zero);
+    const int64_t batch = images.size(0);
     const Threads threads = torch_threads();
-    const ChainScorer<T> scorer(chain, views_of<T>(weights), views_of<T>(means), threads);
-    scorer.score(view_of_pixels<T>(images), images.size(0), outputs.pointers<T>(), threads);
+    const ChainScorer<T> scorer(chain, views_of<T>(weights), views_of<T>(means), batch, threads);
+    scorer.score(view_of_pixels<T>(images), batch, outputs.pointers<T>(), threads);
   });
   return {outputs.reconstruction, outputs.latent, outputs.cosine};
 }
