@@ -48,8 +48,8 @@ class BlockTrainer {
   // `scale` is what each sample's loss counts for in that of the batch: nothing for lanes past the last sample. `noise`
   // is that of a bottleneck, in lanes; `copy` is for what a contraction reads.
   BlockTrainer(const PackedChain<T>& packed, const BlockArrays<LaneType>& arrays, const T* noise, T* copy,
-               const LaneType& scale)
-      : pass_(packed, copy, ParallelFor{}), arrays_(arrays), noise_(noise), scale_(scale) {}
+               const LaneType& scale, const ParallelFor& parallel_for)
+      : pass_(packed, copy, parallel_for), arrays_(arrays), noise_(noise), scale_(scale) {}
 
   void forward(Sum<LaneType>& reconstruction, Sum<LaneType>& latent) const {
     for (int64_t index = 0; index < pass_.layers(); ++index) {

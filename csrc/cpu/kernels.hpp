@@ -96,8 +96,10 @@ struct TypedKernels {
   // The steps of core/train_chain.hpp: losses, and with a constraint adjoints; totals; one of `chunks` pieces of a
   // gradient. `arrays_a_block` is how many times Layout::size numbers a sample of a block takes.
   int arrays_a_block;
-  void (*training_forward)(const TrainingProblem<T>& problem, int64_t block, bool constrained);
-  void (*training_backward)(const TrainingProblem<T>& problem, int64_t block, bool constrained);
+  void (*training_forward)(const TrainingProblem<T>& problem, int64_t block, bool constrained,
+                           const ParallelFor& parallel_for);
+  void (*training_backward)(const TrainingProblem<T>& problem, int64_t block, bool constrained,
+                            const ParallelFor& parallel_for);
   void (*training_gradient)(const TrainingProblem<T>& problem, const GradientTask<T>& task, int64_t chunk,
                             int64_t chunks);
 };

@@ -137,16 +137,17 @@ struct TrainingBlock {
 
   T* copy() const { return arrays.begin + problem.block_size - problem.size_of_copy; }
 
-  core::BlockTrainer<LaneType, GRADCON_PACKED_CHANNELS, PairShape> trainer() const {
+  core::BlockTrainer<LaneType, GRADCON_PACKED_CHANNELS, PairShape> trainer(const ParallelFor& parallel_for) const {
     // Lanes past the last sample count for nothing.
     LaneType scale = LaneType::zero();
     for (int64_t sample = 0; sample < count; ++sample) scale.value[sample] = 1 / static_cast<T>(problem.batch);
-    return {problem.chain, arrays, noise(), copy(), scale};
+    return {problem.chain, arrays, noise(), copy(), scale, parallel_for};
   }
 };
 
 template <class T>
-void training_forward(const TrainingProblem<T>& problem, int64_t block, bool constrained) {
+void training_forward(const TrainingProblem<T>& problem, int64_t block, bool constrained,
+                      const ParallelFor& parallel_for) {
   using LaneType = VariantLane<T>;
   const TrainingBlock<T> at(problem, block);
   const Chain& chain = problem.chain.chain;
@@ -157,7 +158,7 @@ void training_forward(const TrainingProblem<T>& problem, int64_t block, bool con
   }
   core::Sum<LaneType> reconstruction;
   core::Sum<LaneType> latent;
-  const auto trainer = at.trainer();
+  const auto trainer = at.trainer(parallel_for);
   trainer.forward(reconstruction, latent);
   for (int64_t sample = 0; sample < at.count; ++sample) {
     problem.reconstruction[at.first + sample] = static_cast<T>(reconstruction.value[sample]);
@@ -167,8 +168,9 @@ void training_forward(const TrainingProblem<T>& problem, int64_t block, bool con
 }
 
 template <class T>
-void training_backward(const TrainingProblem<T>& problem, int64_t block, bool constrained) {
-  TrainingBlock<T>(problem, block).trainer().backward_totals(constrained);
+void training_backward(const TrainingProblem<T>& problem, int64_t block, bool constrained,
+                       const ParallelFor& parallel_for) {
+  TrainingBlock<T>(problem, block).trainer(parallel_for).backward_totals(constrained);
 }
 
 template <class T>

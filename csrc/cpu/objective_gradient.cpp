@@ -49,9 +49,13 @@ void ObjectiveGradient<T>::run(const ImagesView<T>& images, const BatchView<T>& 
       chain_, images, noise, batch_, arrays.data(), block_size, size_of_copy, outputs.reconstruction, outputs.latent,
   };
   const bool constrained = alpha != 0;
-  share_parts(threads_, blocks, [&](int64_t block) { kernels_.training_forward(problem, block, constrained); });
+  share_blocks(threads_, blocks, [&](int64_t block, const ParallelFor& parallel_for) {
+    kernels_.training_forward(problem, block, constrained, parallel_for);
+  });
   if (constrained) constrain(problem, alpha, outputs);
-  share_parts(threads_, blocks, [&](int64_t block) { kernels_.training_backward(problem, block, constrained); });
+  share_blocks(threads_, blocks, [&](int64_t block, const ParallelFor& parallel_for) {
+    kernels_.training_backward(problem, block, constrained, parallel_for);
+  });
   compute(problem, tasks(constrained, outputs));
 }
 

@@ -78,7 +78,7 @@ class Batch {
       }
       LaneType scale = LaneType::zero();
       for (int64_t i = 0; i < here; ++i) scale.value[i] = 1.0 / static_cast<double>(count);
-      trainers_.emplace_back(packed_, arrays_.back(), noise_.back().data(), copy_.data(), scale);
+      trainers_.emplace_back(packed_, arrays_.back(), noise_.back().data(), copy_.data(), scale, ParallelFor{});
       scales_.push_back(scale);
     }
   }
