@@ -38,12 +38,16 @@ class Timed:
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to do something with `samples` samples, `batch` of them at a time."""
+    """A way to do something with `samples` samples, `batch` of them at a time.
+
+    `layout` says how they and the weights lie in memory where that is not torch's usual way.
+    """
 
     name: str
     batch: int
     samples: int
     run: Callable[[], object]
+    layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,12 @@ class Measurement:
     rounds: int
     seconds: float
     fastest: float
+    layout: str = ""
+
+    @property
+    def setting(self) -> str:
+        """What it was measured with."""
+        return f"batch {self.batch}" + (f", {self.layout}" if self.layout else "")
 
     @property
     def microseconds(self) -> float:
@@ -63,7 +73,7 @@ class Measurement:
         return self.seconds / self.samples * 1e6
 
     def __str__(self) -> str:
-        return f"{self.name}, batch {self.batch}: {self.microseconds:.1f} us/sample ({self.rounds} rounds)"
+        return f"{self.name}, {self.setting}: {self.microseconds:.1f} us/sample ({self.rounds} rounds)"
 
 
 def interleaved(contenders: Sequence[Contender], rounds: int, seconds: float = float("inf")) -> list[Measurement]:
@@ -85,11 +95,11 @@ def interleaved(contenders: Sequence[Contender], rounds: int, seconds: float = f
             run()
         done += 1
     return [
-        Measurement(contender.name, contender.batch, contender.samples, done, run.median, min(run.seconds))
-        for contender, run in zip(contenders, timed, strict=True)
+        Measurement(one.name, one.batch, one.samples, done, run.median, min(run.seconds), one.layout)
+        for one, run in zip(contenders, timed, strict=True)
     ]
 
 
 def best(measurements: Sequence[Measurement], name: str) -> Measurement:
-    """Of all batches that a contender was measured with, the one that takes it the least time a sample."""
+    """Of all batches and layouts that a contender was measured with, those with which a sample takes the least time."""
     return min((one for one in measurements if one.name == name), key=lambda one: one.microseconds)

@@ -18,8 +18,8 @@ from benchmarks.report import bars, charts, gpu, measure, processes, scaling
 from benchmarks.report.effort import FULL, QUICK, Effort
 from benchmarks.report.facts import facts
 from benchmarks.report.page import page
+from benchmarks.report.peak import multiply_adds_a_second
 from benchmarks.report.streaming import peak_memory
-from benchmarks.workload import autoencoder, multiply_adds
 
 _BENCHMARKS = Path(__file__).parents[1]
 _RESULTS = _BENCHMARKS / "results"
@@ -61,11 +61,7 @@ def write(about: dict[str, str], measured: dict[str, Any], out: Path, quick: boo
 
 def _measured(effort: Effort) -> dict[str, Any]:
     setting = f"{THREADS} threads, CPU, float32, in memory, no transfers"
-    one = autoencoder(samples=1)
-    measured: dict[str, Any] = {
-        "multiply_adds": {"all": multiply_adds(one, clipped=False), "met": multiply_adds(one, clipped=True)},
-        "gpu": None,
-    }
+    measured: dict[str, Any] = {"peak": multiply_adds_a_second(), "gpu": None}
     if torch.cuda.is_available():
         measured["gpu"] = _printed("GPU, images there, scores brought back", gpu.measurements("cuda", effort))
     measured["scores"] = _printed(f"complete score ({setting})", measure.scores(effort))
@@ -83,7 +79,8 @@ def _measured(effort: Effort) -> dict[str, Any]:
 
 def _bars(measured: dict[str, Any]) -> list[bars.Bar]:
     return [
-        *bars.of_scores(measured["scores"], measured["multiply_adds"]),
+        *bars.of_scores(measured["scores"]),
+        *bars.of_scaling(measured["scaling"], measured["peak"]),
         bars.of_one_image(measured["one_image"]),
         bars.of_stream(measured["stream"]),
         bars.of_first_score(measured["first_score"]),

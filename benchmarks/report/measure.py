@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -17,8 +18,6 @@ VMAP = "torch.func.vmap(grad)"
 FORWARD_BACKWARD = "torch's forward and backward pass"
 FORWARD_BACKWARD_TO_ALL = "torch's forward and backward pass to all parameters"
 FORWARD = "torch's forward pass alone"
-PRODUCT = "float32 matrix product"
-PRODUCT_SIZE = 2048
 
 SCORED = 512
 IN_THE_LOOP = 64  # One image takes as long as the next.
@@ -26,36 +25,40 @@ TRAINED = 64
 
 
 def scores(effort: Effort) -> list[Measurement]:
-    """Complete scores of 512 images, torch's passes over them, and the machine's rate of multiply-adds."""
-    workload = autoencoder(samples=SCORED)
-    left, right = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE), torch.randn(PRODUCT_SIZE, PRODUCT_SIZE)
+    """Complete scores of 512 images, and torch's passes over them."""
+    layouts = Layouts(samples=SCORED)
+    workload = layouts.contiguous
     contenders = [
         *_ours(workload, scorers.FUSED, (SCORED,)),
         *_ours(workload, scorers.ANY_MODEL, (64, 128, 512)),
-        *_theirs(workload, FORWARD, (32, 64, 128, 256, 512)),
-        *_theirs(workload, FORWARD_BACKWARD, (32, 64, 128, 512)),
-        *_theirs(workload, VMAP, (32, 64, 128)),
-        *_theirs(workload, HOOKS, (16, 32, 64)),
+        *theirs_in(layouts, FORWARD, (32, 64, 128, 256, 512)),
+        *theirs_in(layouts, FORWARD_BACKWARD, (32, 64, 128, 512)),
+        *theirs_in(layouts, VMAP, (32, 64, 128)),
+        *(theirs(workload, HOOKS, batch) for batch in (16, 32, 64)),
         published_loop(workload, IN_THE_LOOP),
-        Contender(PRODUCT, 1, 1, lambda: left @ right),
     ]
     return interleaved(contenders, effort.rounds, effort.seconds)
 
 
 def one_image(effort: Effort) -> list[Measurement]:
     """The score of an image alone."""
-    workload = autoencoder(samples=1)
+    layouts = Layouts(samples=1)
+    workload = layouts.contiguous
     contenders = [
         *_ours(workload, scorers.FUSED, (1,)),
         *_ours(workload, scorers.ANY_MODEL, (1,)),
-        Contender(
-            FORWARD_BACKWARD_TO_ALL,
-            1,
-            1,
-            partial(competitors.forward_backward_to_all, workload.model, workload.images),
+        *(
+            Contender(
+                FORWARD_BACKWARD_TO_ALL,
+                1,
+                1,
+                partial(competitors.forward_backward_to_all, some.model, some.images),
+                layout,
+            )
+            for layout, some in layouts
         ),
-        *_theirs(workload, FORWARD_BACKWARD, (1,)),
-        *_theirs(workload, FORWARD, (1,)),
+        *theirs_in(layouts, FORWARD_BACKWARD, (1,)),
+        *theirs_in(layouts, FORWARD, (1,)),
         published_loop(workload, 1),
     ]
     return interleaved(contenders, effort.short_rounds, effort.seconds / 9)
@@ -76,7 +79,27 @@ def ours(workload: Workload, name: str, batch: int) -> Contender:
     return Contender(name, batch, len(workload.images), partial(scorer.score, workload.images, batch_size=batch))
 
 
-def theirs(workload: Workload, name: str, batch: int) -> Contender:
+class Layouts:
+    """The same workload with weights and images contiguous, and with channels last."""
+
+    def __init__(self, size: int = 28, width: int = 32, samples: int = 512) -> None:
+        self.contiguous = autoencoder(3, size, width, samples)
+        self._channels_last = autoencoder(3, size, width, samples, torch.channels_last)
+
+    def __iter__(self) -> Iterator[tuple[str, Workload]]:
+        return iter((("", self.contiguous), ("channels last", self._channels_last)))
+
+
+def theirs_in(layouts: Layouts, name: str, batches: Sequence[int], samples: int | None = None) -> list[Contender]:
+    """Let a competitor choose between both layouts and several batches, with all images or some."""
+    return [
+        theirs(Workload(some.model, some.references, some.images[:samples]), name, batch, layout)
+        for layout, some in layouts
+        for batch in batches
+    ]
+
+
+def theirs(workload: Workload, name: str, batch: int, layout: str = "") -> Contender:
     """Do what the competitor of that name does with all images."""
     model, references, images = workload.model, workload.references, workload.images
     runs = {
@@ -85,7 +108,7 @@ def theirs(workload: Workload, name: str, batch: int) -> Contender:
         VMAP: partial(competitors.vmap_grad, model, references, images, batch),
         HOOKS: partial(competitors.hooks_unfold_bmm, model, references, images, batch),
     }
-    return Contender(name, batch, len(images), runs[name])
+    return Contender(name, batch, len(images), runs[name], layout)
 
 
 def published_loop(workload: Workload, samples: int) -> Contender:
@@ -95,7 +118,3 @@ def published_loop(workload: Workload, samples: int) -> Contender:
 
 def _ours(workload: Workload, name: str, batches: tuple[int, ...]) -> list[Contender]:
     return [ours(workload, name, batch) for batch in batches]
-
-
-def _theirs(workload: Workload, name: str, batches: tuple[int, ...]) -> list[Contender]:
-    return [theirs(workload, name, batch) for batch in batches]

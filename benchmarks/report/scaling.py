@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from benchmarks import scorers
 from benchmarks.report.effort import Effort
-from benchmarks.report.measure import FORWARD, VMAP, ours, theirs
+from benchmarks.report.measure import FORWARD, FORWARD_BACKWARD, VMAP, Layouts, ours, theirs_in
 from benchmarks.timing import Measurement, best, interleaved
-from benchmarks.workload import Workload, autoencoder
+from benchmarks.workload import multiply_adds
 
 
 @dataclass(frozen=True)
@@ -17,17 +17,19 @@ class Point:
 
     Attributes:
         x: where it stands in its panel.
-        samples: how many images are scored, all at once by the fused engine.
-        vmap_samples: how many of them by vmap(grad), all at once; 0 leaves it out.
-        forward_batches: torch's forward pass takes the best of these.
+        samples: how many images there are.
+        batches: with how many at once our score may choose to take them.
+        torch_batches: and torch's passes, in both layouts.
+        vmap_batches: and vmap(grad), as many images as the largest; none leaves it out.
         size: of the images, in pixels.
         width: of the model.
     """
 
     x: int
     samples: int
-    vmap_samples: int
-    forward_batches: tuple[int, ...]
+    batches: tuple[int, ...]
+    torch_batches: tuple[int, ...]
+    vmap_batches: tuple[int, ...]
     size: int = 28
     width: int = 32
 
@@ -42,53 +44,66 @@ class Panel:
     note: str
 
 
-# Large feature maps leave the cache in a large batch: torch may choose.
-_SMALL = 8
+def _at_once(samples: int) -> Point:
+    return Point(samples, samples, (samples,), (samples,), (samples,) if samples < 4096 else ())
+
+
+BATCH, SIZE, WIDTH = "batch", "image size", "model width"
 PANELS = (
     Panel(
-        "batch",
+        BATCH,
         "images scored at once",
-        tuple(Point(n, n, n if n < 4096 else 0, (n,)) for n in (1, 4, 16, 64, 256, 1024, 4096)),
+        tuple(_at_once(samples) for samples in (1, 4, 16, 64, 256, 1024, 4096)),
         "every line at the batch of the axis. vmap(grad) is left out at 4096, where it would take about 8 GB.",
     ),
     Panel(
-        "image size",
+        SIZE,
         "rows and columns",
         (
-            Point(28, 64, 64, (_SMALL, 64)),
-            Point(56, 64, 32, (_SMALL, 64), size=56),
-            Point(112, 32, 16, (_SMALL, 32), size=112),
-            Point(256, 32, 8, (_SMALL, 32), size=256),
+            Point(28, 512, (512,), (64, 128, 256), (32,)),
+            Point(64, 64, (16, 64), (8, 32, 64), (8, 16), size=64),
+            Point(128, 32, (16, 32), (4, 8, 32), (2, 8), size=128),
+            Point(256, 16, (4, 16), (1, 4, 16), (1, 2), size=256),
+            Point(512, 4, (1, 4), (1, 4), (1,), size=512),
         ),
-        "32 to 64 images at once; vmap(grad) from 64 at 28 pixels to 8 at 256, to bound its time; torch's forward pass "
-        "also 8 at a time, the better of the two.",
+        "each at the best of a few batches, from 512 images at 28 pixels to 4 at 512.",
     ),
     Panel(
-        "model width",
+        WIDTH,
         "times the paper's channels",
         (
-            Point(1, 64, 64, (_SMALL, 64)),
-            Point(2, 64, 32, (_SMALL, 64), width=64),
-            Point(4, 64, 16, (_SMALL, 64), width=128),
-            Point(8, 64, 8, (_SMALL, 64), width=256),
+            Point(1, 256, (256,), (64, 256), (32,)),
+            Point(2, 256, (256,), (16, 64, 256), (32,), width=64),
+            Point(4, 128, (64, 128), (16, 64, 128), (8, 16), width=128),
+            Point(8, 64, (64,), (16, 64), (2, 8), width=256),
         ),
-        "64 images at once; vmap(grad) from 64 at x1 to 8 at x8, to bound its time and memory; torch's forward pass "
-        "also 8 at a time, the better of the two.",
+        "each at the best of a few batches, from 256 images at x1 to 64 at x8.",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Measurements of one point; vmap(grad) is None where it was left out."""
+    """Measurements of one point.
+
+    Attributes:
+        x: where it stands.
+        fused: our score.
+        forward, forward_backward: torch's passes, the second to the constrained weights.
+        vmap: None where it was left out.
+        multiply_adds: of a score of an image that meet no padding.
+    """
 
     x: int
     fused: Measurement
     forward: Measurement
+    forward_backward: Measurement
     vmap: Measurement | None
+    multiply_adds: int
 
     def __str__(self) -> str:
-        return f"{self.x}: {self.fused}; {self.forward}; {self.vmap or 'vmap(grad) left out'}"
+        vmap = self.vmap or "vmap(grad) left out"
+        return f"{self.x}: {self.fused}; {self.forward}; {self.forward_backward}; {vmap}"
 
 
 def costs(panel: Panel, effort: Effort) -> list[Cost]:
@@ -96,12 +111,16 @@ def costs(panel: Panel, effort: Effort) -> list[Cost]:
 
 
 def _cost(point: Point, effort: Effort) -> Cost:
-    workload = autoencoder(3, point.size, point.width, point.samples)
-    contenders = [ours(workload, scorers.FUSED, point.samples)]
-    contenders += [theirs(workload, FORWARD, batch) for batch in point.forward_batches]
-    if point.vmap_samples:
-        some = Workload(workload.model, workload.references, workload.images[: point.vmap_samples])
-        contenders.append(theirs(some, VMAP, point.vmap_samples))
-    measured = interleaved(contenders, effort.short_rounds // 10, effort.seconds / 18)
-    vmap = best(measured, VMAP) if point.vmap_samples else None
-    return Cost(point.x, best(measured, scorers.FUSED), best(measured, FORWARD), vmap)
+    layouts = Layouts(point.size, point.width, point.samples)
+    contenders = [ours(layouts.contiguous, scorers.FUSED, batch) for batch in point.batches]
+    contenders += theirs_in(layouts, FORWARD, point.torch_batches)
+    contenders += theirs_in(layouts, FORWARD_BACKWARD, point.torch_batches)
+    if point.vmap_batches:
+        contenders += theirs_in(layouts, VMAP, point.vmap_batches, max(point.vmap_batches))
+    measured = interleaved(contenders, effort.short_rounds // 10, effort.seconds / 6)
+    return Cost(
+        point.x,
+        *(best(measured, name) for name in (scorers.FUSED, FORWARD, FORWARD_BACKWARD)),
+        best(measured, VMAP) if point.vmap_batches else None,
+        multiply_adds(layouts.contiguous, clipped=True),
+    )

@@ -12,7 +12,7 @@
 namespace gradcon::cpu {
 
 // Where blocks take more than this together, the threads share one at a time.
-constexpr int64_t most_bytes_at_once = 192 << 20;
+constexpr int64_t most_bytes_at_once = 64 << 20;
 
 // A way to divide a batch into blocks.
 struct Blocks {
