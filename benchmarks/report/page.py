@@ -17,12 +17,13 @@ neighbours on its cores change the ratios.
 The model is the paper's convolutional autoencoder for 3x28x28 images, float32, with images and weights in memory;
 nothing is transferred. The contenders of a comparison run in turn, in a new order each round, and the ratio is that of
 their medians. Each is run twice and the second run timed, because a contender finds caches and freed memory as the one
-before left them. Each counts at the batch and, for torch, the layout in memory (contiguous or channels last) that are
-best for it, our fused score of 28 pixels at 512. Torch's backward pass goes to the gradients of the four decoder
-weights only. The any-model path is what scores a model or a loss that the fused engine does not have. One image takes
-the published loop as long as the next: it is given 64. The peak is that of multiply-adds in registers alone, of the
-instruction set in use and on all threads (`benchmarks/report/peak.cpp`); the share of it counts those that direct loops
-would need, of which contractions in pairs take fewer (`docs/design.md`).
+before left them; freed memory is kept for all of them (`gradcon_ext.keep_freed_memory`). Each counts at the batch and,
+for torch, the layout in memory (contiguous or channels last) that are best for it, our fused score of 28 pixels at 512.
+Torch's backward pass goes to the gradients of the four decoder weights only. The any-model path is what scores a model
+or a loss that the fused engine does not have. One image takes the published loop as long as the next: it is given 64.
+The peak is that of multiply-adds in registers alone, of the instruction set in use and on all threads
+(`benchmarks/report/peak.cpp`); the share of it counts those that direct loops would need, of which contractions in
+pairs take fewer (`docs/design.md`).
 """
 
 
