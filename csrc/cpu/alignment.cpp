@@ -31,9 +31,9 @@ void align_blocks(const Threads& threads, const TypedKernels<T>& kernels, const 
 template <class T>
 void align_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer,
                        const AlignmentTask<T>& task, int64_t batch, const Threads& threads) {
-  const TypedKernels<T>* kernels = nullptr;
+  const TypedKernels<T>* kernels = &cpu::kernels().of<T>();
   ConvInStrips in_strips;
-  Blocks blocks = {};
+  Blocks blocks;
   for (int64_t strips = 1; strips <= cpu::kernels().of<T>().samples; strips *= 2) {
     const ConvInStrips candidate = cut(geometry, strips);
     const int64_t numbers = candidate.geometry.inner_size() + candidate.geometry.outer_size();
@@ -42,7 +42,7 @@ void align_convolution(const Geometry& geometry, const BatchView<T>& inner, cons
       if (strips > some->samples) continue;
       const int64_t dots = some->alignment_chunks * task.count;
       const Blocks of_candidate = blocks_of(*some, strips, batch, bytes_of(*some, numbers, dots), work);
-      if (kernels != nullptr && of_candidate.cost >= blocks.cost) continue;
+      if (of_candidate.cost >= blocks.cost) continue;
       kernels = some;
       in_strips = candidate;
       blocks = of_candidate;
@@ -59,11 +59,11 @@ template <class T>
 void align_linear(const LinearProblem<T>& problem, int64_t batch, const Threads& threads) {
   const auto products = static_cast<double>(problem.inputs * problem.outputs * problem.task.count);
   const int64_t numbers = problem.inputs + problem.outputs;
-  const TypedKernels<T>* kernels = nullptr;
-  Blocks blocks = {};
+  const TypedKernels<T>* kernels = &cpu::kernels().of<T>();
+  Blocks blocks;
   for (const TypedKernels<T>* some : kernels_of_all_widths<T>()) {
     const Blocks candidate = blocks_of(*some, 1, batch, bytes_of(*some, numbers, problem.task.count), products);
-    if (kernels != nullptr && candidate.cost >= blocks.cost) continue;
+    if (candidate.cost >= blocks.cost) continue;
     kernels = some;
     blocks = candidate;
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "cpu/kernels.hpp"
 #include "cpu/scratch.hpp"
@@ -16,11 +17,11 @@ constexpr int64_t most_bytes_at_once = 64 << 20;
 
 // A way to divide a batch into blocks.
 struct Blocks {
-  int64_t count;
-  int64_t samples;
-  int64_t bytes;
-  // About what they all take, in multiply-adds of the widest lanes.
-  double cost;
+  int64_t count = 0;
+  int64_t samples = 0;
+  int64_t bytes = 0;
+  // About what they all take, in multiply-adds of the widest lanes. More than any, where none has been found.
+  double cost = std::numeric_limits<double>::infinity();
 };
 
 // With samples cut into so many strips. A block takes some bytes, and some multiply-adds of a lane.

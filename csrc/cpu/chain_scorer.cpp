@@ -26,7 +26,7 @@ typename ChainScorer<T>::Way ChainScorer<T>::best_way(int64_t batch) const {
       if (strips > some->samples) continue;
       const int64_t bytes = some->samples * packed.numbers_of_a_lane() * static_cast<int64_t>(sizeof(T));
       const Blocks blocks = blocks_of(*some, strips, batch, bytes, products);
-      if (best.kernels == nullptr || blocks.cost < best.blocks.cost) best = {some, packed, blocks};
+      if (blocks.cost < best.blocks.cost) best = {some, packed, blocks};
     }
   }
   return best;
