@@ -115,8 +115,9 @@ struct PairContraction {
   // The most pairs of rows that a phase has.
   GRADCON_INLINE int64_t pairs_of_rows() const { return (rows.targets_of(0) + 1) / 2; }
   GRADCON_INLINE double products() const {
-    return static_cast<double>(gradcon::products_of(rows, true) * gradcon::products_of(columns, false)) *
-           static_cast<double>(groups * sources_per_group * targets_per_group);
+    return static_cast<double>(gradcon::products_of(rows, true)) *
+           static_cast<double>(gradcon::products_of(columns, false)) * static_cast<double>(groups * sources_per_group) *
+           static_cast<double>(targets_per_group);
   }
 };
 
