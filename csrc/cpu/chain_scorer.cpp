@@ -15,20 +15,26 @@ ChainScorer<T>::ChainScorer(const Chain& chain, const std::vector<ArrayView<T>>&
 template <class T>
 typename ChainScorer<T>::Way ChainScorer<T>::best_way(int64_t batch) const {
   Way best = {};
-  const int64_t most = can_be_cut(chain_) ? kernels().of<T>().samples : 1;
+  const std::vector<const TypedKernels<T>*> widths = kernels_of_all_widths<T>();
+  const int64_t most = can_be_cut(chain_) ? widths[0]->samples : 1;
   for (int64_t strips = 1; strips <= most; strips *= 2) {
     ChainInStrips in_strips = cut(chain_, strips, chain_.first_constrained);
     const double products = products_of_a_lane(in_strips);
     Layout layout = make_scoring_layout(in_strips.chain);
-    const PackedChain<T> packed = {std::move(in_strips.chain), std::move(layout), weights_,
-                                   std::move(in_strips.strips)};
-    for (const TypedKernels<T>* some : kernels_of_all_widths<T>()) {
+    PackedChain<T> packed = {std::move(in_strips.chain), std::move(layout), {}, std::move(in_strips.strips)};
+    const int64_t bytes_of_a_lane = packed.numbers_of_a_lane() * static_cast<int64_t>(sizeof(T));
+    bool better = false;
+    for (const TypedKernels<T>* some : widths) {
       if (strips > some->samples) continue;
-      const int64_t bytes = some->samples * packed.numbers_of_a_lane() * static_cast<int64_t>(sizeof(T));
-      const Blocks blocks = blocks_of(*some, strips, batch, bytes, products);
-      if (blocks.cost < best.blocks.cost) best = {some, packed, blocks};
+      const Blocks blocks = blocks_of(*some, strips, batch, some->samples * bytes_of_a_lane, products);
+      if (blocks.cost >= best.blocks.cost) continue;
+      best.kernels = some;
+      best.blocks = blocks;
+      better = true;
     }
+    if (better) best.chain = std::move(packed);
   }
+  best.chain.weights = weights_;
   return best;
 }
 
