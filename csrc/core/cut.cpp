@@ -167,12 +167,12 @@ ConvInStrips cut(const Geometry& geometry, int64_t count) {
   const Strip strip = count == 1 ? Strip{height.inner, height.inner} : shortest_strip(height.inner, count, 1);
   const StripContraction in_strips =
       count == 1 ? StripContraction{geometry, {0, 0, height.outer}} : strips_to_inner(geometry, strip);
-  // Rows that no tap meets are nobody's: what they hold must not be multiplied with the zeros beyond the inner grid.
+  // Rows behind the last that a tap meets must not be multiplied with the zeros beyond the inner grid.
   const int64_t met = (height.inner - 1) * height.stride - height.padding + (height.kernel - 1) * height.dilation + 1;
   const SourceRows& rows = in_strips.sources;
   return {in_strips.geometry,
           {height.inner, strip.step, strip.rows, geometry.width.inner, count},
-          {std::min(height.outer, met), rows.step, rows.count, geometry.width.outer, count},
+          {std::max<int64_t>(1, std::min(height.outer, met)), rows.step, rows.count, geometry.width.outer, count},
           rows};
 }
 
