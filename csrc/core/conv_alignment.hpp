@@ -42,11 +42,10 @@ GRADCON_INLINE LaneType sum_of(const LaneType (&accumulators)[LaneType::accumula
 
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], const T* reference,
-                                    const WeightStrides& strides, Counted counted = {}) {
+                                    const WeightStrides& strides) {
   LaneType accumulators[LaneType::accumulators] = {};
   GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-      if (i < counted.inner || o < counted.outer) continue;
       accumulators[i % LaneType::accumulators].add_product(
           gradient[i][o], LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
     }
@@ -55,11 +54,10 @@ GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterT
 }
 
 template <class LaneType, int InnerTile, int OuterTile>
-GRADCON_INLINE LaneType sq_norm_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], Counted counted = {}) {
+GRADCON_INLINE LaneType sq_norm_of_tile(const LaneType (&gradient)[InnerTile][OuterTile]) {
   LaneType accumulators[LaneType::accumulators] = {};
   GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-      if (i < counted.inner || o < counted.outer) continue;
       accumulators[i % LaneType::accumulators].add_product(gradient[i][o], gradient[i][o]);
     }
   }

@@ -32,7 +32,7 @@ GRADCON_INLINE TapRun taps_of_inner(const Axis& axis, int64_t position) {
 
 GRADCON_INLINE TapRun taps_of_outer(const Axis& axis, int64_t position) {
   TapRun run;
-  for (int64_t tap = 0; tap < axis.kernel; ++tap) {
+  GRADCON_KEEP_ROLLED for (int64_t tap = 0; tap < axis.kernel; ++tap) {
     const int64_t strided = position + axis.padding - tap * axis.dilation;
     if (strided % axis.stride != 0) continue;
     const int64_t source = strided / axis.stride;
@@ -107,7 +107,7 @@ struct GatherOperands {
 template <int Begin, int End, class LaneType, int Columns, int Channels, class T = typename LaneType::Scalar>
 GRADCON_INLINE void add_tap(LaneType (&sum)[Columns][Channels], const T* source, int64_t source_shift,
                             int64_t source_channel, const T* weights, int64_t channels) {
-  GRADCON_UNROLL_TWICE_ON_GPU for (int64_t channel = 0; channel < channels; ++channel) {
+  for (int64_t channel = 0; channel < channels; ++channel) {
     LaneType value[Columns];
     GRADCON_UNROLL for (int column = Begin; column < End; ++column) value[column] =
         LaneType::load(source + column * source_shift);

@@ -25,9 +25,9 @@
 #define GRADCON_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-// In front of a loop that nvcc by itself unrolls further, which leaves registers for fewer warps.
+// In front of a loop that nvcc by itself unrolls, which leaves registers for fewer warps.
 #ifdef __CUDACC__
-#define GRADCON_UNROLL_TWICE_ON_GPU _Pragma("unroll 2")
+#define GRADCON_KEEP_ROLLED _Pragma("unroll 1")
 #else
-#define GRADCON_UNROLL_TWICE_ON_GPU
+#define GRADCON_KEEP_ROLLED
 #endif

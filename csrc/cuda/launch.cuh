@@ -45,7 +45,7 @@ class Launcher {
   template <class... Parameters, class... Arguments>
   void run(void (*kernel)(Parameters...), int64_t blocks, Arguments... arguments) const {
     if (blocks == 0) return;
-    if (blocks > INT32_MAX) throw std::runtime_error("CUDA: too many blocks for one launch");
+    if (blocks > INT32_MAX / warps_per_block) throw std::runtime_error("CUDA: too many blocks for one launch");
     cudaLaunchConfig_t config = {};
     config.gridDim = static_cast<unsigned>(blocks);
     config.blockDim = threads_per_block;
@@ -64,11 +64,11 @@ class Launcher {
     return Array<T>(allocate(count * static_cast<int64_t>(sizeof(T))));
   }
 
-  // As many warps as keep the device busy.
+  // As many warps as keep the device busy, in several rounds, so that the last one is short.
   int64_t warps_to_fill() const {
     int processors = 0;
     check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device_));
-    return int64_t{16} * processors;
+    return int64_t{48} * processors;
   }
 
  private:

@@ -16,7 +16,6 @@ struct ThreadLane {
   using Scalar = T;
   using Vector = T;
   static constexpr int samples = warp_size;
-  static constexpr int accumulators = 1;  // Other warps fill the time that an addition takes; registers are dear.
 
   T value;
 

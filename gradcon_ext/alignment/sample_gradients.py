@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradcon_ext.alignment.differentiable import differentiable
 from gradcon_ext.alignment.fallback import chunks_of_gradients
 from gradcon_ext.alignment.gradients import ExplicitGradients
 from gradcon_ext.alignment.in_float64 import aligned
@@ -77,8 +78,7 @@ def sample_gradients(
     prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor | None, max_bytes: int
 ) -> SampleGradients:
     """Run a model forward, and backward as far as the first of the parameters; see `per_sample_alignment`."""
-    # Gradients are needed here whatever mode the caller is in.
-    with torch.inference_mode(False), torch.enable_grad():
+    with differentiable(prepared):
         inputs = detached(inputs)
         targets = inputs if targets is None else detached(targets)
         result, proof = proven_pass(prepared, loss, inputs, targets)
@@ -86,7 +86,7 @@ def sample_gradients(
 
     def chunks() -> Iterator[dict[str, Tensor]]:
         if left:
-            with torch.inference_mode(False), torch.enable_grad():
+            with differentiable(prepared):
                 yield from chunks_of_gradients(
                     prepared.as_proven(proof), loss, left, inputs, targets, max_bytes, proof.one_by_one
                 )

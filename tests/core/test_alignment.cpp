@@ -201,43 +201,6 @@ TEST_CASE("linear layers") {
   }
 }
 
-// Every channel is counted by exactly one tile, and no tile reaches outside.
-TEST_CASE_TEMPLATE("overlapping tiles", TileSize, std::integral_constant<int, 1>, std::integral_constant<int, 3>,
-                   std::integral_constant<int, 8>) {
-  constexpr int Size = TileSize::value;
-  for (int64_t channels = Size; channels < 40; ++channels) {
-    const core::OverlappingTiles<Size> tiles = {channels};
-    std::vector<int> counted(static_cast<size_t>(channels));
-    for (int64_t tile = 0; tile < tiles.count(); ++tile) {
-      for (int channel = tiles.counted(tile); channel < Size; ++channel) {
-        ++counted.at(static_cast<size_t>(tiles.begin(tile) + channel));
-      }
-    }
-    for (const int times : counted) CHECK(times == 1);
-  }
-}
-
-// Leading channels that another tile has counted are left out of both sums.
-TEST_CASE("channels that another tile has counted") {
-  const Geometry g = {3, 2, 1, {}, {}};
-  const std::vector<double> reference = random_values<double>(6);
-  FourLanes<double> gradient[3][2];
-  double dot = 0;
-  double sq_norm = 0;
-  for (int i = 0; i < 3; ++i) {
-    for (int o = 0; o < 2; ++o) {
-      const double value = 1 + i + 10 * o;
-      gradient[i][o] = FourLanes<double>::broadcast(value);
-      if (i < 2 || o < 1) continue;
-      dot += value * reference[static_cast<size_t>(2 * i + o)];
-      sq_norm += value * value;
-    }
-  }
-  const core::WeightStrides strides(g);
-  CHECK(core::dot_of_tile(gradient, reference.data(), strides, {2, 1}).value[0] == close_to(dot, 1e-12));
-  CHECK(core::sq_norm_of_tile(gradient, {2, 1}).value[0] == close_to(sq_norm, 1e-12));
-}
-
 TEST_CASE("running mean") {
   for (const int64_t size : {0, 1, 8, 21}) {
     std::vector<double> mean = random_values<double>(size);

@@ -9,6 +9,7 @@
 #include "core/naive_alignment.hpp"
 #include "cuda/align_batch.cuh"
 #include "cuda/align_vectors.cuh"
+#include "cuda/gradient_tile.cuh"
 #include "emulation.hpp"
 
 using namespace gradcon;
@@ -27,9 +28,9 @@ std::vector<T> random_values(int64_t size, double scale = 1) {
   return values;
 }
 
-Axis random_axis() { return {draw(1, 5), draw(1, 7), draw(1, 3), draw(1, 2), draw(0, 2), draw(1, 2)}; }
+Axis random_axis() { return {draw(1, 7), draw(1, 12), draw(1, 4), draw(1, 2), draw(0, 2), draw(1, 2)}; }
 
-// Channels for every size of tile.
+// Channels for every size of tile, and the kernels whose rows are taken as a whole as often as others.
 Geometry random_geometry() {
   const int64_t channels[] = {1, 2, 3, 5, 8, 11};
   Geometry g;
@@ -38,6 +39,12 @@ Geometry random_geometry() {
   g.outer_channels = g.groups * channels[draw(0, 5)];
   g.height = random_axis();
   g.width = random_axis();
+  const int64_t kind = draw(0, 3);
+  if (kind < 2) {
+    g.width.kernel = kind == 0 ? 4 : 3;
+    g.width.stride = kind == 0 ? 2 : 1;
+    g.width.dilation = 1;
+  }
   return g;
 }
 
@@ -70,6 +77,22 @@ struct Batch {
 };
 
 }  // namespace
+
+// Every channel is counted by exactly one tile, and no tile reaches outside.
+TEST_CASE_TEMPLATE("overlapping tiles", TileSize, std::integral_constant<int, 1>, std::integral_constant<int, 3>,
+                   std::integral_constant<int, 8>) {
+  constexpr int Size = TileSize::value;
+  for (int64_t channels = Size; channels < 40; ++channels) {
+    const cuda::OverlappingTiles<Size> tiles = {channels};
+    std::vector<int> counted(static_cast<size_t>(channels));
+    for (int64_t tile = 0; tile < tiles.count(); ++tile) {
+      for (int channel = tiles.counted(tile); channel < Size; ++channel) {
+        ++counted.at(static_cast<size_t>(tiles.begin(tile) + channel));
+      }
+    }
+    for (const int times : counted) CHECK(times == 1);
+  }
+}
 
 TEST_CASE_TEMPLATE("batches of convolutions", T, float, double) {
   const double tolerance = sizeof(T) == sizeof(float) ? 1e-3 : 1e-11;
