@@ -15,6 +15,11 @@ from gradcon_ext import build_info
 settings.register_profile("gradcon_ext", deadline=None)
 settings.load_profile("gradcon_ext")
 
+EMULATED_OPS = os.environ.get("GRADCON_EMULATED_OPS")
+"""The library of .ci/emulated-ops, whose kernels take the place of the CPU's."""
+if EMULATED_OPS:
+    torch.ops.load_library(EMULATED_OPS)
+
 
 @pytest.fixture(autouse=True)
 def _same_numbers_each_time() -> None:

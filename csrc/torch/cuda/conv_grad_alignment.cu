@@ -35,6 +35,6 @@ std::tuple<Tensor, Tensor> conv_grad_alignment(const Tensor& input, const Tensor
 }  // namespace
 }  // namespace gradcon::cuda
 
-STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, CUDA, library) {
+STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, GRADCON_DISPATCH_KEY, library) {
   library.impl("conv_grad_alignment", TORCH_BOX(&gradcon::cuda::conv_grad_alignment));
 }

@@ -11,6 +11,9 @@
 #include "cuda/launch.cuh"
 #include "torch/dispatch.hpp"
 
+// Which tensors the ops take; tests have a launcher of the same name for others.
+#define GRADCON_DISPATCH_KEY CUDA
+
 namespace gradcon::cuda {
 
 class TorchLauncher final : public Launcher {

@@ -56,6 +56,6 @@ std::tuple<Tensor, Tensor> linear_grad_alignment(const Tensor& input, const Tens
 }  // namespace
 }  // namespace gradcon::cuda
 
-STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, CUDA, library) {
+STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, GRADCON_DISPATCH_KEY, library) {
   library.impl("linear_grad_alignment", TORCH_BOX(&gradcon::cuda::linear_grad_alignment));
 }

@@ -24,6 +24,6 @@ Tensor running_mean_cosine_(Tensor mean, const Tensor& grad, int64_t count) {
 }  // namespace
 }  // namespace gradcon::cuda
 
-STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, CUDA, library) {
+STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, GRADCON_DISPATCH_KEY, library) {
   library.impl("running_mean_cosine_", TORCH_BOX(&gradcon::cuda::running_mean_cosine_));
 }

@@ -35,6 +35,6 @@ std::tuple<Tensor, Tensor, Tensor> score_autoencoder(const Tensor& images, const
 }  // namespace
 }  // namespace gradcon::cuda
 
-STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, CUDA, library) {
+STABLE_TORCH_LIBRARY_IMPL(gradcon_ext, GRADCON_DISPATCH_KEY, library) {
   library.impl("score_autoencoder", TORCH_BOX(&gradcon::cuda::score_autoencoder));
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <stdexcept>
@@ -157,7 +158,12 @@ void Block::entry() {
 
 }  // namespace
 
+int64_t emulated_launches = 0;
+
 void emulated_launch(unsigned blocks, unsigned threads, const std::function<void()>& thread) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard<std::mutex> lock(one_at_a_time);
+  ++emulated_launches;
   for (unsigned index = 0; index < blocks; ++index) {
     blockIdx.x = index;
     block.run(threads, thread);
