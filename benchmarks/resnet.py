@@ -1,4 +1,4 @@
-"""A residual classifier of ResNet-18's shape for 32x32 images (He et al., 2016, with a 3x3 stem and no pooling)."""
+"""Residual classifiers of ResNet-18's shape (He et al., 2016)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,17 @@ class Block(nn.Module):
 
 
 def resnet18(classes: int = 10) -> nn.Sequential:
-    """Build the classifier; 11.2 million parameters."""
-    layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+    """Build the classifier of 32x32 images, with a 3x3 stem and no pooling; 11.2 million parameters."""
+    return _classifier([nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()], classes)
+
+
+def resnet18_of_large_images(classes: int = 10) -> nn.Sequential:
+    """Build the classifier of 224x224 images, with a 7x7 stem and pooling; 11.2 million parameters."""
+    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    return _classifier(stem, classes)
+
+
+def _classifier(layers: list[nn.Module], classes: int) -> nn.Sequential:
     channels = 64
     for stage, width in enumerate((64, 128, 256, 512)):
         for position in range(2):

@@ -26,13 +26,17 @@ def steps(workload: Workload, images: Tensor) -> dict[str, Callable[[], None]]:
     """The steps by name; each call takes one more with these images."""
     published_model, published_optimizer = _fresh(workload)
     references = {name: reference.clone() for name, reference in workload.references.items()}
-    plain_model, plain_optimizer = _fresh(workload)
     return {
         FUSED: _ours(workload, images, squared_error, "fused chain"),
         ANY_MODEL: _ours(workload, images, loss_of_ones_own, "any model"),
         PUBLISHED: lambda: published_step(published_model, published_optimizer, references, images),
-        PLAIN: lambda: plain_step(plain_model, plain_optimizer, images),
+        PLAIN: step_without_constraint(workload),
     }
+
+
+def step_without_constraint(workload: Workload) -> Callable[[], None]:
+    model, optimizer = _fresh(workload)
+    return lambda: plain_step(model, optimizer, workload.images)
 
 
 def our_step(workload: Workload, images: Tensor) -> Callable[[], None]:

@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 import torch
 
 from benchmarks import THREADS
-from benchmarks.report import bars, charts, gpu, measure, processes, scaling
+from benchmarks.report import any_model, bars, charts, gpu, layers, measure, processes, scaling
 from benchmarks.report.effort import FULL, QUICK, Effort
 from benchmarks.report.facts import facts
 from benchmarks.report.page import page
 from benchmarks.report.peak import multiply_adds_a_second
 from benchmarks.report.streaming import peak_memory
+from benchmarks.timing import Measurement
 from gradcon_ext import keep_freed_memory
 
 _BENCHMARKS = Path(__file__).parents[1]
@@ -69,6 +70,9 @@ def _measured(effort: Effort) -> dict[str, Any]:
     measured["scores"] = _printed(f"complete score ({setting})", measure.scores(effort))
     measured["one_image"] = _printed(f"one image ({setting})", measure.one_image(effort))
     measured["training"] = _printed(f"training step ({setting})", measure.training_steps(effort))
+    measured["training_sizes"] = _printed_by_size("training step", measure.training_steps_of_sizes(effort))
+    measured["layers"] = _printed(f"alignment op alone ({setting})", layers.costs(effort))
+    measured["any_model"] = _printed(f"any-model path ({setting})", any_model.costs(effort))
     measured["first_score"] = processes.first_scores(effort)
     measured["scaling"] = {
         panel.title: _printed(f"cost over {panel.title} ({setting})", scaling.costs(panel, effort))
@@ -76,6 +80,7 @@ def _measured(effort: Effort) -> dict[str, Any]:
     }
     measured["peak_mib_of_the_report"] = peak_memory() // 1024
     measured["stream"] = processes.stream(effort)
+    measured["large_images_kib"] = processes.large_images()
     return measured
 
 
@@ -84,9 +89,13 @@ def _bars(measured: dict[str, Any]) -> list[bars.Bar]:
         *bars.of_scores(measured["scores"]),
         *bars.of_scaling(measured["scaling"], measured["peak"]),
         bars.of_one_image(measured["one_image"]),
+        bars.of_layers(measured["layers"]),
+        bars.of_any_model(measured["any_model"]),
         bars.of_stream(measured["stream"]),
+        bars.of_large_images(measured["large_images_kib"]),
         bars.of_first_score(measured["first_score"]),
         *bars.of_training(measured["training"]),
+        bars.of_training_sizes(measured["training_sizes"]),
         *bars.of_gpu(measured["gpu"]),
     ]
 
@@ -103,6 +112,12 @@ def _plain(result: Any) -> Any:
 def _printed(title: str, lines: Printed) -> Printed:
     print(f"\n{title}", *(f"  {line}" for line in lines), sep="\n", flush=True)
     return lines
+
+
+def _printed_by_size(title: str, measured: dict[int, list[Measurement]]) -> dict[int, list[Measurement]]:
+    for size, lines in measured.items():
+        _printed(f"{title}, {size} pixels", lines)
+    return measured
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import Any
 
 from benchmarks import scorers, steps
 from benchmarks.report import measure, scaling
+from benchmarks.report.any_model import AnyModelCost
+from benchmarks.report.layers import LayerCost
 from benchmarks.report.scaling import Cost
 from benchmarks.timing import Measurement, best
 
@@ -140,6 +142,37 @@ def of_training(measured: Sequence[Measurement]) -> list[Bar]:
         _ratio("training step, Adam included, against the published loop", 0.45, 0.3, fused, published),
         _ratio("training step against torch's step without constraint", 1.3, 1.0, fused, plain),
     ]
+
+
+def of_layers(costs: Sequence[LayerCost]) -> Bar:
+    of_all = "; ".join(
+        f"{size}: " + ", ".join(f"{cost.ratio:.2f}" for cost in costs if cost.size == size)
+        for size in dict.fromkeys(cost.size for cost in costs)
+    )
+    question = "alignment op alone / torch's weight gradient of the batch, each layer at 28 to 256 pixels"
+    return Bar(question, "{:.2f}", 1.2, 1.0, max(cost.ratio for cost in costs), of_all)
+
+
+def of_any_model(costs: Sequence[AnyModelCost]) -> Bar:
+    of_all = "; ".join(f"{cost.model} {cost.size}: {cost.ratio:.2f}" for cost in costs)
+    question = "any-model path / torch's forward and backward pass, autoencoder and ResNet-18"
+    return Bar(question, "{:.2f}", 1.4, 1.15, max(cost.ratio for cost in costs), of_all)
+
+
+def of_training_sizes(measured: Mapping[int, Sequence[Measurement]]) -> Bar:
+    ratios = {
+        size: best(steps_of_size, steps.FUSED).microseconds / best(steps_of_size, steps.PLAIN).microseconds
+        for size, steps_of_size in measured.items()
+    }
+    of_all = "; ".join(f"{size}: {ratio:.2f}" for size, ratio in ratios.items())
+    question = "training step / a step of torch without constraint, at its best layout, 28 to 256 pixels"
+    return Bar(question, "{:.2f}", 1.1, 0.9, max(ratios.values()), of_all)
+
+
+def of_large_images(peaks: Mapping[int, int]) -> Bar:
+    of_all = "; ".join(f"{size}: {peak / 1024:.0f} MiB" for size, peak in peaks.items())
+    question = "peak memory of scoring images of 256 and 1024 pixels, beyond them"
+    return Bar(question, "{:.0f} MiB", 256, 64, max(peaks.values()) / 1024, of_all)
 
 
 def of_stream(stream: Mapping[str, Any]) -> Bar:

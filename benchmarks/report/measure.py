@@ -73,6 +73,26 @@ def training_steps(effort: Effort) -> list[Measurement]:
     return interleaved(contenders, effort.short_rounds, effort.seconds / 4)
 
 
+TRAINING_SIZES = {28: 64, 64: 64, 128: 64, 256: 16}
+"""How many images there are in a step, by their size."""
+
+
+def training_steps_of_sizes(effort: Effort) -> dict[int, list[Measurement]]:
+    """Our step, and one without constraint in both of torch's layouts."""
+    return {size: _training_steps_of(size, samples, effort) for size, samples in TRAINING_SIZES.items()}
+
+
+def _training_steps_of(size: int, samples: int, effort: Effort) -> list[Measurement]:
+    layouts = Layouts(size, samples=samples)
+    fused = steps.our_step(layouts.contiguous, layouts.contiguous.images)
+    contenders = [Contender(steps.FUSED, samples, samples, fused)]
+    contenders += [
+        Contender(steps.PLAIN, samples, samples, steps.step_without_constraint(workload), layout)
+        for layout, workload in layouts
+    ]
+    return interleaved(contenders, effort.rounds, effort.seconds / 8)
+
+
 def ours(workload: Workload, name: str, batch: int) -> Contender:
     """Score with this package, by the path of that name."""
     scorer = (scorers.fused_scorer if name == scorers.FUSED else scorers.any_model_scorer)(workload)

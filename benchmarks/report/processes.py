@@ -18,6 +18,8 @@ from benchmarks.report.effort import Effort
 from benchmarks.workload import autoencoder
 from gradcon_ext import Detector
 
+LARGE_SIZES = (256, 1024)
+
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
 
@@ -26,6 +28,11 @@ def stream(effort: Effort) -> dict[str, Any]:
     """Peak memory after the one and after the other number of images."""
     numbers = [str(number) for number in effort.streamed]
     return json.loads(_run("-m", "benchmarks.report.streaming", *numbers, cwd=_ROOT))
+
+
+def large_images() -> dict[int, int]:
+    """Peak memory of scoring, beyond the images, in KiB, by their size."""
+    return {size: int(_run("-m", "benchmarks.report.large_images", str(size), cwd=_ROOT)) for size in LARGE_SIZES}
 
 
 def first_scores(effort: Effort) -> dict[str, float]:

@@ -78,6 +78,10 @@ struct ChainLayer {
 
   GRADCON_INLINE bool is_bilinear() const { return kind <= LayerKind::bottleneck; }
   GRADCON_INLINE bool is_activation() const { return kind >= LayerKind::relu; }
+  // Whether the gradient by its input can be written over that by its output.
+  GRADCON_INLINE bool passes_gradient_in_place() const {
+    return is_activation() || kind == LayerKind::affine || kind == LayerKind::reshape;
+  }
   GRADCON_INLINE bool is_in_pairs(Direction direction) const { return in_pairs[static_cast<int>(direction)]; }
 };
 

@@ -1,5 +1,6 @@
 // Where the values of a chain lie.
 #include <algorithm>
+#include <array>
 
 #include "core/chain.hpp"
 #include "core/require.hpp"
@@ -61,16 +62,31 @@ class LayoutMaker {
     if (layer.kind != LayerKind::reshape) overwritable_ = !kept || !output_read;
   }
 
-  // Gradients take the place of the values that are forgotten by then.
+  // Gradients take the place of the values that are forgotten by then. The first of these is in whichever half makes
+  // both together the smaller.
   void place_turns() {
-    int64_t gradient = size_of(chain_.images);
-    for (size_t index = static_cast<size_t>(kept_from_); index < chain_.layers.size(); ++index) {
-      gradient = std::max(gradient, size_of(chain_.layers[index].input));
-    }
-    for (int half = 0; half < 2; ++half) layout_.turns[half] = take(std::max(gradient, largest_[half]));
+    const std::array<int64_t, 2> gradients = largest_gradients();
+    const auto sizes_from = [&](int first) {
+      return std::array{std::max(gradients[0], largest_[first]), std::max(gradients[1], largest_[1 - first])};
+    };
+    const auto total = [](const std::array<int64_t, 2>& sizes) { return sizes[0] + sizes[1]; };
+    const int first = total(sizes_from(0)) <= total(sizes_from(1)) ? 0 : 1;
+    for (int half = 0; half < 2; ++half) layout_.turns[half] = take(sizes_from(first)[static_cast<size_t>(half)]);
     for (size_t index = 0; index < turn_of_.size(); ++index) {
-      if (turn_of_[index] != none) layout_.values[index] = layout_.turns[turn_of_[index]];
+      if (turn_of_[index] != none) layout_.values[index] = layout_.turns[turn_of_[index] ^ first];
     }
+  }
+
+  // Of the gradients that take turns, the loss's first, by halves.
+  std::array<int64_t, 2> largest_gradients() const {
+    std::array<int64_t, 2> largest = {size_of(chain_.images), 0};
+    size_t half = 0;
+    for (auto index = static_cast<int64_t>(chain_.layers.size()) - 1; index > chain_.first_constrained; --index) {
+      const ChainLayer& layer = chain_.layers[static_cast<size_t>(index)];
+      if (!layer.passes_gradient_in_place()) half = 1 - half;
+      largest[half] = std::max(largest[half], size_of(layer.input));
+    }
+    return largest;
   }
 
   void place_bottleneck() {
@@ -90,7 +106,7 @@ class LayoutMaker {
   bool for_training_;
   Layout layout_;
   std::vector<int> turn_of_;
-  int64_t largest_[2] = {0, 0};
+  int64_t largest_[2] = {0, 0};  // of the values that take turns
   int turn_ = 0;
   bool overwritable_ = false;
 };

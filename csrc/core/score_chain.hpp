@@ -60,7 +60,7 @@ class BlockScorer {
 
   void backward(int64_t index) {
     const ChainLayer& layer = pass_.layer(index);
-    const bool in_place = layer.is_activation() || layer.kind == LayerKind::affine || layer.kind == LayerKind::reshape;
+    const bool in_place = layer.passes_gradient_in_place();
     T* next = in_lanes(layout_.turns[in_place ? turn_ : 1 - turn_]);
     if (layer.kind == LayerKind::bottleneck) {
       T* log_variance = in_lanes(layout_.log_variance);

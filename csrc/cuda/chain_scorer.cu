@@ -120,9 +120,8 @@ void ChainScorer<T>::forward_bottleneck(const Chunk& chunk, int64_t index, const
 template <class T>
 void ChainScorer<T>::backward(const Chunk& chunk, int64_t index) {
   const ChainLayer& l = layer(index);
-  const bool in_place = l.is_activation() || l.kind == LayerKind::affine || l.kind == LayerKind::reshape;
   const Lanes<T> grad_output = grad(chunk);
-  if (!in_place) turn_ = 1 - turn_;
+  if (!l.passes_gradient_in_place()) turn_ = 1 - turn_;
   const Lanes<T> grad_input = grad(chunk);
   switch (l.kind) {
     case LayerKind::conv:

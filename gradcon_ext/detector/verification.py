@@ -22,6 +22,9 @@ from gradcon_ext.ops import score_autoencoder
 
 TOLERANCE = 1e-4
 """Of a cosine, and of losses relative to their size; orders of summation differ by less."""
+_LARGE = 1 << 20
+"""Numbers of an image from which on each is differentiated alone: the activations of two take more memory than scoring
+does."""
 _NOISE = 30.0
 """How many times further than float32 autograd the program may be from float64, where a result is ill-conditioned."""
 
@@ -106,6 +109,14 @@ def proven_chain(model: nn.Module, references: Mapping[str, Tensor], image_shape
 
 
 def _by_autograd(model: nn.Module, loss: Loss, references: Mapping[str, Tensor], images: Tensor) -> SampleResults:
+    """All of them in one batch, unless they are large."""
+    batches = images.split(1 if images[0].numel() >= _LARGE else len(images))
+    parts = [_batch_by_autograd(model, loss, references, batch) for batch in batches]
+    return SampleResults(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def _batch_by_autograd(model: nn.Module, loss: Loss, references: Mapping[str, Tensor], images: Tensor) -> SampleResults:
+    model.requires_grad_(False)  # so that nothing is kept for the layers below them
     parameters = dict(model.named_parameters())
     weights = [parameters[name].requires_grad_() for name in references]
     inputs = images.clone()
@@ -113,7 +124,10 @@ def _by_autograd(model: nn.Module, loss: Loss, references: Mapping[str, Tensor],
     total = losses.total
     if total.shape != images.shape[:1]:
         raise ValueError(f"its loss has shape {tuple(total.shape)}; expected ({len(images)},)")
-    rows = [torch.autograd.grad(sample, weights, retain_graph=True, materialize_grads=True) for sample in total]
+    rows = [
+        torch.autograd.grad(sample, weights, retain_graph=left > 0, materialize_grads=True)
+        for left, sample in zip(reversed(range(len(total))), total, strict=True)
+    ]
     cosine = torch.stack([torch.stack(list(map(_cosine, row, references.values()))) for row in rows])
     return SampleResults(losses.reconstruction.detach(), losses.latent.detach(), cosine)
 
