@@ -2,9 +2,11 @@
 #include <Python.h>
 #include <torch/csrc/stable/library.h>
 
+#include <cstdint>
 #include <exception>
 
 #include "cpu/capability.hpp"
+#include "cpu/kept_memory.hpp"
 
 STABLE_TORCH_LIBRARY(gradcon_ext, library) {
   library.def(
@@ -22,11 +24,22 @@ STABLE_TORCH_LIBRARY(gradcon_ext, library) {
   library.def("running_mean_cosine_(Tensor(a!) mean, Tensor grad, int count) -> Tensor");
 }
 
-// Importing this empty module loads the library, and loading it registers the ops. The instruction set is chosen here,
+namespace {
+
+// Memory of any size is kept from one call to the next, from here on.
+PyObject* keep_memory(PyObject*, PyObject*) {
+  gradcon::cpu::KeptMemory::most_kept() = INT64_MAX;
+  Py_RETURN_NONE;
+}
+
+}  // namespace
+
+// Importing this module loads the library, and loading it registers the ops. The instruction set is chosen here,
 // not at the first op, so that it is the one that build_info() tells.
 PyMODINIT_FUNC PyInit__C() {
+  static PyMethodDef functions[] = {{"keep_memory", keep_memory, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
   static PyModuleDef definition = {
-      PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+      PyModuleDef_HEAD_INIT, "_C", nullptr, -1, functions, nullptr, nullptr, nullptr, nullptr};
   try {
     gradcon::cpu::capability();
   } catch (const std::exception& error) {

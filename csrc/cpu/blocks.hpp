@@ -6,14 +6,11 @@
 #include <cstdint>
 #include <limits>
 
+#include "cpu/kept_memory.hpp"
 #include "cpu/kernels.hpp"
-#include "cpu/scratch.hpp"
 #include "cpu/threads.hpp"
 
 namespace gradcon::cpu {
-
-// Where blocks take more than this together, the threads share one at a time.
-constexpr int64_t most_bytes_at_once = 64 << 20;
 
 // A way to divide a batch into blocks.
 struct Blocks {
@@ -36,12 +33,12 @@ Threads threads_for(const Threads& threads, double products);
 template <class Function>
 void for_each_block(const Threads& threads, const Blocks& blocks, const Function& function) {
   if (std::min(blocks.count, most_bytes_at_once / std::max<int64_t>(blocks.bytes, 1)) < threads.count) {
-    const Scratch<std::byte> workspace(blocks.bytes);
+    const KeptMemory workspace(blocks.bytes);
     for (int64_t block = 0; block < blocks.count; ++block) function(block, workspace.data(), threads.parallel_for);
     return;
   }
   share(threads, blocks.count, [&](const auto& next) {
-    const Scratch<std::byte> workspace(blocks.bytes);
+    const KeptMemory workspace(blocks.bytes);
     for (int64_t block = next(); block < blocks.count; block = next()) {
       function(block, workspace.data(), ParallelFor{});
     }

@@ -2,6 +2,7 @@
 
 #include "core/cosine.hpp"
 #include "core/require.hpp"
+#include "cpu/kept_memory.hpp"
 
 namespace gradcon::cpu {
 namespace {
@@ -44,9 +45,11 @@ void ObjectiveGradient<T>::run(const ImagesView<T>& images, const BatchView<T>& 
   const int64_t code = chain.bottleneck < 0 ? 0 : size_of(chain.layers[static_cast<size_t>(chain.bottleneck)].output);
   const int64_t size_of_copy = (chain_.numbers_of_a_lane() - chain_.layout.size) * kernels_.samples;
   const int64_t block_size = (kernels_.arrays_a_block * chain_.layout.size + code) * kernels_.samples + size_of_copy;
-  const Scratch<T> arrays(checked_product({blocks, block_size}, largest_array, "what is kept of the batch"));
+  const int64_t numbers = checked_product({blocks, block_size}, largest_array, "what is kept of the batch");
+  const KeptMemory workspace(numbers * static_cast<int64_t>(sizeof(T)));
+  T* arrays = reinterpret_cast<T*>(workspace.data());
   const TrainingProblem<T> problem = {
-      chain_, images, noise, batch_, arrays.data(), block_size, size_of_copy, outputs.reconstruction, outputs.latent,
+      chain_, images, noise, batch_, arrays, block_size, size_of_copy, outputs.reconstruction, outputs.latent,
   };
   const bool constrained = alpha != 0;
   share_blocks(threads_, blocks, [&](int64_t block, const ParallelFor& parallel_for) {

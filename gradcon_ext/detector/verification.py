@@ -110,7 +110,7 @@ def proven_chain(model: nn.Module, references: Mapping[str, Tensor], image_shape
 
 def _by_autograd(model: nn.Module, loss: Loss, references: Mapping[str, Tensor], images: Tensor) -> SampleResults:
     """All of them in one batch, unless they are large."""
-    batches = images.split(1 if images[0].numel() >= _LARGE else len(images))
+    batches = torch.split(images, 1 if images[0].numel() >= _LARGE else len(images))
     parts = [_batch_by_autograd(model, loss, references, batch) for batch in batches]
     return SampleResults(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 

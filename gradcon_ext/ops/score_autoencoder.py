@@ -28,7 +28,8 @@ def score_autoencoder(
 
     Large images, and few of them, have their rows cut into strips that are computed side by side. The shapes and the
     number of images decide it, so the last bits of a score depend on those, but never on the number of threads. On the
-    CPU all threads together work in 64 MiB at most, or in what one image takes where that is more.
+    CPU all threads together work in 64 MiB at most, or in what one image takes where that is more; up to 64 MiB are
+    kept for the next call.
 
     Args:
         images: (N, C, H, W), uint8 (0 to 255) or of the dtype of the parameters (0 to 1); also what is to be
