@@ -92,21 +92,34 @@ inline int64_t rows_at_a_time(const Geometry& geometry) {
   return rows < 1 ? 1 : rows;
 }
 
+// Adds inner rows [first, end) to the tiles of all taps, whose lanes lie one tile behind the other.
+template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+GRADCON_INLINE void form_rows(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
+                              int64_t first, int64_t end, LaneType* lanes) {
+  for (const Span rows : spans.rows) {
+    const Span some = part_of(rows, first, end, geometry.height.stride);
+    for (const Span columns : spans.columns) {
+      LaneType tile[InnerTile][OuterTile];
+      GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
+        GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) tile[i][o] = lanes[i * OuterTile + o];
+      }
+      form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, some, columns, tile);
+      GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
+        GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) lanes[i * OuterTile + o] = tile[i][o];
+      }
+      lanes += InnerTile * OuterTile;
+    }
+  }
+}
+
 // Adds to the tiles of all taps. All of them take some rows before the next ones come.
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE void form_tiles(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
                                LaneArray<GradientTile<LaneType, InnerTile, OuterTile>>& tiles) {
   const int64_t step = rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry);
   for (int64_t first = 0; first < geometry.height.inner; first += step) {
-    auto* tile = tiles.begin();
-    for (const Span rows : spans.rows) {
-      const Span some = part_of(rows, first, first + step, geometry.height.stride);
-      for (const Span columns : spans.columns) {
-        auto in_registers = *tile;
-        form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, some, columns, in_registers.lanes);
-        *tile++ = in_registers;
-      }
-    }
+    form_rows<LaneType, InnerTile, OuterTile>(geometry, spans, operands, first, first + step,
+                                              &tiles.begin()->lanes[0][0]);
   }
 }
 
@@ -168,16 +181,23 @@ inline void visit_tiles_of(const Geometry& geometry, int64_t chunk, int64_t chun
   }
 }
 
-// One of `chunks` pieces of a layer's tiles. Where it has few outer channels, tiles take more of the inner ones
-// instead.
-template <class Shape, class Visit>
-inline void visit_tiles(const Geometry& geometry, int64_t chunk, int64_t chunks, const Visit& visit) {
+// Calls function(shape) with the shape of a layer's tiles. Where it has few outer channels, they take more of the inner
+// ones instead.
+template <class Shape, class Function>
+inline void with_shape_of_tiles(const Geometry& geometry, const Function& function) {
   using Narrow = TileShape<Shape::inner * 2, Shape::outer / 2>;
   if (geometry.outer_channels_per_group() <= Narrow::outer) {
-    visit_tiles_of<Narrow>(geometry, chunk, chunks, visit);
+    function(Narrow{});
   } else {
-    visit_tiles_of<Shape>(geometry, chunk, chunks, visit);
+    function(Shape{});
   }
+}
+
+// One of `chunks` pieces of a layer's tiles.
+template <class Shape, class Visit>
+inline void visit_tiles(const Geometry& geometry, int64_t chunk, int64_t chunks, const Visit& visit) {
+  with_shape_of_tiles<Shape>(geometry,
+                             [&](auto shape) { visit_tiles_of<decltype(shape)>(geometry, chunk, chunks, visit); });
 }
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE
