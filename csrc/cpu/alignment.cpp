@@ -17,12 +17,12 @@ int64_t bytes_of(const TypedKernels<T>& kernels, int64_t numbers, int64_t dots =
 }
 
 template <class T, class Align>
-void align_blocks(const Threads& threads, const TypedKernels<T>& kernels, const Blocks& blocks, int64_t batch,
-                  int64_t numbers, const Align& align) {
-  for_each_block(threads, blocks, [&](int64_t block, std::byte* workspace, const ParallelFor& parallel_for) {
-    const int64_t first = block * blocks.samples;
-    const Workspace<T> parts = {reinterpret_cast<T*>(workspace), workspace + bytes_of(kernels, numbers)};
-    align(first, std::min(blocks.samples, batch - first), parts, parallel_for);
+void align_blocks(const Threads& threads, const BlockChoice<T>& choice, int64_t batch, int64_t numbers,
+                  const Align& align) {
+  for_each_block(threads, choice.blocks, [&](int64_t block, std::byte* workspace, const ParallelFor& parallel_for) {
+    const int64_t first = block * choice.blocks.samples;
+    const Workspace<T> parts = {reinterpret_cast<T*>(workspace), workspace + bytes_of(*choice.kernels, numbers)};
+    align(first, std::min(choice.blocks.samples, batch - first), parts, parallel_for);
   });
 }
 
@@ -31,46 +31,38 @@ void align_blocks(const Threads& threads, const TypedKernels<T>& kernels, const 
 template <class T>
 void align_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer,
                        const AlignmentTask<T>& task, int64_t batch, const Threads& threads) {
-  const TypedKernels<T>* kernels = &cpu::kernels().of<T>();
+  BlockChoice<T> choice;
   ConvInStrips in_strips;
-  Blocks blocks;
-  for (int64_t strips = 1; strips <= cpu::kernels().of<T>().samples; strips *= 2) {
+  for (int64_t strips = 1; strips <= kernels().of<T>().samples; strips *= 2) {
     const ConvInStrips candidate = cut(geometry, strips);
     const int64_t numbers = candidate.geometry.inner_size() + candidate.geometry.outer_size();
     const double work = products_of(candidate.geometry) + products_of_filling * static_cast<double>(numbers);
     for (const TypedKernels<T>* some : kernels_of_all_widths<T>()) {
       if (strips > some->samples) continue;
       const int64_t dots = some->alignment_chunks * task.count;
-      const Blocks of_candidate = blocks_of(*some, strips, batch, bytes_of(*some, numbers, dots), work);
-      if (of_candidate.cost >= blocks.cost) continue;
-      kernels = some;
-      in_strips = candidate;
-      blocks = of_candidate;
+      const Blocks blocks = blocks_of(*some, strips, batch, bytes_of(*some, numbers, dots), work);
+      if (choice.offer(*some, blocks)) in_strips = candidate;
     }
   }
   const ConvProblem<T> problem = {in_strips, inner, outer, task};
   const int64_t numbers = in_strips.geometry.inner_size() + in_strips.geometry.outer_size();
   const double products = products_of(geometry) * static_cast<double>(batch);
-  align_blocks(threads_for(threads, products), *kernels, blocks, batch, numbers,
-               [&](auto... part) { kernels->conv_alignment(problem, part...); });
+  align_blocks(threads_for(threads, products), choice, batch, numbers,
+               [&](auto... part) { choice.kernels->conv_alignment(problem, part...); });
 }
 
 template <class T>
 void align_linear(const LinearProblem<T>& problem, int64_t batch, const Threads& threads) {
   const auto products = static_cast<double>(problem.inputs * problem.outputs * problem.task.count);
   const int64_t numbers = problem.inputs + problem.outputs;
-  const TypedKernels<T>* kernels = &cpu::kernels().of<T>();
-  Blocks blocks;
+  BlockChoice<T> choice;
   for (const TypedKernels<T>* some : kernels_of_all_widths<T>()) {
-    const Blocks candidate = blocks_of(*some, 1, batch, bytes_of(*some, numbers, problem.task.count), products);
-    if (candidate.cost >= blocks.cost) continue;
-    kernels = some;
-    blocks = candidate;
+    choice.offer(*some, blocks_of(*some, 1, batch, bytes_of(*some, numbers, problem.task.count), products));
   }
   const auto align = [&](int64_t first, int64_t count, const Workspace<T>& workspace, const ParallelFor&) {
-    kernels->linear_alignment(problem, first, count, workspace);
+    choice.kernels->linear_alignment(problem, first, count, workspace);
   };
-  align_blocks(threads_for(threads, products * static_cast<double>(batch)), *kernels, blocks, batch, numbers, align);
+  align_blocks(threads_for(threads, products * static_cast<double>(batch)), choice, batch, numbers, align);
 }
 
 template void align_convolution<float>(const Geometry&, const BatchView<float>&, const BatchView<float>&,

@@ -21,6 +21,21 @@ struct Blocks {
   double cost = std::numeric_limits<double>::infinity();
 };
 
+// The cheapest way so far, and the kernels that go with it.
+template <class T>
+struct BlockChoice {
+  const TypedKernels<T>* kernels = &cpu::kernels().of<T>();
+  Blocks blocks;
+
+  // Takes a cheaper one, and tells whether it was.
+  bool offer(const TypedKernels<T>& some, const Blocks& candidate) {
+    if (candidate.cost >= blocks.cost) return false;
+    kernels = &some;
+    blocks = candidate;
+    return true;
+  }
+};
+
 // With samples cut into so many strips. A block takes some bytes, and some multiply-adds of a lane.
 template <class T>
 Blocks blocks_of(const TypedKernels<T>& kernels, int64_t strips, int64_t batch, int64_t bytes, double products);

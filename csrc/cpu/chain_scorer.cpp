@@ -27,10 +27,7 @@ typename ChainScorer<T>::Way ChainScorer<T>::best_way(int64_t batch) const {
     for (const TypedKernels<T>* some : widths) {
       if (strips > some->samples) continue;
       const Blocks blocks = blocks_of(*some, strips, batch, some->samples * bytes_of_a_lane, products);
-      if (blocks.cost >= best.blocks.cost) continue;
-      best.kernels = some;
-      best.blocks = blocks;
-      better = true;
+      better |= best.choice.offer(*some, blocks);
     }
     if (better) best.chain = std::move(packed);
   }
@@ -43,10 +40,11 @@ void ChainScorer<T>::score(const ImagesView<T>& images, int64_t batch, const Sco
                            const Threads& threads) const {
   const Way way = best_way(batch);
   const ScoreProblem<T> problem = {way.chain, images, outputs};
-  for_each_block(threads, way.blocks, [&](int64_t block, std::byte* workspace, const ParallelFor& parallel_for) {
-    const int64_t first = block * way.blocks.samples;
-    way.kernels->score_chain(problem, first, std::min(way.blocks.samples, batch - first),
-                             reinterpret_cast<T*>(workspace), parallel_for);
+  const Blocks& blocks = way.choice.blocks;
+  for_each_block(threads, blocks, [&](int64_t block, std::byte* workspace, const ParallelFor& parallel_for) {
+    const int64_t first = block * blocks.samples;
+    way.choice.kernels->score_chain(problem, first, std::min(blocks.samples, batch - first),
+                                    reinterpret_cast<T*>(workspace), parallel_for);
   });
 }
 

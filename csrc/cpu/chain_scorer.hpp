@@ -26,9 +26,8 @@ class ChainScorer {
  private:
   // How a batch fills the lanes.
   struct Way {
-    const TypedKernels<T>* kernels;
+    BlockChoice<T> choice;
     PackedChain<T> chain;
-    Blocks blocks;
   };
 
   // Whatever the threads, so that these do not change a bit.
