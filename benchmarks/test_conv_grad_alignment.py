@@ -6,49 +6,35 @@ import pytest
 import torch
 
 from benchmarks.competitors import forward, transposed_convolution_gradients
+from benchmarks.layer_calls import LayerCall, aligned, layer_calls
 from benchmarks.workload import meetings
-from gradcon_ext.alignment.capture import captured
-from gradcon_ext.ops import conv_grad_alignment
 
 QUESTION = "alignment of the four decoder layers (layer inputs and output gradients given)"
 
 
 @pytest.fixture
-def layers(setup):
-    """(layer, input, output gradient, reference) of every constrained layer."""
-    modules = [setup.model.get_submodule(name.removesuffix(".weight")) for name in setup.references]
-    setup.model.requires_grad_(False)
-    with captured(modules, {}) as capture:
-        error = (setup.model(setup.images) - setup.images).square().flatten(1).mean(1)
-        torch.autograd.grad(error.sum(), capture.leaves)
-    calls = [capture.calls[module][0] for module in modules]
-    return [
-        (module, call.input, call.grad_output, reference)
-        for module, call, reference in zip(modules, calls, setup.references.values(), strict=True)
-    ]
+def calls(setup) -> list[LayerCall]:
+    return layer_calls(setup)
 
 
-def fused(layers) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return [
-        conv_grad_alignment(x, y, a, layer.stride, layer.padding, layer.dilation, layer.groups, True)
-        for layer, x, y, a in layers
-    ]
+def fused(calls: list[LayerCall]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [aligned(call) for call in calls]
 
 
-def unfold_bmm(layers) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def unfold_bmm(calls: list[LayerCall]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     results = []
-    for layer, inputs, grad_outputs, reference in layers:
-        for x, y in zip(inputs.split(32), grad_outputs.split(32), strict=True):
-            gradients = transposed_convolution_gradients(layer, x, y).flatten(1)
-            results.append((gradients @ reference.flatten(), gradients.square().sum(1)))
+    for call in calls:
+        for x, y in zip(call.input.split(32), call.grad_output.split(32), strict=True):
+            gradients = transposed_convolution_gradients(call.layer, x, y).flatten(1)
+            results.append((gradients @ call.reference.flatten(), gradients.square().sum(1)))
     return results
 
 
 @pytest.mark.parametrize("contender", [fused, unfold_bmm])
-def test_decoder_alignment(compare, setup, layers, contender) -> None:
+def test_decoder_alignment(compare, setup, calls, contender) -> None:
     name = {fused: "gradcon_ext, fused", unfold_bmm: "unfold + bmm, 32 samples at a time"}[contender]
     ratio = compare(
-        lambda: contender(layers),
+        lambda: contender(calls),
         lambda: forward(setup.model, setup.images, 512),
         question=QUESTION,
         name=name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -11,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import scorers
+from benchmarks.report.comparison import Comparison
 from benchmarks.report.effort import Effort
 from benchmarks.report.measure import FORWARD_BACKWARD, Layouts, ours, theirs_in
 from benchmarks.resnet import resnet18, resnet18_of_large_images
-from benchmarks.timing import Contender, Measurement, best, interleaved
+from benchmarks.timing import Contender, best, interleaved
 from gradcon_ext import per_sample_alignment
 
 AUTOENCODERS = {28: (256, (64, 256)), 64: (64, (16, 64)), 128: (32, (8, 32)), 256: (8, (4, 8))}
@@ -27,29 +27,12 @@ RESNETS: dict[int, tuple[Callable[[], nn.Sequential], int, tuple[int, ...]]] = {
 """The classifier for images of each size, how many of them, and in what batches."""
 
 
-@dataclass(frozen=True)
-class AnyModelCost:
-    """What a model takes with images of a size."""
-
-    model: str
-    size: int
-    ours: Measurement
-    theirs: Measurement
-
-    @property
-    def ratio(self) -> float:
-        return self.ours.microseconds / self.theirs.microseconds
-
-    def __str__(self) -> str:
-        return f"{self.model}, {self.size} pixels: {self.ours}; {self.theirs}; {self.ratio:.2f}"
-
-
-def costs(effort: Effort) -> list[AnyModelCost]:
+def costs(effort: Effort) -> list[Comparison]:
     """Of all models and sizes, each contender at its best of layouts and batches."""
     return [_of_autoencoder(size, effort) for size in AUTOENCODERS] + [_of_resnet(size, effort) for size in RESNETS]
 
 
-def _of_autoencoder(size: int, effort: Effort) -> AnyModelCost:
+def _of_autoencoder(size: int, effort: Effort) -> Comparison:
     samples, batches = AUTOENCODERS[size]
     layouts = Layouts(size, samples=samples)
     contenders = [ours(workload, scorers.ANY_MODEL, batch) for _, workload in layouts for batch in batches]
@@ -57,7 +40,7 @@ def _of_autoencoder(size: int, effort: Effort) -> AnyModelCost:
     return _cost("autoencoder", size, contenders, scorers.ANY_MODEL, effort)
 
 
-def _of_resnet(size: int, effort: Effort) -> AnyModelCost:
+def _of_resnet(size: int, effort: Effort) -> Comparison:
     contenders = []
     for layout, memory_format in (("", torch.contiguous_format), ("channels last", torch.channels_last)):
         contenders += _of_layout(size, layout, memory_format)
@@ -98,6 +81,6 @@ def _loss(output: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(output, labels, reduction="none")
 
 
-def _cost(model: str, size: int, contenders: list[Contender], name: str, effort: Effort) -> AnyModelCost:
+def _cost(model: str, size: int, contenders: list[Contender], name: str, effort: Effort) -> Comparison:
     measured = interleaved(contenders, effort.rounds, effort.seconds / 8)
-    return AnyModelCost(model, size, best(measured, name), best(measured, FORWARD_BACKWARD))
+    return Comparison(model, size, best(measured, name), best(measured, FORWARD_BACKWARD))

@@ -8,8 +8,7 @@ from typing import Any
 
 from benchmarks import scorers, steps
 from benchmarks.report import measure, scaling
-from benchmarks.report.any_model import AnyModelCost
-from benchmarks.report.layers import LayerCost
+from benchmarks.report.comparison import Comparison
 from benchmarks.report.scaling import Cost
 from benchmarks.timing import Measurement, best
 
@@ -144,7 +143,7 @@ def of_training(measured: Sequence[Measurement]) -> list[Bar]:
     ]
 
 
-def of_layers(costs: Sequence[LayerCost]) -> Bar:
+def of_layers(costs: Sequence[Comparison]) -> Bar:
     of_all = "; ".join(
         f"{size}: " + ", ".join(f"{cost.ratio:.2f}" for cost in costs if cost.size == size)
         for size in dict.fromkeys(cost.size for cost in costs)
@@ -153,8 +152,8 @@ def of_layers(costs: Sequence[LayerCost]) -> Bar:
     return Bar(question, "{:.2f}", 1.2, 1.0, max(cost.ratio for cost in costs), of_all)
 
 
-def of_any_model(costs: Sequence[AnyModelCost]) -> Bar:
-    of_all = "; ".join(f"{cost.model} {cost.size}: {cost.ratio:.2f}" for cost in costs)
+def of_any_model(costs: Sequence[Comparison]) -> Bar:
+    of_all = "; ".join(f"{cost.what} {cost.size}: {cost.ratio:.2f}" for cost in costs)
     question = "any-model path / torch's forward and backward pass, autoencoder and ResNet-18"
     return Bar(question, "{:.2f}", 1.4, 1.15, max(cost.ratio for cost in costs), of_all)
 
