@@ -50,18 +50,18 @@ def multiply_adds(layer, x: torch.Tensor, y: torch.Tensor) -> int:
     return len(x) * (x.shape[1] * y.shape[1] * meetings(layer, x, y) + 2 * layer.weight.numel())
 
 
-def test_share_of_peak(compare, layers) -> None:
+def test_share_of_peak(compare, calls) -> None:
     """The machine's peak is taken to be its rate in a large float32 matrix product, in the same run."""
     size = 2048
     left, right = torch.randn(size, size), torch.randn(size, size)
     ratio = compare(
-        lambda: fused(layers),
+        lambda: fused(calls),
         lambda: left @ right,
         question=QUESTION,
         name="gradcon_ext, fused",
         baseline_name="a 2048 x 2048 x 2048 matrix product",
         samples=512,
     )
-    share = sum(multiply_adds(layer, x, y) for layer, x, y, _ in layers) / size**3 / ratio
+    share = sum(multiply_adds(call.layer, call.input, call.grad_output) for call in calls) / size**3 / ratio
     print(f"\nshare of the matrix product's multiply-adds a second: {share:.2f}")
     assert share >= 0.5
