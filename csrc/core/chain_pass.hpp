@@ -39,11 +39,13 @@ class ChainPass {
     const int64_t channels = source_channels(index, direction);
     const CutRows& cut = cut_of_source(index, direction);
     const SourceRows& wanted = strips().of(index, direction).sources;
-    parallel_for_(channels, [&](int64_t channel) {
-      const T* from = source + channel * cut.strip_rows * cut.columns * LaneType::samples;
-      T* to = copy_ + channel * wanted.count * cut.columns * LaneType::samples;
-      for (int64_t row = 0; row < wanted.count; ++row) {
-        gather_row<LaneType>(cut, wanted, row, cut.columns, from, to + row * cut.columns * LaneType::samples);
+    for_each_part(channels, cut.columns, parallel_for_, [&](const ArrayPart& part) {
+      for (int64_t channel = part.channels.begin; channel < part.channels.end; ++channel) {
+        const T* from = source + (channel * cut.strip_rows * cut.columns + part.columns.begin) * LaneType::samples;
+        T* to = copy_ + (channel * wanted.count * cut.columns + part.columns.begin) * LaneType::samples;
+        for (int64_t row = 0; row < wanted.count; ++row, to += cut.columns * LaneType::samples) {
+          gather_row<LaneType>(cut, wanted, row, part.columns.size(), from, to);
+        }
       }
     });
     return copy_;
@@ -54,7 +56,7 @@ class ChainPass {
     if (strips().is_one()) return;
     const CutRows& cut = strips().values[static_cast<size_t>(value)];
     for (int64_t channel = 0; channel < channels; ++channel) {
-      GRADCON_CORE_NAMESPACE::clear_rows<LaneType>(cut,
+      GRADCON_CORE_NAMESPACE::clear_rows<LaneType>(cut, {0, cut.columns},
                                                    data + channel * cut.strip_rows * cut.columns * LaneType::samples);
     }
   }
@@ -94,7 +96,7 @@ class ChainPass {
       case LayerKind::reshape:
         return;
       default:
-        by_channels(l, [&](const ChainLayer& some, int64_t at) { activate<LaneType>(some, source + at, target + at); });
+        by_positions(l, [&](const ChainLayer& some, int64_t at) { activate<LaneType>(some, source + at, target + at); });
         // Of zero, most activations are zero.
         if (l.kind == LayerKind::sigmoid) clear_rows(index + 1, l.output.channels, target);
     }
@@ -127,7 +129,7 @@ class ChainPass {
       case LayerKind::reshape:
         return;
       default:
-        return by_channels(l, [&](const ChainLayer& some, int64_t at) {
+        return by_positions(l, [&](const ChainLayer& some, int64_t at) {
           const T* value = derives_from_input(l.kind) ? input : output;
           activate_backward<LaneType>(some, value + at, grad_output + at, grad_input + at);
         });
@@ -158,77 +160,79 @@ class ChainPass {
     const bool whole = strips().is_one();
     const int64_t rows = contraction.source_rows();
     const int64_t pitch = contraction.source_columns();
-    const Border columns(pairs.columns, pitch);
+    const Border border(pairs.columns, pitch);
     const int64_t channel_size =
         (whole ? rows : cut_of_source(index, contraction.direction).strip_rows) * pitch * LaneType::samples;
-    parallel_for_(source_channels(index, contraction.direction), [&](int64_t channel) {
-      const T* from = source + channel * channel_size;
-      T* to = copy_ + channel * pairs.source_positions() * LaneType::samples;
-      for (int64_t at = 0; at < pairs.rows.sources; ++at, to += pairs.columns.sources * LaneType::samples) {
-        const int64_t row = at + pairs.rows.first_source;
-        if (row < 0 || row >= rows) {
-          fill_zeros<LaneType>(to, pairs.columns.sources);
-          continue;
+    const int64_t channels = source_channels(index, contraction.direction);
+    for_each_part(channels, pairs.columns.sources, parallel_for_, [&](const ArrayPart& part) {
+      const BorderedRange columns(border, part.columns);
+      for (int64_t channel = part.channels.begin; channel < part.channels.end; ++channel) {
+        const T* from = source + channel * channel_size + columns.first * LaneType::samples;
+        T* to = copy_ + (channel * pairs.source_positions() + part.columns.begin) * LaneType::samples;
+        for (int64_t at = 0; at < pairs.rows.sources; ++at, to += pairs.columns.sources * LaneType::samples) {
+          const int64_t row = at + pairs.rows.first_source;
+          if (row < 0 || row >= rows) {
+            fill_zeros<LaneType>(to, part.columns.size());
+            continue;
+          }
+          fill_zeros<LaneType>(to, columns.before);
+          T* inside = to + columns.before * LaneType::samples;
+          if (whole) {
+            copy_shifted<0, LaneType>(from + row * pitch * LaneType::samples, columns.inside, inside);
+          } else {
+            gather_row<LaneType>(cut_of_source(index, contraction.direction),
+                                 strips().of(index, contraction.direction).sources, row, columns.inside, from, inside);
+          }
+          fill_zeros<LaneType>(inside + columns.inside * LaneType::samples, columns.after);
         }
-        fill_zeros<LaneType>(to, columns.before);
-        T* inside = to + columns.before * LaneType::samples;
-        if (whole) {
-          copy_shifted<0, LaneType>(from + row * pitch * LaneType::samples, columns.inside, inside);
-        } else {
-          gather_row<LaneType>(cut_of_source(index, contraction.direction),
-                               strips().of(index, contraction.direction).sources, row, columns.inside, from, inside);
-        }
-        fill_zeros<LaneType>(inside + columns.inside * LaneType::samples, columns.after);
       }
     });
     return copy_;
   }
 
   void contract(const Contraction& contraction, const GatherOperands<T>& operands, T* target) const {
+    const Geometry& geometry = contraction.geometry;
     const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
-    share_tiles(contraction.geometry.groups, tiles.tiles, contraction.target_rows(),
-                [&](int64_t group, int64_t tile, const Rows& rows) {
-                  gather<LaneType, MostChannels>(contraction, group, tile, rows, operands, target);
-                });
+    const TargetAxes axes = {geometry.groups * tiles.tiles, contraction.target_rows(), contraction.target_columns_of(0),
+                             most_columns};
+    share_targets(axes, contraction.source_size(), geometry.weights(), [&](int64_t tile, const TargetRanges& ranges) {
+      gather<LaneType, MostChannels>(contraction, tile / tiles.tiles, tile % tiles.tiles, ranges, operands, target);
+    });
   }
 
   void contract(const PairContraction& contraction, const GatherOperands<T>& operands, T* target) const {
     const EvenTiles tiles(contraction.targets_per_group, PairShape::channels);
-    share_tiles(contraction.groups, tiles.tiles, contraction.pairs_of_rows(),
-                [&](int64_t group, int64_t tile, const Rows& pairs_of_rows) {
-                  gather_pairs<LaneType, PairShape::pairs, PairShape::channels>(contraction, group, tile, pairs_of_rows,
-                                                                                operands, target);
-                });
+    const TargetAxes axes = {contraction.groups * tiles.tiles, contraction.pairs_of_rows(),
+                             contraction.columns.targets_of(0), 2 * PairShape::pairs};
+    share_targets(axes, contraction.source_size(), contraction.weights(),
+                  [&](int64_t tile, const TargetRanges& ranges) {
+                    gather_pairs<LaneType, PairShape::pairs, PairShape::channels>(
+                        contraction, tile / tiles.tiles, tile % tiles.tiles, ranges, operands, target);
+                  });
   }
 
-  // Calls function(group, tile, rows). A layer of few channels is split by rows as well, so that threads find work; in
-  // others that would only bring the weights of a tile to several cores.
+  // Calls function(tile, ranges) for all targets.
   template <class Function>
-  void share_tiles(int64_t groups, int64_t tiles, int64_t rows, const Function& function) const {
-    const bool few = groups * tiles < 4;
-    const int64_t strips = few && !parallel_for_.is_serial() ? std::min<int64_t>(rows, 4) : 1;
-    parallel_for_(groups * tiles * strips, [&](int64_t part) {
-      const int64_t strip = part % strips;
-      const int64_t tile = part / strips;
-      function(tile / tiles, tile % tiles, {strip * rows / strips, (strip + 1) * rows / strips});
-    });
+  void share_targets(const TargetAxes& axes, int64_t sources, int64_t weights, const Function& function) const {
+    const TargetParts parts(axes, sources * static_cast<int64_t>(sizeof(LaneType)),
+                            weights * static_cast<int64_t>(sizeof(T)), parallel_for_.is_serial());
+    parallel_for_(parts.count(), [&](int64_t part) { parts.visit(part, function); });
   }
 
   // What takes longer than to wake a thread.
   static constexpr int64_t numbers_worth_sharing = 1 << 16;
 
-  // Calls function(layer of some of the channels, where their first number is).
+  // Calls function(layer of some positions, where their first number is) for all positions of a layer without weights.
   template <class Function>
-  void by_channels(const ChainLayer& layer, const Function& function) const {
-    const int64_t channels = layer.input.channels;
-    const int64_t numbers = size_of(layer.input) * LaneType::samples;
-    const bool shared = !parallel_for_.is_serial() && numbers >= numbers_worth_sharing;
-    const int64_t parts = shared ? std::min<int64_t>(channels, 4) : 1;
-    parallel_for_(parts, [&](int64_t part) {
-      const int64_t first = part * channels / parts;
+  void by_positions(const ChainLayer& layer, const Function& function) const {
+    const Extents& all = layer.input;
+    if (parallel_for_.is_serial() || size_of(all) * LaneType::samples < numbers_worth_sharing) return function(layer, 0);
+    for_each_part(all.channels, all.columns, parallel_for_, [&](const ArrayPart& part) {
       ChainLayer some = layer;
-      some.input.channels = (part + 1) * channels / parts - first;
-      function(some, first * (numbers / channels));
+      some.input = {1, 1, part.columns.size()};
+      for (int64_t row = part.channels.begin * all.rows; row < part.channels.end * all.rows; ++row) {
+        function(some, (row * all.columns + part.columns.begin) * LaneType::samples);
+      }
     });
   }
 

@@ -8,10 +8,12 @@
 // within a tap, in the lane's own precision, after the bias.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
 #include "core/geometry.hpp"
+#include "core/parts.hpp"
 #include "core/tiles.hpp"
 
 namespace gradcon {
@@ -71,6 +73,11 @@ struct Contraction {
   GRADCON_INLINE int64_t source_rows() const { return inward() ? geometry.height.outer : geometry.height.inner; }
   GRADCON_INLINE int64_t target_columns() const { return inward() ? geometry.width.inner : geometry.width.outer; }
   GRADCON_INLINE int64_t target_rows() const { return inward() ? geometry.height.inner : geometry.height.outer; }
+  // Of one phase of the stride.
+  GRADCON_INLINE int64_t target_columns_of(int64_t phase) const {
+    const int64_t shift = target_shift(geometry.width);
+    return (target_columns() - phase + shift - 1) / shift;
+  }
   GRADCON_INLINE TapRun taps(const Axis& axis, int64_t target) const {
     return inward() ? taps_of_inner(axis, target) : taps_of_outer(axis, target);
   }
@@ -191,24 +198,20 @@ GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOper
 // the tile has channels: fewer loads than multiply-adds, which is what a processor can issue.
 constexpr int most_columns = 3;
 
-// Target rows [begin, end).
-struct Rows {
-  int64_t begin;
-  int64_t end;
-};
-
-// The targets of a tile of channels in some rows; `target` moved to its first channel.
+// The targets of a tile of channels in some ranges; `target` moved to its first channel.
 template <class LaneType, int Channels, class T = typename LaneType::Scalar>
-inline void gather_channels(const Contraction& contraction, const Rows& range, const GatherOperands<T>& operands,
-                            T* target) {
+inline void gather_channels(const Contraction& contraction, const TargetRanges& ranges,
+                            const GatherOperands<T>& operands, T* target) {
   const Axis& width = contraction.geometry.width;
   const int64_t shift = contraction.target_shift(width);
-  for (int64_t phase = 0; phase < shift && phase < contraction.target_columns(); ++phase) {
-    const EvenTiles tiles((contraction.target_columns() - phase + shift - 1) / shift, most_columns);
+  for (int64_t phase = 0; phase < shift; ++phase) {
+    const int64_t end = std::min(ranges.columns.end, contraction.target_columns_of(phase));
+    if (ranges.columns.begin >= end) continue;
+    const EvenTiles tiles(end - ranges.columns.begin, most_columns);
     for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
-      const int64_t first = phase + tiles.begin(tile) * shift;
+      const int64_t first = phase + (ranges.columns.begin + tiles.begin(tile)) * shift;
       const TapRun columns = contraction.taps(width, first);
-      for (int64_t row = range.begin; row < range.end; ++row) {
+      for (int64_t row = ranges.rows.begin; row < ranges.rows.end; ++row) {
         const TapRun rows = contraction.taps(contraction.geometry.height, row);
         T* targets = target + (row * contraction.target_columns() + first) * LaneType::samples;
         if (tiles.extent(tile) == 3) {
@@ -225,14 +228,14 @@ inline void gather_channels(const Contraction& contraction, const Rows& range, c
 
 // Runs gather_channels at run-time extents 1..MostChannels.
 template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
-inline void gather_channels_of(int64_t extent, const Contraction& contraction, const Rows& rows,
+inline void gather_channels_of(int64_t extent, const Contraction& contraction, const TargetRanges& ranges,
                                const GatherOperands<T>& operands, T* target) {
   if constexpr (MostChannels > 1) {
     if (extent < MostChannels) {
-      return gather_channels_of<LaneType, MostChannels - 1>(extent, contraction, rows, operands, target);
+      return gather_channels_of<LaneType, MostChannels - 1>(extent, contraction, ranges, operands, target);
     }
   }
-  gather_channels<LaneType, MostChannels>(contraction, rows, operands, target);
+  gather_channels<LaneType, MostChannels>(contraction, ranges, operands, target);
 }
 
 // From those of a layer to those of a tile, whose first target channel is `channel`.
@@ -248,14 +251,14 @@ GRADCON_INLINE GatherOperands<T> operands_of_tile(const Contraction& contraction
   };
 }
 
-// Some rows of one tile of target channels of one group. `source`, `bias` (or none) and `target` are those
+// Some ranges of one tile of target channels of one group. `source`, `bias` (or none) and `target` are those
 // of the whole layer, `weights` packed.
 template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
-inline void gather(const Contraction& contraction, int64_t group, int64_t tile, const Rows& rows,
+inline void gather(const Contraction& contraction, int64_t group, int64_t tile, const TargetRanges& ranges,
                    const GatherOperands<T>& operands, T* target) {
   const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
   const int64_t channel = group * contraction.targets_per_group() + tiles.begin(tile);
-  gather_channels_of<LaneType, MostChannels>(tiles.extent(tile), contraction, rows,
+  gather_channels_of<LaneType, MostChannels>(tiles.extent(tile), contraction, ranges,
                                              operands_of_tile<LaneType>(contraction, group, channel, operands),
                                              target + channel * contraction.target_positions() * LaneType::samples);
 }

@@ -13,6 +13,7 @@
 // of the columns, and the bias.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/gather.hpp"
@@ -133,6 +134,23 @@ struct Border {
         after(axis.sources - before - inside) {}
 };
 
+// The same of some columns of the copy. `first` is the first one inside, counted in the grid.
+struct BorderedRange {
+  int64_t before;
+  int64_t inside;
+  int64_t after;
+  int64_t first;
+
+  GRADCON_INLINE BorderedRange(const Border& border, const Range& columns) {
+    const int64_t begin = std::clamp(border.before, columns.begin, columns.end);
+    const int64_t end = std::clamp(border.before + border.inside, begin, columns.end);
+    before = begin - columns.begin;
+    inside = end - begin;
+    after = columns.end - end;
+    first = inside > 0 ? begin - border.before : 0;
+  }
+};
+
 // The three points of an axis.
 enum class Point { first, both, second };
 
@@ -251,9 +269,9 @@ inline void gather_pair_tile(const PairContraction& contraction, const T* source
   store_row(sums, targets, target + contraction.rows.target_shift * contraction.columns.targets * LaneType::samples);
 }
 
-// The targets of a tile of channels in pairs of rows [first, last) of each phase.
+// The targets of a tile of channels in some pairs of rows, and some columns, of each phase.
 template <class LaneType, int Pairs, int Channels, class T = typename LaneType::Scalar>
-inline void gather_pair_channels(const PairContraction& contraction, const Rows& pairs_of_rows, const T* source,
+inline void gather_pair_channels(const PairContraction& contraction, const TargetRanges& ranges, const T* source,
                                  const T* weights, PairTargets<T> targets, T* target) {
   constexpr int samples = LaneType::samples;
   const PairAxis& rows = contraction.rows;
@@ -265,9 +283,10 @@ inline void gather_pair_channels(const PairContraction& contraction, const Rows&
     const int64_t row_targets = rows.targets_of(row_phase);
     for (int64_t column_phase = 0; column_phase < columns.target_phases; ++column_phase, weights += of_phase) {
       const int64_t column_targets = columns.targets_of(column_phase);
-      for (int64_t column = 0; column < column_targets; column += 2 * Pairs) {
+      const int64_t end = std::min(ranges.columns.end, column_targets);
+      for (int64_t column = ranges.columns.begin; column < end; column += 2 * Pairs) {
         targets.columns = column_targets - column;
-        for (int64_t pair = pairs_of_rows.begin; pair < pairs_of_rows.end && 2 * pair < row_targets; ++pair) {
+        for (int64_t pair = ranges.rows.begin; pair < ranges.rows.end && 2 * pair < row_targets; ++pair) {
           const int64_t source_row = rows.source_of(row_phase, 0) + 2 * pair * rows.source_shift;
           const int64_t source_column = columns.source_of(column_phase, 0) + column * columns.source_shift;
           const int64_t target_row = row_phase + 2 * pair * rows.target_shift;
@@ -294,28 +313,28 @@ GRADCON_INLINE void fill_zeros(T* target, int64_t positions) {
 
 // Runs gather_pair_channels at run-time extents 1..MostChannels.
 template <class LaneType, int Pairs, int MostChannels, class T = typename LaneType::Scalar>
-inline void gather_pair_channels_of(int64_t extent, const PairContraction& contraction, const Rows& pairs_of_rows,
+inline void gather_pair_channels_of(int64_t extent, const PairContraction& contraction, const TargetRanges& ranges,
                                     const T* source, const T* weights, const PairTargets<T>& targets, T* target) {
   if constexpr (MostChannels > 1) {
     if (extent < MostChannels) {
-      return gather_pair_channels_of<LaneType, Pairs, MostChannels - 1>(extent, contraction, pairs_of_rows, source,
+      return gather_pair_channels_of<LaneType, Pairs, MostChannels - 1>(extent, contraction, ranges, source,
                                                                         weights, targets, target);
     }
   }
-  gather_pair_channels<LaneType, Pairs, MostChannels>(contraction, pairs_of_rows, source, weights, targets, target);
+  gather_pair_channels<LaneType, Pairs, MostChannels>(contraction, ranges, source, weights, targets, target);
 }
 
-// Some pairs of rows of one tile of target channels of one group. The operands and `target` are those of the whole
+// Some ranges of one tile of target channels of one group. The operands and `target` are those of the whole
 // layer, the source the copy, the weights packed in pairs.
 template <class LaneType, int Pairs, int MostChannels, class T = typename LaneType::Scalar>
-inline void gather_pairs(const PairContraction& contraction, int64_t group, int64_t tile, const Rows& pairs_of_rows,
+inline void gather_pairs(const PairContraction& contraction, int64_t group, int64_t tile, const TargetRanges& ranges,
                          const GatherOperands<T>& operands, T* target) {
   const EvenTiles tiles(contraction.targets_per_group, MostChannels);
   const int64_t channel = group * contraction.targets_per_group + tiles.begin(tile);
   const int64_t source = group * contraction.sources_per_group * contraction.source_positions() * LaneType::samples;
   const T* bias = operands.bias == nullptr ? nullptr : operands.bias + channel;
   gather_pair_channels_of<LaneType, Pairs, MostChannels>(
-      tiles.extent(tile), contraction, pairs_of_rows, operands.source + source,
+      tiles.extent(tile), contraction, ranges, operands.source + source,
       operands.weights + channel * contraction.weights_of_target(), {bias, operands.accumulates, 0, 0, 0},
       target + channel * contraction.target_positions() * LaneType::samples);
 }

@@ -6,6 +6,8 @@
 #include <limits>
 
 #include "core/chain.hpp"
+#include "core/parallel_for.hpp"
+#include "core/parts.hpp"
 #include "core/sum.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -79,27 +81,47 @@ GRADCON_INLINE void add_pixels(Reconstruction reconstruction, int64_t pixels, T 
   }
 }
 
+// Calls function(part, first number, pixels) for runs of pixels. The shapes alone decide on the parts, so that sums over
+// each do not depend on the threads.
+template <class LaneType, class Function>
+inline void for_each_run(const Extents& images, const ParallelFor& parallel_for, const Function& function) {
+  const bool in_parts = has_parts_of_columns(images.columns);
+  const int64_t parts = in_parts ? parts_of_an_axis : 1;
+  parallel_for(parts, [&](int64_t part) {
+    const Range columns = part_of(images.columns, part, parts);
+    if (!in_parts) return function(part, int64_t{0}, size_of(images));
+    for (int64_t row = 0; row < images.channels * images.rows; ++row) {
+      function(part, (row * images.columns + columns.begin) * LaneType::samples, columns.size());
+    }
+  });
+}
+
 // Mean over the pixels, and its gradient by the output times `scale`.
 template <class LaneType, class T = typename LaneType::Scalar>
 inline void reconstruction_loss(const Chain& chain, const T* output, const T* images, const LaneType& scale, T* grad,
-                                Sum<LaneType>& loss) {
+                                const ParallelFor& parallel_for, Sum<LaneType>& loss) {
   const T inverse = 1 / static_cast<T>(chain.pixels);
-  add_pixels(chain.reconstruction, size_of(chain.images), inverse, output, images, scale, grad, loss);
+  Sum<LaneType> sums[parts_of_an_axis];
+  for_each_run<LaneType>(chain.images, parallel_for, [&](int64_t part, int64_t at, int64_t pixels) {
+    add_pixels(chain.reconstruction, pixels, inverse, output + at, images + at, scale, grad + at, sums[part]);
+  });
+  for (const Sum<LaneType>& sum : sums) loss.add_values(sum);
 }
 
 // The same gradient plus what it changes by along the tangent of the output. `tangent` and `grad` may be the same.
 template <class LaneType, class T = typename LaneType::Scalar>
 inline void reconstruction_tangent(const Chain& chain, const T* output, const T* images, const LaneType& scale,
-                                   const T* tangent, T* grad) {
-  const int64_t pixels = size_of(chain.images);
+                                   const T* tangent, const ParallelFor& parallel_for, T* grad) {
   const LaneType scaled = {scale.value * (1 / static_cast<T>(chain.pixels))};
-  for (int64_t i = 0; i < pixels * LaneType::samples; i += LaneType::samples) {
-    const PixelLoss<LaneType> pixel =
-        pixel_loss(chain.reconstruction, LaneType::load(output + i), LaneType::load(images + i));
-    LaneType sum = pixel.derivative;
-    sum.add_product(pixel.curvature, LaneType::load(tangent + i));
-    LaneType{sum.value * scaled.value}.store(grad + i);
-  }
+  for_each_run<LaneType>(chain.images, parallel_for, [&](int64_t, int64_t at, int64_t pixels) {
+    for (int64_t i = at; i < at + pixels * LaneType::samples; i += LaneType::samples) {
+      const PixelLoss<LaneType> pixel =
+          pixel_loss(chain.reconstruction, LaneType::load(output + i), LaneType::load(images + i));
+      LaneType sum = pixel.derivative;
+      sum.add_product(pixel.curvature, LaneType::load(tangent + i));
+      LaneType{sum.value * scaled.value}.store(grad + i);
+    }
+  });
 }
 
 // Kullback-Leibler divergence of N(mean, exp(log variance)) to N(0, 1), in nats per pixel.

@@ -31,7 +31,8 @@ class BlockScorer {
     Sum<LaneType> reconstruction;
     Sum<LaneType> latent;
     for (int64_t index = 0; index < pass_.layers(); ++index) forward(index, latent);
-    reconstruction_loss(pass_.chain(), value(pass_.layers()), images(), LaneType::broadcast(1), grad(), reconstruction);
+    reconstruction_loss(pass_.chain(), value(pass_.layers()), images(), LaneType::broadcast(1), grad(),
+                        pass_.parallel_for(), reconstruction);
     strip_sum_.join(reconstruction);
     for (int64_t sample = 0; sample < count; ++sample) {
       outputs.reconstruction[first + sample] = static_cast<T>(reconstruction.value[sample]);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/conv_alignment.hpp"
+#include "core/parts.hpp"
 #include "core/strips.hpp"
 #include "core/sum.hpp"
 #include "core/variant.hpp"
@@ -20,13 +21,14 @@ GRADCON_INLINE void clear_row(T* row, int64_t columns, int64_t samples) {
   }
 }
 
-// Sets rows of one channel to zero that do not count.
+// Sets rows of one channel to zero that do not count, in some columns.
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void clear_rows(const CutRows& cut, T* channel) {
+inline void clear_rows(const CutRows& cut, const Range& columns, T* channel) {
   const int64_t samples = LaneType::samples / cut.strips;
   for (int64_t strip = 0; strip < cut.strips; ++strip) {
     for (int64_t row = cut.rows_in(strip); row < cut.strip_rows; ++row) {
-      clear_row<LaneType>(channel + row * cut.columns * LaneType::samples + strip * samples, cut.columns, samples);
+      T* target = channel + (row * cut.columns + columns.begin) * LaneType::samples + strip * samples;
+      clear_row<LaneType>(target, columns.size(), samples);
     }
   }
 }

@@ -7,6 +7,7 @@
 
 #include "core/batch_view.hpp"
 #include "core/lane.hpp"
+#include "core/parts.hpp"
 #include "core/strip_lanes.hpp"
 
 namespace gradcon {
@@ -118,17 +119,11 @@ GRADCON_INLINE void line_to_lanes(const uint8_t* const (&sample_data)[LaneType::
   }
 }
 
-// Some channels.
-struct Channels {
-  int64_t begin;
-  int64_t end;
-};
-
-// Writes rows of samples that are cut into strips; `lanes` is where the first channel of all begins. Rows beyond the
-// grid are zeros.
+// Writes a part of rows of samples that are cut into strips; `lanes` is where the whole begins. Rows beyond the grid are
+// zeros.
 template <class LaneType, class Source, class T = typename LaneType::Scalar>
 inline void rows_to_lanes(const BatchView<Source>& batch, const CutRows& cut, const SourceRows& rows,
-                          const Channels& channels, int64_t first, int64_t count, T* lanes) {
+                          const ArrayPart& part, int64_t first, int64_t count, T* lanes) {
   constexpr int most = LaneType::samples;
   const int64_t samples = most / cut.strips;
   const int64_t row_size = cut.columns * most;
@@ -141,35 +136,39 @@ inline void rows_to_lanes(const BatchView<Source>& batch, const CutRows& cut, co
       lines[lane] =
           batch.data + (first + std::min(lane % samples, count - 1)) * batch.sample_stride + inside * batch.row_stride;
     }
+    const Range& channels = part.channels;
+    const Range& columns = part.columns;
     T* target = lanes + row * row_size;
     if (batch.channel_stride == 1 && cut.columns > 1) {
-      for (int64_t column = 0; column < cut.columns; ++column) {
-        line_to_lanes<LaneType>(lines, channels.begin + column * batch.column_stride, channels.end - channels.begin, 1,
+      for (int64_t column = columns.begin; column < columns.end; ++column) {
+        line_to_lanes<LaneType>(lines, channels.begin + column * batch.column_stride, channels.size(), 1,
                                 target + channels.begin * channel_size + column * most, channel_size);
       }
     } else {
       for (int64_t channel = channels.begin; channel < channels.end; ++channel) {
-        line_to_lanes<LaneType>(lines, channel * batch.channel_stride, cut.columns, batch.column_stride,
-                                target + channel * channel_size, most);
+        line_to_lanes<LaneType>(lines, channel * batch.channel_stride + columns.begin * batch.column_stride,
+                                columns.size(), batch.column_stride,
+                                target + channel * channel_size + columns.begin * most, most);
       }
     }
     for (int64_t strip = 0; strip < cut.strips; ++strip) {
       const int64_t grid_row = strip * rows.step + rows.first + row;
       if (grid_row >= 0 && grid_row < cut.grid_rows) continue;
       for (int64_t channel = channels.begin; channel < channels.end; ++channel) {
-        clear_row<LaneType>(target + channel * channel_size + strip * samples, cut.columns, samples);
+        clear_row<LaneType>(target + channel * channel_size + columns.begin * most + strip * samples, columns.size(),
+                            samples);
       }
     }
   }
 }
 
-// Writes samples that are cut into strips. Rows that do not count are zeros.
+// Writes a part of samples that are cut into strips. Rows that do not count are zeros.
 template <class LaneType, class Source, class T = typename LaneType::Scalar>
-inline void strips_to_lanes(const BatchView<Source>& batch, const CutRows& cut, const Channels& channels, int64_t first,
+inline void strips_to_lanes(const BatchView<Source>& batch, const CutRows& cut, const ArrayPart& part, int64_t first,
                             int64_t count, T* lanes) {
-  rows_to_lanes<LaneType>(batch, cut, {cut.step, 0, cut.strip_rows}, channels, first, count, lanes);
-  for (int64_t channel = channels.begin; channel < channels.end; ++channel) {
-    clear_rows<LaneType>(cut, lanes + channel * cut.strip_rows * cut.columns * LaneType::samples);
+  rows_to_lanes<LaneType>(batch, cut, {cut.step, 0, cut.strip_rows}, part, first, count, lanes);
+  for (int64_t channel = part.channels.begin; channel < part.channels.end; ++channel) {
+    clear_rows<LaneType>(cut, part.columns, lanes + channel * cut.strip_rows * cut.columns * LaneType::samples);
   }
 }
 

@@ -63,7 +63,7 @@ class BlockTrainer {
       sample_code<LaneType>(size, arrays_.mean(), arrays_.log_variance(), noise_, arrays_.values(index + 1));
     }
     reconstruction_loss(pass_.chain(), arrays_.values(pass_.layers()), arrays_.values(0), scale_,
-                        arrays_.adjoints(pass_.layers()), reconstruction);
+                        arrays_.adjoints(pass_.layers()), pass_.parallel_for(), reconstruction);
   }
 
   // Adjoints down to the output of the first constrained layer.
@@ -80,11 +80,11 @@ class BlockTrainer {
     if (constrained) {
       for (int64_t index = pass_.chain().first_constrained; index < layers; ++index) forward_tangent(index);
       reconstruction_tangent(pass_.chain(), arrays_.values(layers), arrays_.values(0), scale_, arrays_.tangents(layers),
-                             arrays_.totals(layers));
+                             pass_.parallel_for(), arrays_.totals(layers));
     } else {
       Sum<LaneType> loss;
       reconstruction_loss(pass_.chain(), arrays_.values(layers), arrays_.values(0), scale_, arrays_.totals(layers),
-                          loss);
+                          pass_.parallel_for(), loss);
     }
     for (int64_t index = layers - 1; index >= 0; --index) {
       backward_total(index, constrained && index >= pass_.chain().first_constrained);

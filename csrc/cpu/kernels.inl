@@ -29,13 +29,6 @@ void write(const core::Alignment<VariantLane<T>>& alignment, int64_t first, int6
   }
 }
 
-// Calls function(channels) for all of them, shared among threads.
-template <class Function>
-void by_channels(int64_t count, const ParallelFor& parallel_for, const Function& function) {
-  const int64_t parts = parallel_for.is_serial() ? 1 : count < 8 ? count : 8;
-  parallel_for(parts, [&](int64_t part) { function({part * count / parts, (part + 1) * count / parts}); });
-}
-
 template <class T>
 void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace,
                     const ParallelFor& parallel_for) {
@@ -50,12 +43,11 @@ void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count,
     core::to_lanes<LaneType>(problem.outer, {geometry.outer_channels, geometry.height.outer, geometry.width.outer},
                              first, count, outer);
   } else {
-    by_channels(geometry.inner_channels, parallel_for, [&](const core::Channels& channels) {
-      core::strips_to_lanes<LaneType>(problem.inner, in_strips.inner, channels, first, count, inner);
+    core::for_each_part(geometry.inner_channels, geometry.width.inner, parallel_for, [&](const ArrayPart& part) {
+      core::strips_to_lanes<LaneType>(problem.inner, in_strips.inner, part, first, count, inner);
     });
-    by_channels(geometry.outer_channels, parallel_for, [&](const core::Channels& channels) {
-      core::rows_to_lanes<LaneType>(problem.outer, in_strips.outer, in_strips.outer_rows, channels, first, count,
-                                    outer);
+    core::for_each_part(geometry.outer_channels, geometry.width.outer, parallel_for, [&](const ArrayPart& part) {
+      core::rows_to_lanes<LaneType>(problem.outer, in_strips.outer, in_strips.outer_rows, part, first, count, outer);
     });
   }
   const AlignmentTask<T>& task = problem.task;
@@ -92,14 +84,16 @@ void images_to_lanes(const ImagesView<T>& images, const Extents& extents, int64_
 // The same, of samples that are cut into strips.
 template <class T>
 void images_to_strips(const ImagesView<T>& images, const PackedChain<T>& packed, int64_t first, int64_t count,
-                      T* lanes) {
+                      const ParallelFor& parallel_for, T* lanes) {
   const Extents& strip = packed.chain.images;
   const CutRows& cut = packed.strips.values[0];
-  if (images.bytes.data != nullptr) {
-    core::strips_to_lanes<VariantLane<T>>(images.bytes, cut, {0, strip.channels}, first, count, lanes);
-  } else {
-    core::strips_to_lanes<VariantLane<T>>(images.numbers, cut, {0, strip.channels}, first, count, lanes);
-  }
+  core::for_each_part(strip.channels, strip.columns, parallel_for, [&](const ArrayPart& part) {
+    if (images.bytes.data != nullptr) {
+      core::strips_to_lanes<VariantLane<T>>(images.bytes, cut, part, first, count, lanes);
+    } else {
+      core::strips_to_lanes<VariantLane<T>>(images.numbers, cut, part, first, count, lanes);
+    }
+  });
 }
 
 template <class T>
@@ -110,7 +104,7 @@ void score_chain(const ScoreProblem<T>& problem, int64_t first, int64_t count, T
   if (problem.chain.strips.is_one()) {
     images_to_lanes(problem.images, problem.chain.chain.images, first, count, scorer.images());
   } else {
-    images_to_strips(problem.images, problem.chain, first, count, scorer.images());
+    images_to_strips(problem.images, problem.chain, first, count, parallel_for, scorer.images());
   }
   scorer.score(first, count, problem.outputs);
 }

@@ -115,7 +115,7 @@ TEST_CASE("rows are gathered from the strips where they count") {
       const int64_t row = i / Wide::samples / cut.columns;
       lanes.data()[i] = at(i % Wide::samples / samples * cut.step + row, i / Wide::samples % cut.columns, i % samples);
     }
-    core::clear_rows<Wide>(cut, lanes.data());
+    core::clear_rows<Wide>(cut, {0, cut.columns}, lanes.data());
     const cpu::Scratch<double> gathered(wanted.count * cut.columns * Wide::samples);
     for (int64_t row = 0; row < wanted.count; ++row) {
       core::gather_row<Wide>(cut, wanted, row, cut.columns, lanes.data(),

@@ -82,9 +82,10 @@ def test_the_models_of_the_paper(model_type: type[nn.Module], samples: int) -> N
         assert (result - wanted).norm() <= 1e-4 * wanted.norm()
 
 
+@pytest.mark.parametrize(("samples", "size"), [(70, (28, 28)), (3, (40, 132))], ids=str)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_same_bits_for_any_number_of_threads(threads: int) -> None:
-    arguments = paper_arguments(samples=70)
+def test_same_bits_for_any_number_of_threads(threads: int, samples: int, size: tuple[int, int]) -> None:
+    arguments = paper_arguments(samples=samples, size=size)
     expected = flat(objective_gradient(*arguments, None, 0.03))
     with torch_threads(threads):
         assert all(map(torch.equal, flat(objective_gradient(*arguments, None, 0.03)), expected))

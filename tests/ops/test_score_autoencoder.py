@@ -80,7 +80,7 @@ def test_neighbours_do_not_matter(device: str, samples: int) -> None:
 
 # Few or large images have their rows cut into strips, as many as suit their number and height.
 @pytest.mark.parametrize("samples", [1, 2, 3, 5, 9, 17])
-@pytest.mark.parametrize("size", [(5, 9), (28, 28), (64, 20), (131, 6)], ids=str)
+@pytest.mark.parametrize("size", [(5, 9), (28, 28), (64, 20), (131, 6), (37, 150)], ids=str)
 def test_few_and_large_images(device: str, size: tuple[int, int], samples: int) -> None:
     arguments = paper_arguments(samples=samples, size=size)
     expected = oracle.score_autoencoder(*arguments.double())
@@ -94,7 +94,7 @@ def test_few_and_large_images(device: str, size: tuple[int, int], samples: int) 
 
 
 @pytest.mark.parametrize(
-    ("samples", "size"), [(100, (28, 28)), (1, (28, 28)), (1, (200, 200)), (3, (200, 40))], ids=str
+    ("samples", "size"), [(100, (28, 28)), (1, (28, 28)), (1, (200, 200)), (3, (200, 40)), (1, (37, 150))], ids=str
 )
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_same_bits_for_any_number_of_threads(threads: int, samples: int, size: tuple[int, int]) -> None:
