@@ -33,9 +33,12 @@ class ChainPass {
 
   const ChainStrips& strips() const { return packed_.strips; }
 
-  // What a contraction of a layer reads of its source: the source itself, or a copy with the rows of other strips.
+  // What a contraction of a layer reads of its source: the source itself, or a copy with the rows of other strips. The
+  // copy is there until the next forward pass of a layer, or another copy.
   const T* sources(int64_t index, Direction direction, const T* source) const {
     if (strips().is_one()) return source;
+    if (copied_.is(index, direction, source)) return copy_;
+    copied_ = {index, direction, source};
     const int64_t channels = source_channels(index, direction);
     const CutRows& cut = cut_of_source(index, direction);
     const SourceRows& wanted = strips().of(index, direction).sources;
@@ -68,6 +71,7 @@ class ChainPass {
     GatherOperands<T> operands = layer_operands;
     if (l.is_in_pairs(direction)) {
       const PairContraction pairs(contraction);
+      copied_ = {};
       operands.source = padded_sources(pairs, index, contraction, operands.source);
       contract(pairs, operands, target);
     } else {
@@ -82,6 +86,7 @@ class ChainPass {
   void forward(int64_t index, const T* source, T* target) const {
     const ChainLayer& l = layer(index);
     const LayerWeights<T>& w = weights(index);
+    copied_ = {};
     switch (l.kind) {
       case LayerKind::conv:
       case LayerKind::conv_transposed:
@@ -96,7 +101,8 @@ class ChainPass {
       case LayerKind::reshape:
         return;
       default:
-        by_positions(l, [&](const ChainLayer& some, int64_t at) { activate<LaneType>(some, source + at, target + at); });
+        by_positions(l,
+                     [&](const ChainLayer& some, int64_t at) { activate<LaneType>(some, source + at, target + at); });
         // Of zero, most activations are zero.
         if (l.kind == LayerKind::sigmoid) clear_rows(index + 1, l.output.channels, target);
     }
@@ -226,7 +232,8 @@ class ChainPass {
   template <class Function>
   void by_positions(const ChainLayer& layer, const Function& function) const {
     const Extents& all = layer.input;
-    if (parallel_for_.is_serial() || size_of(all) * LaneType::samples < numbers_worth_sharing) return function(layer, 0);
+    if (parallel_for_.is_serial() || size_of(all) * LaneType::samples < numbers_worth_sharing)
+      return function(layer, 0);
     for_each_part(all.channels, all.columns, parallel_for_, [&](const ArrayPart& part) {
       ChainLayer some = layer;
       some.input = {1, 1, part.columns.size()};
@@ -236,8 +243,20 @@ class ChainPass {
     });
   }
 
+  // What the copy is of: an alignment and the backward pass behind it read the same.
+  struct Copied {
+    int64_t index = -1;
+    Direction direction = Direction::to_inner;
+    const T* source = nullptr;
+
+    bool is(int64_t of_index, Direction of_direction, const T* of_source) const {
+      return index == of_index && direction == of_direction && source == of_source;
+    }
+  };
+
   const PackedChain<T>& packed_;
   T* copy_;
+  mutable Copied copied_;
   ParallelFor parallel_for_;
 };
 

@@ -317,8 +317,8 @@ inline void gather_pair_channels_of(int64_t extent, const PairContraction& contr
                                     const T* source, const T* weights, const PairTargets<T>& targets, T* target) {
   if constexpr (MostChannels > 1) {
     if (extent < MostChannels) {
-      return gather_pair_channels_of<LaneType, Pairs, MostChannels - 1>(extent, contraction, ranges, source,
-                                                                        weights, targets, target);
+      return gather_pair_channels_of<LaneType, Pairs, MostChannels - 1>(extent, contraction, ranges, source, weights,
+                                                                        targets, target);
     }
   }
   gather_pair_channels<LaneType, Pairs, MostChannels>(contraction, ranges, source, weights, targets, target);

@@ -49,14 +49,11 @@ template <class Function>
 void for_each_part(int64_t channels, int64_t columns, const ParallelFor& parallel_for, const Function& function) {
   if (parallel_for.is_serial()) return function(ArrayPart{{0, channels}, {0, columns}});
   if (has_parts_of_columns(columns)) {
-    parallel_for(parts_of_an_axis, [&](int64_t part) {
-      function(ArrayPart{{0, channels}, part_of(columns, part, parts_of_an_axis)});
-    });
+    parallel_for(parts_of_an_axis,
+                 [&](int64_t part) { function(ArrayPart{{0, channels}, part_of(columns, part, parts_of_an_axis)}); });
   } else {
     const int64_t parts = std::min(channels, parts_of_an_axis);
-    parallel_for(parts, [&](int64_t part) {
-      function(ArrayPart{part_of(channels, part, parts), {0, columns}});
-    });
+    parallel_for(parts, [&](int64_t part) { function(ArrayPart{part_of(channels, part, parts), {0, columns}}); });
   }
 }
 

@@ -81,8 +81,8 @@ GRADCON_INLINE void add_pixels(Reconstruction reconstruction, int64_t pixels, T 
   }
 }
 
-// Calls function(part, first number, pixels) for runs of pixels. The shapes alone decide on the parts, so that sums over
-// each do not depend on the threads.
+// Calls function(part, first number, pixels) for runs of pixels. The shapes alone decide on the parts, so that sums
+// over each do not depend on the threads.
 template <class LaneType, class Function>
 inline void for_each_run(const Extents& images, const ParallelFor& parallel_for, const Function& function) {
   const bool in_parts = has_parts_of_columns(images.columns);

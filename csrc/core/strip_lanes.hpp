@@ -72,17 +72,31 @@ GRADCON_INLINE bool copy_row(int64_t lanes, const T* source, int64_t columns, T*
   }
 }
 
+// Copies some samples of a row from the lanes of one strip to those of another.
+template <int Samples, class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void copy_samples(const T* source, int64_t columns, T* target) {
+  for (int64_t i = 0; i < columns * LaneType::samples; i += LaneType::samples) {
+    GRADCON_UNROLL for (int sample = 0; sample < Samples; ++sample) target[i + sample] = source[i + sample];
+  }
+}
+
+// The same of a number that is known at run time: a power of two, less than there are lanes.
+template <class LaneType, int Samples = LaneType::samples / 2, class T = typename LaneType::Scalar>
+GRADCON_INLINE void copy_samples_of(int64_t samples, const T* source, int64_t columns, T* target) {
+  if constexpr (Samples > 1) {
+    if (samples < Samples) return copy_samples_of<LaneType, Samples / 2>(samples, source, columns, target);
+  }
+  copy_samples<Samples, LaneType>(source, columns, target);
+}
+
 // Some columns of a row for one strip, from the strip where it counts, or zeros beyond the grid.
 template <class LaneType, class T = typename LaneType::Scalar>
 GRADCON_INLINE void copy_to_strip(const CutRows& cut, int64_t grid_row, int64_t columns, const T* channel, T* target) {
-  constexpr int lanes = LaneType::samples;
-  const int64_t samples = lanes / cut.strips;
-  const bool inside = grid_row >= 0 && grid_row < cut.grid_rows;
-  const int64_t strip = inside ? cut.strip_of(grid_row) : 0;
-  const T* source = channel + (inside ? grid_row - strip * cut.step : 0) * cut.columns * lanes + strip * samples;
-  for (int64_t i = 0; i < columns * lanes; i += lanes) {
-    for (int64_t sample = 0; sample < samples; ++sample) target[i + sample] = inside ? source[i + sample] : T(0);
-  }
+  const int64_t samples = LaneType::samples / cut.strips;
+  if (grid_row < 0 || grid_row >= cut.grid_rows) return clear_row<LaneType>(target, columns, samples);
+  const int64_t strip = cut.strip_of(grid_row);
+  const T* source = channel + (grid_row - strip * cut.step) * cut.columns * LaneType::samples + strip * samples;
+  copy_samples_of<LaneType>(samples, source, columns, target);
 }
 
 // Gathers one of the rows of a channel that each strip reads.

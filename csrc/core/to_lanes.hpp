@@ -119,8 +119,8 @@ GRADCON_INLINE void line_to_lanes(const uint8_t* const (&sample_data)[LaneType::
   }
 }
 
-// Writes a part of rows of samples that are cut into strips; `lanes` is where the whole begins. Rows beyond the grid are
-// zeros.
+// Writes a part of rows of samples that are cut into strips; `lanes` is where the whole begins. Rows beyond the grid
+// are zeros.
 template <class LaneType, class Source, class T = typename LaneType::Scalar>
 inline void rows_to_lanes(const BatchView<Source>& batch, const CutRows& cut, const SourceRows& rows,
                           const ArrayPart& part, int64_t first, int64_t count, T* lanes) {

@@ -185,7 +185,8 @@ inline Scores scores_of(const Case& c, const Chain& chain, const std::vector<dou
     if (strips == 1) {
       core::to_lanes<LaneType>(view, e, first, here, scorer.images());
     } else {
-      core::strips_to_lanes<LaneType>(view, packed.strips.values[0], {{0, e.channels}, {0, e.columns}}, first, here, scorer.images());
+      core::strips_to_lanes<LaneType>(view, packed.strips.values[0], {{0, e.channels}, {0, e.columns}}, first, here,
+                                      scorer.images());
     }
     scorer.score(first, here, {scores.losses.data(), latent.data(), scores.cosines.data(), references});
   }
