@@ -16,7 +16,7 @@ STABLE_TORCH_LIBRARY(gradcon_ext, library) {
       "linear_grad_alignment(Tensor input, Tensor grad_output, Tensor references) -> (Tensor dot, Tensor sq_norm)");
   library.def(
       "score_autoencoder(Tensor images, Tensor[] parameters, Tensor[] references, int[] program, float[] constants, "
-      "int loss) -> (Tensor reconstruction, Tensor latent, Tensor cosine)");
+      "int loss, bool with_code=False) -> (Tensor reconstruction, Tensor latent, Tensor cosine, Tensor code)");
   library.def(
       "objective_gradient(Tensor images, Tensor[] parameters, Tensor[] references, int[] program, float[] constants, "
       "int loss, Tensor? noise, float alpha) -> (Tensor reconstruction, Tensor latent, Tensor cosine, Tensor gradient, "

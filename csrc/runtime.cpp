@@ -72,7 +72,7 @@ class ChainScorer {
   }
 
   template <class Pixel>
-  py::tuple score(const Array<Pixel>& images) {
+  py::tuple score(const Array<Pixel>& images, bool with_code) {
     const Extents& extents = chain_.images;
     if (images.ndim() != 4 || images.shape(1) != extents.channels || images.shape(2) != extents.rows ||
         images.shape(3) != extents.columns) {
@@ -83,15 +83,16 @@ class ChainScorer {
     Array<T> reconstruction(batch);
     Array<T> latent(batch);
     Array<T> cosine({batch, columns});
+    Array<T> code({batch, with_code ? size_of_code(chain_) : 0});
     const ImagesView<T> pixels =
         view_of<Pixel>({images.data(), size_of(extents), extents.rows * extents.columns, extents.columns, 1});
     const ScoreOutputs<T> outputs = {reconstruction.mutable_data(), latent.mutable_data(), cosine.mutable_data(),
-                                     columns};
+                                     columns, with_code ? code.mutable_data() : nullptr};
     {
       const py::gil_scoped_release others_may_run;
       scorer().score(pixels, batch, outputs, pool_.threads());
     }
-    return py::make_tuple(reconstruction, latent, cosine);
+    return py::make_tuple(reconstruction, latent, cosine, code);
   }
 
  private:
@@ -128,8 +129,9 @@ void define_scorer(py::module_& module, const char* name) {
            py::arg("image_shape"), py::arg("program"), py::arg("constants"), py::arg("loss"), py::arg("parameters"),
            py::arg("references"), py::arg("threads"))
       .def("score", &ChainScorer<T>::template score<uint8_t>, py::arg("images").noconvert(),
-           "Reconstruction (N,), latent (N,) and cosine (N, L) of contiguous images (N, C, H, W).")
-      .def("score", &ChainScorer<T>::template score<T>, py::arg("images").noconvert());
+           py::arg("with_code") = false,
+           "Reconstruction (N,), latent (N,), cosine (N, L) and, if wanted, code (N, D) of contiguous images (N, C, H, W).")
+      .def("score", &ChainScorer<T>::template score<T>, py::arg("images").noconvert(), py::arg("with_code") = false);
 }
 
 }  // namespace

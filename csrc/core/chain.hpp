@@ -99,6 +99,11 @@ struct Chain {
 
 GRADCON_INLINE int64_t size_of(const Extents& extents) { return extents.channels * extents.rows * extents.columns; }
 
+// How many numbers the input of the first constrained layer has.
+GRADCON_INLINE int64_t size_of_code(const Chain& chain) {
+  return size_of(chain.layers[static_cast<size_t>(chain.first_constrained)].input);
+}
+
 // What a caller hands over: an array's shape, and its numbers where they are.
 template <class T>
 struct ArrayView {

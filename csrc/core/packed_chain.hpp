@@ -40,13 +40,15 @@ struct PackedChain {
   int64_t numbers_of_a_lane() const { return layout.size + largest_copy(chain, strips); }
 };
 
-// Where the scores go: reconstruction and latent (samples), cosine (samples, references).
+// Where the scores go: reconstruction and latent (samples), cosine (samples, references), and if wanted the code
+// (samples, code size), the input of the first constrained layer.
 template <class T>
 struct ScoreOutputs {
   T* reconstruction;
   T* latent;
   T* cosine;
   int64_t references;
+  T* code = nullptr;
 };
 
 // Which gradient of a layer's weight: of the primal loss; of the whole objective, with a constraint or without; or by

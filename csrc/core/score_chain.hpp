@@ -8,6 +8,7 @@
 #include "core/chain_pass.hpp"
 #include "core/conv_alignment.hpp"
 #include "core/cosine.hpp"
+#include "core/from_lanes.hpp"
 #include "core/linear_alignment.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -38,6 +39,7 @@ class BlockScorer {
       outputs.reconstruction[first + sample] = static_cast<T>(reconstruction.value[sample]);
       outputs.latent[first + sample] = static_cast<T>(latent.value[sample]);
     }
+    if (outputs.code != nullptr) write_code(first, count, outputs.code);
     const int64_t first_constrained = pass_.chain().first_constrained;
     for (int64_t index = pass_.layers() - 1; index >= first_constrained; --index) {
       if (pass_.layer(index).reference >= 0) align(index, first, count, outputs);
@@ -57,6 +59,17 @@ class BlockScorer {
     T* log_variance = in_lanes(layout_.log_variance);
     pass_.forward_bottleneck(index, value(index), mean, log_variance);
     divergence<LaneType>(pass_.chain().images, size_of(pass_.layer(index).output), mean, log_variance, latent);
+  }
+
+  void write_code(int64_t first, int64_t count, T* code) const {
+    const int64_t index = pass_.chain().first_constrained;
+    const Extents& extents = pass_.layer(index).input;
+    if (pass_.strips().is_one()) {
+      return from_lanes<LaneType>(extents, value(index), count, code + first * size_of(extents));
+    }
+    const CutRows& cut = pass_.strips().values[static_cast<size_t>(index)];
+    const int64_t size = extents.channels * cut.grid_rows * cut.columns;
+    from_strips<LaneType>(cut, extents.channels, value(index), count, code + first * size);
   }
 
   void backward(int64_t index) {

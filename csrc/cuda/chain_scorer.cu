@@ -62,6 +62,11 @@ template <class T>
 void ChainScorer<T>::score_chunk(const Chunk& chunk, const ImagesView<T>& images, const ScoreOutputs<T>& outputs) {
   read_images(chunk, images);
   for (int64_t index = 0; index < layers(); ++index) forward(chunk, index, outputs);
+  if (outputs.code != nullptr) {
+    const int64_t features = size_of_code(chain_);
+    from_lanes(launcher_, value(chunk, chain_.first_constrained), features, chunk.samples,
+               outputs.code + chunk.first * features);
+  }
   turn_ = 0;
   chunk.losses.reconstruction(value(chunk, layers()), value(chunk, 0), outputs.reconstruction + chunk.first,
                               grad(chunk));

@@ -1,4 +1,4 @@
-// From a strided batch to lanes, and to the type of computation.
+// From a strided batch to lanes, and to the type of computation; and from lanes to contiguous samples.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -68,6 +68,34 @@ void to_lanes(const Launcher& launcher, const BatchView<Source>& batch, const Ex
   const int64_t features = extents.channels * extents.rows * extents.columns;
   const int64_t blocks = ceil_div(features, warp_size) * ceil_div(samples, warp_size);
   launcher.run(to_lanes_kernel<Source, T>, blocks, batch, extents, first, samples, lanes);
+}
+
+// The other way, to samples that lie one behind the other.
+template <class T>
+__global__ void __launch_bounds__(threads_per_block)
+    from_lanes_kernel(Lanes<T> lanes, int64_t features, int64_t samples, T* target) {
+  __shared__ T square[warp_size][warp_size + 1];
+  const int64_t feature_tiles = (features + warp_size - 1) / warp_size;
+  const int64_t sample_block = blockIdx.x / feature_tiles;
+  const int64_t first_feature = blockIdx.x % feature_tiles * warp_size;
+  const int lane = threadIdx.x % warp_size;
+  const int warp = threadIdx.x / warp_size;
+  for (int index = warp; index < warp_size; index += warps_per_block) {
+    if (first_feature + index < features) square[index][lane] = *lanes.at(sample_block, first_feature + index, lane);
+  }
+  __syncthreads();
+  for (int index = warp; index < warp_size; index += warps_per_block) {
+    const int64_t sample = sample_block * warp_size + index;
+    if (sample < samples && first_feature + lane < features) {
+      target[sample * features + first_feature + lane] = square[lane][index];
+    }
+  }
+}
+
+template <class T>
+void from_lanes(const Launcher& launcher, Lanes<T> lanes, int64_t features, int64_t samples, T* target) {
+  const int64_t blocks = ceil_div(features, warp_size) * ceil_div(samples, warp_size);
+  launcher.run(from_lanes_kernel<T>, blocks, lanes, features, samples, target);
 }
 
 }  // namespace gradcon::cuda

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from gradcon_ext.chain.chain import EncodedChain
+from gradcon_ext.chain.chain import LAYER_FIELDS, EncodedChain
 from gradcon_ext.ops._catalogue import call
 from gradcon_ext.ops._chain_checks import check_chain_arguments, detached
 from gradcon_ext.ops._not_differentiable import not_differentiable, refuse_derivatives
 
-_Results = tuple[Tensor, Tensor, Tensor]
+_Results = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def score_autoencoder(
@@ -20,7 +21,8 @@ def score_autoencoder(
     parameters: Sequence[Tensor],
     references: Sequence[Tensor],
     chain: EncodedChain,
-) -> _Results:
+    with_code: bool = False,
+) -> tuple[Tensor, ...]:
     """Score every image: its losses, and the alignment of its gradients with the references.
 
     The layers' forward and backward passes and the alignments are one program, which keeps a few samples in the cache
@@ -37,10 +39,12 @@ def score_autoencoder(
         parameters: weights, biases, scales and shifts of the layers; float32 or float64, of any strides.
         references: of the constrained weights, each of the shape of its weight.
         chain: the layers and the loss, `gradcon_ext.chain.Chain.encoded`.
+        with_code: whether to return the code, which has been computed anyway.
 
     Returns:
         Reconstruction loss (N,), latent loss (N,), and cosine (N, L) in the order of the references; of the dtype of
-        the parameters. A cosine is 0 where the gradient or the reference is zero.
+        the parameters. A cosine is 0 where the gradient or the reference is zero. And if asked for the code (N, D):
+        what the first constrained layer is given, its channels, rows and columns in that order.
 
     Raises:
         TypeError: an argument that is no tensor, another dtype than the above, or two of them.
@@ -54,11 +58,10 @@ def score_autoencoder(
         [detached(parameter) for parameter in parameters],
         [detached(reference) for reference in references],
         *chain,
+        with_code,
     )
-    reconstruction, latent, cosine = not_differentiable(
-        "score_autoencoder", results, (images, *parameters, *references)
-    )
-    return reconstruction, latent, cosine
+    wanted = tuple(results)[: 4 if with_code else 3]
+    return not_differentiable("score_autoencoder", wanted, (images, *parameters, *references))
 
 
 refuse_derivatives("score_autoencoder")
@@ -72,6 +75,19 @@ def _(
     program: Sequence[int],
     constants: Sequence[float],
     loss: int,
+    with_code: bool = False,
 ) -> _Results:
     samples, first = images.shape[0], parameters[0]
-    return first.new_empty(samples), first.new_empty(samples), first.new_empty(samples, len(references))
+    code = first.new_empty(samples, _code_size(images, program) if with_code else 0)
+    return first.new_empty(samples), first.new_empty(samples), first.new_empty(samples, len(references)), code
+
+
+def _code_size(images: Tensor, program: Sequence[int]) -> int:
+    """How many numbers of a sample the first constrained layer is given."""
+    size = math.prod(images.shape[1:])
+    for start in range(0, len(program), len(LAYER_FIELDS)):
+        layer = dict(zip(LAYER_FIELDS, program[start:], strict=False))
+        if layer["reference"] >= 0:
+            break
+        size = layer["channels"] * layer["rows"] * layer["columns"]
+    return size

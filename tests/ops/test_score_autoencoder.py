@@ -20,7 +20,8 @@ from support.threads import torch_threads
 @given(case=chain_cases())
 def test_agrees_with_per_sample_autograd(device: str, case: ChainCase) -> None:
     arguments = random_arguments(case, torch.float64)
-    assert_close(score_autoencoder(*arguments.to(device)), oracle.score_autoencoder(*arguments), 1e-9)
+    expected = oracle.score_autoencoder(*arguments, with_code=True)
+    assert_close(score_autoencoder(*arguments.to(device), with_code=True), expected, 1e-9)
 
 
 def is_saturated(case: ChainCase) -> bool:
@@ -64,9 +65,10 @@ def test_the_models_of_the_paper(device: str, model_type: type[nn.Module]) -> No
 
 def test_no_images(device: str) -> None:
     arguments = paper_arguments(samples=0).to(device)
-    reconstruction, latent, cosine = score_autoencoder(*arguments)
+    reconstruction, latent, cosine, code = score_autoencoder(*arguments, with_code=True)
     assert reconstruction.shape == latent.shape == (0,)
     assert cosine.shape == (0, 4)
+    assert code.shape == (0, 8 * 3 * 3)
 
 
 @pytest.mark.parametrize("samples", [1, 7, 8, 9, 65])
@@ -83,9 +85,9 @@ def test_neighbours_do_not_matter(device: str, samples: int) -> None:
 @pytest.mark.parametrize("size", [(5, 9), (28, 28), (64, 20), (131, 6), (37, 150)], ids=str)
 def test_few_and_large_images(device: str, size: tuple[int, int], samples: int) -> None:
     arguments = paper_arguments(samples=samples, size=size)
-    expected = oracle.score_autoencoder(*arguments.double())
-    assert_close(score_autoencoder(*arguments.to(device)), expected, 1e-4)
-    assert_close(score_autoencoder(*arguments.double().to(device)), expected, 1e-9)
+    expected = oracle.score_autoencoder(*arguments.double(), with_code=True)
+    assert_close(score_autoencoder(*arguments.to(device), with_code=True), expected, 1e-4)
+    assert_close(score_autoencoder(*arguments.double().to(device), with_code=True), expected, 1e-9)
     in_bytes = arguments._replace(images=(arguments.images * 255).to(torch.uint8))
     expected = oracle.score_autoencoder(*in_bytes.double())
     assert_close(score_autoencoder(*in_bytes.to(device)), expected, 1e-4)
@@ -99,9 +101,9 @@ def test_few_and_large_images(device: str, size: tuple[int, int], samples: int) 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_same_bits_for_any_number_of_threads(threads: int, samples: int, size: tuple[int, int]) -> None:
     arguments = paper_arguments(samples=samples, size=size)
-    expected = score_autoencoder(*arguments)
+    expected = score_autoencoder(*arguments, with_code=True)
     with torch_threads(threads):
-        assert all(map(torch.equal, score_autoencoder(*arguments), expected))
+        assert all(map(torch.equal, score_autoencoder(*arguments, with_code=True), expected))
 
 
 def test_strides_do_not_matter(device: str) -> None:
@@ -161,11 +163,13 @@ def test_a_saturated_reconstruction_is_finite(device: str) -> None:
 
 @pytest.mark.parametrize("model_type", [ConvAutoencoder, ConvVariationalAutoencoder])
 @pytest.mark.parametrize("images", [torch.float32, torch.float64, torch.uint8])
-def test_opcheck(device: str, model_type: type[nn.Module], images: torch.dtype) -> None:
+@pytest.mark.parametrize("with_code", [False, True])
+def test_opcheck(device: str, model_type: type[nn.Module], images: torch.dtype, with_code: bool) -> None:
     dtype = torch.float64 if images == torch.float64 else torch.float32
     arguments = paper_arguments(model_type, 3, dtype).to(device)
     pixels = (arguments.images * 255).to(torch.uint8) if images == torch.uint8 else arguments.images
-    torch.library.opcheck(torch.ops.gradcon_ext.score_autoencoder.default, arguments._replace(images=pixels).of_op)
+    op = torch.ops.gradcon_ext.score_autoencoder.default
+    torch.library.opcheck(op, (*arguments._replace(images=pixels).of_op, with_code))
 
 
 def test_compiles_without_a_graph_break() -> None:

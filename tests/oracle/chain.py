@@ -28,7 +28,8 @@ def score_autoencoder(
     parameters: Sequence[Tensor],
     references: Sequence[Tensor],
     chain: EncodedChain,
-) -> tuple[Tensor, Tensor, Tensor]:
+    with_code: bool = False,
+) -> tuple[Tensor, ...]:
     """Score images with an autoencoder that is a chain of layers, one `autograd.grad` a sample.
 
     Args:
@@ -36,10 +37,11 @@ def score_autoencoder(
         parameters: of the layers.
         references: of the constrained weights, each of the shape of its weight.
         chain: the layers and the loss; see `gradcon_ext.chain.chain`.
+        with_code: whether to return the code too.
 
     Returns:
         Reconstruction loss (N,), latent loss (N,), and the cosine of every constrained gradient to its reference
-        (N, L).
+        (N, L). With a code, also the input of the first constrained layer (N, D).
     """
     layers, loss = _layers(chain), LOSSES[chain.loss]
     dtype = parameters[0].dtype
@@ -60,7 +62,12 @@ def score_autoencoder(
         reconstructions[n], latents[n] = reconstruction.detach(), latent.detach()
         for column, (gradient, reference) in enumerate(zip(gradients, references, strict=True)):
             cosines[n, column] = _cosine(gradient.double(), reference.double())
-    return reconstructions, latents, cosines
+    if not with_code:
+        return reconstructions, latents, cosines
+    first = next(index for index, layer in enumerate(layers) if layer.reference >= 0)
+    with_one_more = (*pixels, pixels.new_zeros(pixels.shape[1:]))
+    codes = [_forward(image[None], parameters, layers[:first], chain.constants[:first])[0] for image in with_one_more]
+    return reconstructions, latents, cosines, torch.cat(codes)[:-1].flatten(1).detach()
 
 
 def objective_gradient(

@@ -24,7 +24,7 @@ class Arguments(NamedTuple):
 
     @property
     def of_op(self) -> tuple[Any, ...]:
-        """As `torch.ops` takes them."""
+        """As `torch.ops` takes what all of those ops are given."""
         return (*self[:3], *self.chain)
 
     def to(self, device: str) -> Arguments:

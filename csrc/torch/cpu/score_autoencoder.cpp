@@ -14,15 +14,15 @@
 namespace gradcon::cpu {
 namespace {
 
-std::tuple<Tensor, Tensor, Tensor> score_autoencoder(const Tensor& images, const std::vector<Tensor>& parameters,
+std::tuple<Tensor, Tensor, Tensor, Tensor> score_autoencoder(const Tensor& images, const std::vector<Tensor>& parameters,
                                                      const std::vector<Tensor>& references, const Integers& program,
-                                                     const std::vector<double>& constants, int64_t loss) {
+                                                     const std::vector<double>& constants, int64_t loss, bool with_code) {
   check_chain_tensors(images, parameters, references);
   const Chain chain =
       read_chain(extents_of(images), program, constants, loss, shapes_of(parameters), shapes_of(references));
   const std::vector<Tensor> weights = contiguous(parameters);
   const std::vector<Tensor> means = contiguous(references);
-  ScoreTensors outputs(images, references);
+  ScoreTensors outputs(images, references, with_code ? size_of_code(chain) : 0);
   dispatch_floating(references[0], [&](auto zero) {
     using T = decltype(zero);
     const int64_t batch = images.size(0);
@@ -30,7 +30,7 @@ std::tuple<Tensor, Tensor, Tensor> score_autoencoder(const Tensor& images, const
     const ChainScorer<T> scorer(chain, views_of<T>(weights), views_of<T>(means), batch, threads);
     scorer.score(view_of_pixels<T>(images), batch, outputs.pointers<T>(), threads);
   });
-  return {outputs.reconstruction, outputs.latent, outputs.cosine};
+  return {outputs.reconstruction, outputs.latent, outputs.cosine, outputs.code};
 }
 
 }  // namespace
