@@ -130,7 +130,8 @@ void define_scorer(py::module_& module, const char* name) {
            py::arg("references"), py::arg("threads"))
       .def("score", &ChainScorer<T>::template score<uint8_t>, py::arg("images").noconvert(),
            py::arg("with_code") = false,
-           "Reconstruction (N,), latent (N,), cosine (N, L) and, if wanted, code (N, D) of contiguous images (N, C, H, W).")
+           "Reconstruction (N,), latent (N,), cosine (N, L) and, if wanted, code (N, D) of contiguous images (N, C, H, "
+           "W).")
       .def("score", &ChainScorer<T>::template score<T>, py::arg("images").noconvert(), py::arg("with_code") = false);
 }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
     from gradcon_ext.detector.averaging import average_detectors
     from gradcon_ext.detector.detector import Detector
+    from gradcon_ext.scoring.balancing import balanced
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
     from gradcon_ext.scoring.scorer import Scorer, Scores
     from gradcon_ext.training.constraint import GradientConstraint
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "average_alignment",
     "average_detectors",
+    "balanced",
     "build_info",
     "data",
     "evaluate",
@@ -57,6 +59,7 @@ _HOMES = {
     "GradientConstraint": "training.constraint",
     "Detector": "detector.detector",
     "Evaluation": "scoring.evaluation",
+    "balanced": "scoring.balancing",
     "evaluate": "scoring.evaluation",
     "Run": "training.many",
     "RunsFailed": "training.many",

@@ -17,7 +17,8 @@ import numpy as np
 
 from gradcon_ext._install.runtime import load_runtime
 from gradcon_ext.chain.chain import Chain, Source
-from gradcon_ext.detector.facts import MODEL, REFERENCE, read_detector
+from gradcon_ext.detector.balance import Balance
+from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
 from gradcon_ext.storage.header import Stored
 from gradcon_ext.storage.pixels import check_layout, unfit_pixels
 
@@ -41,12 +42,17 @@ class Scores(NamedTuple):
         latent: latent loss, (N,); zeros where the model has none.
         cosine: alignment of each constrained layer's gradient with its reference, (N, L).
         anomaly: reconstruction + latent - alpha * mean over layers of the cosine, (N,). Higher is more anomalous.
+        code: how far the direction of the code leaves those of training, (N,); None without a balance.
+        balanced: code, gradient and reconstruction on one scale each, (N,); None without a balance. See
+            `gradcon_ext.detector.balance.Balance`.
     """
 
     reconstruction: Float32
     latent: Float32
     cosine: Float32
     anomaly: Float32
+    code: Float32 | None = None
+    balanced: Float32 | None = None
 
     @property
     def gradient(self) -> Float32:
@@ -63,6 +69,7 @@ class Scorer:
         parameters: of its layers, all float32 or all float64; they are kept and must not be changed.
         references: the running means of the training gradients, in the order of `chain.references`; likewise.
         alpha: weight of the alignment in the anomaly score.
+        balance: what the balanced score is made with; without it there is none.
         threads: how many threads share the work of a call; by default as many as there are processors to run on. The
             scores are the same to the bit whatever the number.
 
@@ -79,10 +86,12 @@ class Scorer:
         references: Sequence[Array],
         alpha: float = 0.12,
         threads: int | None = None,
+        balance: Balance | None = None,
     ) -> None:
         self.image_shape = chain.image_shape
         self.layers = chain.references
         self.alpha = alpha
+        self.balance = balance
         self.threads = min(len(os.sched_getaffinity(0)), _runtime.most_threads) if threads is None else threads
         _check_threads(self.threads)
         self._dtype = _common_dtype([*parameters, *references])
@@ -123,7 +132,8 @@ class Scorer:
             arrays = {name: _numpy(name, stored) for name, stored in file.tensors.items()}
             parameters = [_value_of(source, arrays) for source in chain.parameters]
             references = [_array(arrays, REFERENCE + name) for name in chain.references]
-            return cls(chain, parameters, references, file.facts["alpha"], threads)
+            balance = balance_of(file.facts, arrays)
+            return cls(chain, parameters, references, file.facts["alpha"], threads, balance)
         except ValueError as error:
             raise ValueError(f"{file.path}: {error}") from error
 
@@ -145,10 +155,17 @@ class Scorer:
         if images.dtype != np.uint8:
             for start in range(0, len(images), batch_size):
                 _check_pixels(images[start : start + batch_size], start)
-        scored = [self._compiled.score(batch) for batch in self._batches(images, batch_size)]
-        reconstruction, latent, cosine = (np.concatenate(parts) for parts in zip(*scored, strict=True))
-        anomaly = reconstruction + latent - self.alpha * cosine.mean(1)
-        return Scores(*(score.astype(np.float32, copy=False) for score in (reconstruction, latent, cosine, anomaly)))
+        scored = [self._score_batch(batch) for batch in self._batches(images, batch_size)]
+        return Scores(*(np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*scored, strict=True)))
+
+    def _score_batch(self, batch: Array) -> list[Array]:
+        """The columns of `Scores`."""
+        reconstruction, latent, cosine, code = self._compiled.score(batch, self.balance is not None)
+        columns = [reconstruction, latent, cosine, reconstruction + latent - self.alpha * cosine.mean(1)]
+        if self.balance is not None:
+            part = self.balance.code_part(code)
+            columns += [part, self.balance.combined(part, -cosine.mean(1), reconstruction + latent)]
+        return columns
 
     def _batches(self, images: Array, batch_size: int) -> Iterator[Array]:
         """Contiguous images (n, C, H, W) of a dtype that the compiled scorer takes."""

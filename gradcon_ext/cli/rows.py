@@ -31,6 +31,7 @@ def score_rows(labels: Mapping[str, Sequence[Any]], scores: Scores, layers: Sequ
         "reconstruction": _numbers(scores.reconstruction),
         "latent": _numbers(scores.latent),
         "gradient": _numbers(scores.gradient),
+        **{name: _numbers(part) for name, part in _of_balance(scores).items()},
         **{f"cosine.{name}": _numbers(cosine) for name, cosine in zip(layers, scores.cosine.T, strict=True)},
     }
     for row in zip(*columns.values(), strict=True):
@@ -57,6 +58,11 @@ def write_rows_file(path: Path, rows: Iterable[Row], format: Format) -> None:
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
     ):
         write_rows(stream, rows, format)
+
+
+def _of_balance(scores: Scores) -> dict[str, Tensor]:
+    parts = {"code": scores.code, "balanced": scores.balanced}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _numbers(column: Tensor) -> list[float]:

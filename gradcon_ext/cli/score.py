@@ -28,6 +28,10 @@ One row an image:
   reconstruction  reconstruction loss
   latent          latent loss; 0 where the model has none
   gradient        gradient loss: minus the mean of the cosines
+  code            how far the code's direction leaves those of training, and
+  balanced        code, gradient and reconstruction on the scale of held-out
+                  images, higher is more anomalous: both only of a detector
+                  that was trained with --score balanced
   cosine.LAYER    alignment of the layer's gradient with that of training
 """
 

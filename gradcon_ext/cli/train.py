@@ -21,6 +21,7 @@ from gradcon_ext.data.images import as_image_dataset
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.scoring.balancing import balanced
 from gradcon_ext.storage.lock import reserved
 from gradcon_ext.training.checkpoint import planned_epochs
 from gradcon_ext.training.precision import Precision
@@ -99,6 +100,13 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         help="weight of the gradient constraint in training (default: %(default)s)",
     )
     training.add_argument(
+        "--score",
+        choices=("gradcon", "balanced"),
+        default="gradcon",
+        help="gradcon is the paper's; balanced adds a score that weighs the code too, on the scale of held-out images "
+        "(default: %(default)s)",
+    )
+    training.add_argument(
         "--average",
         choices=("objective", "primal"),
         default="objective",
@@ -156,6 +164,8 @@ def run(args: argparse.Namespace) -> None:
         if args.overwrite:
             remove_own(args.out, DETECTOR, *EVALUATIONS)
         detector = _fit(trainer, images, args.resume)
+        if args.score == "balanced":
+            detector = balanced(detector, images.train, images.validation, args.device)
         detector.save(args.out / DETECTOR)
         remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
     if not args.quiet:

@@ -15,7 +15,8 @@ def average_detectors(detectors: Sequence[Detector]) -> Detector:
     """Average the weights and the references of detectors, such as the snapshots of one run (see `Trainer`).
 
     Args:
-        detectors: of the same model and the same layers. What else the last one holds is kept.
+        detectors: of the same model and the same layers. What else the last one holds is kept, but for a balance: that
+            is of the codes of one model.
 
     Raises:
         ValueError: no detectors, or tensors of other names or shapes.
@@ -26,6 +27,7 @@ def average_detectors(detectors: Sequence[Detector]) -> Detector:
     result = copy.deepcopy(detectors[-1])
     result.model.load_state_dict(_means(states))
     result.references = _means([detector.references for detector in detectors])
+    result.balance = None
     return result
 
 

@@ -15,12 +15,16 @@ from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain, NotAChain
 from gradcon_ext.chain.tracing import trace_chain
 from gradcon_ext.data.image_size import height_width
+from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.facts import (
+    BALANCE_DIRECTIONS,
+    BALANCE_MEAN,
     FORMAT_VERSION,
     KIND,
     MODEL,
     REFERENCE,
     DetectorFile,
+    balance_of,
     chain_of_architecture,
     check_descriptions,
     read_detector,
@@ -42,6 +46,7 @@ class Detector:
         alpha: weight of the alignment in the anomaly score.
         preprocessing: how images are brought to the model's input; what JSON can hold.
         training: facts about the training; what JSON can hold.
+        balance: what the balanced score is made with, by `gradcon_ext.balanced`.
     """
 
     model: nn.Module
@@ -50,6 +55,7 @@ class Detector:
     alpha: float = 0.12
     preprocessing: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    balance: Balance | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file: weights and references, and all else as JSON in its header.
@@ -69,9 +75,11 @@ class Detector:
             "preprocessing": self.preprocessing,
             "training": self.training,
             "chain": None if chain is None else chain.to_json(),
+            "balance": None if self.balance is None else {"center": self.balance.center, "scale": self.balance.scale},
             "versions": {"gradcon_ext": __version__, "torch": torch.__version__},
         }
-        write_tensors(path, KIND, FORMAT_VERSION, _tensors_of(self.model, self.references), facts)
+        tensors = {**_tensors_of(self.model, self.references), **_tensors_of_balance(self.balance)}
+        write_tensors(path, KIND, FORMAT_VERSION, tensors, facts)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: nn.Module | None = None) -> Detector:
@@ -91,7 +99,8 @@ class Detector:
         tensors = {name: tensor_of(stored) for name, stored in file.tensors.items()}
         facts = file.facts
         try:
-            fitting = _rebuilt(file.architecture) if model is None else _fitted(model, tensors, file)
+            balance = balance_of(facts, tensors)
+            fitting = _rebuilt(file.architecture) if model is None else _fitted(model, tensors, file, balance)
         except (ValueError, AttributeError) as error:
             raise ValueError(f"{file.path}: {error}") from error
         fitting.load_state_dict(without_prefix(MODEL, tensors), assign=model is None)
@@ -102,6 +111,7 @@ class Detector:
             facts["alpha"],
             facts["preprocessing"],
             facts["training"],
+            balance,
         )
 
     def _architecture(self) -> dict[str, Any] | None:
@@ -155,12 +165,12 @@ def _rebuilt(architecture: Architecture | None) -> nn.Module:
         return models.build(asdict(architecture))
 
 
-def _fitted(model: nn.Module, tensors: Mapping[str, Tensor], file: DetectorFile) -> nn.Module:
+def _fitted(model: nn.Module, tensors: Mapping[str, Tensor], file: DetectorFile, balance: Balance | None) -> nn.Module:
     """A model that the tensors of a file fit, of the file's floating-point dtype."""
     dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
     dtype = next(iter(dtypes)) if len(dtypes) == 1 else None
     references = {name: model.get_parameter(name) for name in file.facts["layers"]}
-    expected = _tensors_of(model, references)
+    expected = {**_tensors_of(model, references), **_tensors_of_balance(balance)}
     check_descriptions(_descriptions(tensors), _descriptions(expected, dtype))
     _check_chain(model, file)
     return model if dtype is None else model.to(dtype)
@@ -180,6 +190,10 @@ def _check_chain(model: nn.Module, file: DetectorFile) -> None:
 
 def _tensors_of(model: nn.Module, references: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**with_prefix(MODEL, model.state_dict()), **with_prefix(REFERENCE, references)}
+
+
+def _tensors_of_balance(balance: Balance | None) -> dict[str, Tensor]:
+    return {} if balance is None else {BALANCE_MEAN: balance.mean, BALANCE_DIRECTIONS: balance.directions}
 
 
 def _descriptions(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, str]:

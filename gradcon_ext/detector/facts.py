@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain
+from gradcon_ext.detector.balance import WEIGHTS, Balance
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.storage.header import Stored, check_facts, read_stored
 
@@ -19,6 +20,8 @@ MODEL = "model."
 """What the names of a model's tensors begin with,"""
 REFERENCE = "reference."
 """and those of the references."""
+BALANCE_MEAN, BALANCE_DIRECTIONS = "balance.mean", "balance.directions"
+"""The tensors of a balance, where the detector has one."""
 
 _TYPES = {
     "architecture": dict | None,
@@ -28,6 +31,7 @@ _TYPES = {
     "preprocessing": dict,
     "training": dict,
     "chain": dict | None,
+    "balance": dict | None,
 }
 
 
@@ -65,7 +69,7 @@ def read_detector(path: str | os.PathLike[str]) -> DetectorFile:
         architecture = None if facts["architecture"] is None else Architecture.read(facts["architecture"])
         chain = None if facts["chain"] is None else _chain(facts["chain"], facts["layers"])
         if architecture is not None:
-            _check_tensors(architecture, facts["layers"], tensors)
+            _check_tensors(architecture, facts, tensors)
             chain = _same_chain(architecture, facts["layers"], chain)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
@@ -73,12 +77,12 @@ def read_detector(path: str | os.PathLike[str]) -> DetectorFile:
 
 
 def checked(path: str | os.PathLike[str], header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts in the header of a detector's file; the chain is None in one that was written before there were.
+    """Return the facts in the header of a detector's file; chain and balance are None where there was none of them yet.
 
     Raises:
         ValueError: a fact is missing, of another type or out of range; the message names the file.
     """
-    facts = {"chain": None, **header}
+    facts = {"chain": None, "balance": None, **header}
     check_facts(path, facts, _TYPES)
     layers, count, alpha = facts["layers"], facts["count"], facts["alpha"]
     if not layers or not 0 <= count < 2**63 or not 0 <= alpha <= sys.float_info.max:
@@ -88,7 +92,42 @@ def checked(path: str | os.PathLike[str], header: Mapping[str, Any]) -> dict[str
         )
     if not all(isinstance(name, str) for name in layers) or len(set(layers)) < len(layers):
         raise ValueError(f"{path}: expected layers to be different names, got {str(layers)[:200]}")
+    if facts["balance"] is not None and not _is_balance(facts["balance"]):
+        raise ValueError(f"{path}: expected center and scale of a balance, got {str(facts['balance'])[:200]}")
     return facts
+
+
+def balance_of(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Balance | None:
+    """Return the balance of a detector's file, if it has one.
+
+    Args:
+        facts: as `checked` returns them.
+        arrays: the file's tensors, as what is to be computed with.
+
+    Raises:
+        ValueError: the tensors are missing, of wrong shapes or not finite.
+    """
+    if facts["balance"] is None:
+        return None
+    missing = [name for name in (BALANCE_MEAN, BALANCE_DIRECTIONS) if name not in arrays]
+    if missing:
+        raise ValueError(f"there is no tensor {missing[0]}")
+    mean, directions = arrays[BALANCE_MEAN], arrays[BALANCE_DIRECTIONS]
+    if len(mean.shape) != 1 or len(directions.shape) != 2 or len(directions) != len(mean):
+        raise ValueError(f"a balance has mean {tuple(mean.shape)} and directions {tuple(directions.shape)}")
+    if not float(abs(mean).sum() + abs(directions).sum()) < float("inf"):
+        raise ValueError("a balance holds numbers that are not finite")
+    return Balance(mean, directions, facts["balance"]["center"], facts["balance"]["scale"])
+
+
+def _is_balance(entry: Mapping[str, Any]) -> bool:
+    """Whether it has a finite center and a finite positive scale for each part."""
+    if entry.keys() != {"center", "scale"} or not all(isinstance(part, dict) for part in entry.values()):
+        return False
+    numbers = [*entry["center"].values(), *entry["scale"].values()]
+    if not all(isinstance(number, float) and abs(number) < float("inf") for number in numbers):
+        return False
+    return all(part.keys() == WEIGHTS.keys() for part in entry.values()) and min(entry["scale"].values()) > 0
 
 
 def _chain(entry: Mapping[str, Any], layers: Sequence[str]) -> Chain:
@@ -117,8 +156,9 @@ def _same_chain(architecture: Architecture, layers: Sequence[str], given: Chain 
     return expected
 
 
-def _check_tensors(architecture: Architecture, layers: Sequence[str], tensors: Mapping[str, Stored]) -> None:
+def _check_tensors(architecture: Architecture, facts: Mapping[str, Any], tensors: Mapping[str, Stored]) -> None:
     """Check that the tensors are those of an architecture, all of float32 or all of float64."""
+    layers = facts["layers"]
     shapes = architecture.shapes
     unknown = [name for name in layers if name not in shapes]
     if unknown:
@@ -127,7 +167,15 @@ def _check_tensors(architecture: Architecture, layers: Sequence[str], tensors: M
     dtype = next(iter(dtypes)) if len(dtypes) == 1 and dtypes <= {"float32", "float64"} else "float32"
     expected = {MODEL + name: f"{dtype} {shape}" for name, shape in shapes.items()}
     expected |= {REFERENCE + name: f"{dtype} {shapes[name]}" for name in layers}
+    if facts["balance"] is not None:
+        expected |= _given_balance(tensors, dtype)
     check_descriptions({name: f"{stored.dtype} {stored.shape}" for name, stored in tensors.items()}, expected)
+
+
+def _given_balance(tensors: Mapping[str, Stored], dtype: str) -> dict[str, str]:
+    """Describe the tensors of a balance, whose shapes no architecture tells."""
+    shapes = {name: tensors[name].shape for name in (BALANCE_MEAN, BALANCE_DIRECTIONS) if name in tensors}
+    return {name: f"{dtype} {shapes.get(name, ())}" for name in (BALANCE_MEAN, BALANCE_DIRECTIONS)}
 
 
 def check_descriptions(given: Mapping[str, str], expected: Mapping[str, str]) -> None:

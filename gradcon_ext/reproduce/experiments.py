@@ -27,10 +27,14 @@ class Recipe:
     Attributes:
         model: makes it for images of a number of channels and of a size.
         trainer: arguments of `Trainer` that differ from its defaults, which are the paper's.
+        balanced: whether its detectors have the balanced score too (see `gradcon_ext.balanced`).
+        most_epochs: the length that it is made for; others are as long as is asked.
     """
 
     model: type[nn.Module]
     trainer: Mapping[str, Any] = field(default_factory=dict)
+    balanced: bool = False
+    most_epochs: int | None = None
 
 
 _STRONG_ALPHA = 0.3
@@ -42,6 +46,7 @@ RECIPES = {
     "cae": Recipe(ConvAutoencoder, {"alpha": 0.0}),
     "cae-grad": Recipe(ConvAutoencoder),
     "cae-grad-primal": Recipe(ConvAutoencoder, {"average": "primal"}),
+    "cae-grad-balanced": Recipe(ConvAutoencoder, balanced=True, most_epochs=15),
     "cae-grad-strong": Recipe(ConvAutoencoder, {"alpha": _STRONG_ALPHA}),
     "vae": Recipe(ConvVariationalAutoencoder, {"alpha": 0.0}),
     "vae-grad": Recipe(ConvVariationalAutoencoder),
@@ -69,6 +74,11 @@ class Experiment:
         """What tells it from the others; also its folder below that of all runs."""
         return "/".join((self.dataset, self.model, slug(self.inlier), f"seed-{self.seed}"))
 
+    def epochs(self, wanted: int) -> int:
+        """How many passes over the training images it has where so many are asked for."""
+        most = RECIPES[self.model].most_epochs
+        return wanted if most is None else min(wanted, most)
+
     def new_model(self) -> nn.Module:
         """Draw the first weights, the same ones each time."""
         channels, size = image_shape(self.dataset)
@@ -84,12 +94,13 @@ class Experiment:
             runs: folder of all runs.
             data_root: folder of the data sets.
         """
+        recipe = RECIPES[self.model]
         trainer = {
-            **RECIPES[self.model].trainer,
+            **recipe.trainer,
             "epochs": epochs,
             "seed": self.seed,
             "data": training_facts(self.dataset, self.inlier, self.seed),
-            "snapshot_every": ceil(epochs / SNAPSHOTS),
+            "snapshot_every": None if recipe.balanced else ceil(epochs / SNAPSHOTS),
         }
         images = TrainingImages(self.dataset, self.inlier, self.seed, data_root)
         return Run(self.name, self.new_model(), images, runs / self.name, trainer)

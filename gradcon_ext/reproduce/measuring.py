@@ -62,10 +62,19 @@ def area(scores: Tensor | npt.NDArray[np.floating], is_outlier: npt.NDArray[np.b
 def over_shares(scorer: Scorer, split: FoldSplit, size: int) -> Metrics:
     """AUROC and F1 of the combined loss on the test fold, for each share of outliers (Table 4).
 
-    The threshold of F1 is the one that is best on the validation fold with the same share of outliers; test images
-    have no part in it. As in Pidhorskyi et al. (2018), inliers count as positive.
+    Those of the balanced score, where there is one, have its name before theirs. The threshold of F1 is the one that is
+    best on the validation fold with the same share of outliers; test images have no part in it. As in Pidhorskyi et
+    al. (2018), inliers count as positive.
     """
     validation, test = (_scores_of(scorer, split, mixture, size) for mixture in (split.validation, split.test))
+    metrics = _over_shares(validation.anomaly.numpy(), test.anomaly.numpy(), split)
+    if validation.balanced is not None and test.balanced is not None:
+        of_balanced = _over_shares(validation.balanced.numpy(), test.balanced.numpy(), split)
+        metrics |= {f"balanced {name}": metric for name, metric in of_balanced.items()}
+    return metrics
+
+
+def _over_shares(validation: npt.NDArray[np.floating], test: npt.NDArray[np.floating], split: FoldSplit) -> Metrics:
     metrics: Metrics = {}
     for percent in OUTLIER_PERCENT:
         # Outliers come last, and those of a larger share after those of a smaller one.
@@ -94,8 +103,7 @@ def f1_of_inliers(scores: npt.NDArray[np.floating], is_outlier: npt.NDArray[np.b
     return float(f1_score(~is_outlier, scores <= threshold))
 
 
-def _scores_of(scorer: Scorer, split: FoldSplit, mixture: Mixture, size: int) -> npt.NDArray[np.float32]:
-    """Combined scores of a fold's inliers, and of as many outliers as the largest share takes."""
+def _scores_of(scorer: Scorer, split: FoldSplit, mixture: Mixture, size: int) -> Scores:
+    """Scores of a fold's inliers, and of as many outliers as the largest share takes."""
     indices, _ = mixture.with_outliers(max(OUTLIER_PERCENT))
-    scores: npt.NDArray[np.float32] = scorer.score(resize(split.images[indices], size)).anomaly.numpy()
-    return scores
+    return scorer.score(resize(split.images[indices], size))

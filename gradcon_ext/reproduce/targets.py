@@ -14,7 +14,7 @@ from gradcon_ext.reproduce.baselines import BASELINES
 from gradcon_ext.reproduce.compared import record_baselines
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import Figure
-from gradcon_ext.reproduce.records import Records
+from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, FIVE_FOLD, class_names, cure_tsr_path
 from gradcon_ext.reproduce.table import Table
 from gradcon_ext.reproduce.tables import dataset_of, models_of, table4, table_by_classes
@@ -62,7 +62,7 @@ class Reproduction:
         trained = [each for each in needed if each.model not in BASELINES]
         shown = [each for target in targets if target in FIGURES for each in self.experiments_of(target)]
         # A record does without its model, for instance in a fresh checkout; a figure does not.
-        to_train = [each for each in trained if each in shown or self.records.get(each.name, self.epochs) is None]
+        to_train = [each for each in trained if each in shown or self._record_of(each) is None]
         with locked(self.runs):
             self._train(to_train)
             record_baselines(
@@ -132,7 +132,7 @@ class Reproduction:
             finished = [
                 each
                 for each in experiments
-                if each.dataset != CURE_TSR and trained_epochs(each, self.runs) >= self.epochs
+                if each.dataset != CURE_TSR and trained_epochs(each, self.runs) >= each.epochs(self.epochs)
             ]
             record_missing(
                 finished,
@@ -142,6 +142,9 @@ class Reproduction:
                 data_root=self.data_root,
                 progress=self.progress,
             )
+
+    def _record_of(self, experiment: Experiment) -> Record | None:
+        return self.records.get(experiment.name, experiment.epochs(self.epochs))
 
     def _grid(self, dataset: str, models: Sequence[str], seeds: int) -> list[Experiment]:
         return [

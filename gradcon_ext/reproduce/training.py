@@ -10,11 +10,12 @@ from tqdm import tqdm
 from gradcon_ext.detector.averaging import average_detectors
 from gradcon_ext.detector.detector import Detector, read_facts
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
-from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.experiments import RECIPES, Experiment
 from gradcon_ext.reproduce.measuring import measure_on
 from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.splits import training_images
 from gradcon_ext.reproduce.variants import AVERAGED, RENEWED, with_renewed_references
+from gradcon_ext.scoring.balancing import balanced
 from gradcon_ext.training.checkpoint import reached_epochs
 from gradcon_ext.training.many import Run, train_many
 from gradcon_ext.training.run_folder import snapshots
@@ -44,14 +45,17 @@ def train_missing(
     """
 
     def save(run: Run, detector: Detector) -> None:
+        experiment = by_name[run.name]
+        if RECIPES[experiment.model].balanced:
+            images = training_images(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+            detector = balanced(detector, *images)
         detector.save(runs / run.name / DETECTOR)
 
-    missing = [experiment for experiment in experiments if trained_epochs(experiment, runs) < epochs]
+    missing = [each for each in experiments if trained_epochs(each, runs) < each.epochs(epochs)]
+    by_name = {experiment.name: experiment for experiment in missing}
     if missing:
         # A run that was interrupted later than that ends where it is.
-        all_runs = [
-            experiment.run(max(epochs, begun_epochs(experiment, runs)), runs, data_root) for experiment in missing
-        ]
+        all_runs = [each.run(max(each.epochs(epochs), begun_epochs(each, runs)), runs, data_root) for each in missing]
         train_many(all_runs, device=device, resume=True, progress=progress, finished=save)
 
 
@@ -77,7 +81,7 @@ def record_missing(
     progress: bool,
 ) -> None:
     """Measure the trained experiments that have no record of that many epochs yet; the other arguments as above."""
-    missing = [experiment for experiment in experiments if records.get(experiment.name, epochs) is None]
+    missing = [each for each in experiments if records.get(each.name, each.epochs(epochs)) is None]
     for experiment in tqdm(missing, desc="scoring", unit=" runs", disable=not progress):
         records.put(experiment.name, _record(experiment, runs / experiment.name, data_root))
 
@@ -85,18 +89,20 @@ def record_missing(
 def _record(experiment: Experiment, folder: Path, data_root: Path | None) -> Record:
     metrics = measure_on(experiment.dataset, experiment.inlier, experiment.seed, data_root)
     best = Detector.load(folder / DETECTOR)
-    epochs = best.training["epochs"]
+    epochs, best_epoch, seconds = (best.training[fact] for fact in ("epochs", "best_epoch", "seconds"))
+    if RECIPES[experiment.model].balanced:  # What else is measured of a run has no balance.
+        return Record(epochs, best_epoch, metrics(best), seconds=seconds)
     # Beyond the detector's epochs are those of a longer training that was interrupted.
     kept = {epoch: Detector.load(path) for epoch, path in snapshots(folder).items() if epoch <= epochs}
     train, _ = training_images(experiment.dataset, experiment.inlier, experiment.seed, data_root)
     return Record(
         epochs=epochs,
-        best_epoch=best.training["best_epoch"],
+        best_epoch=best_epoch,
         metrics=metrics(best),
         by_epoch={epoch: metrics(detector) for epoch, detector in kept.items()},
         variants={
             AVERAGED: metrics(average_detectors([detector for epoch, detector in kept.items() if 2 * epoch > epochs])),
             RENEWED: metrics(with_renewed_references(best, train)),
         },
-        seconds=best.training["seconds"],
+        seconds=seconds,
     )

@@ -24,6 +24,7 @@ def with_renewed_references(detector: Detector, images: ImageArray) -> Detector:
         images: that it was trained on, uint8 (N, C, H, W).
     """
     result = copy.deepcopy(detector)
+    result.balance = None
     weights = {name: result.model.get_parameter(name) for name in result.references}
     sums = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in weights.items()}
     for batch in torch.split(torch.from_numpy(images), _BATCH_SIZE):

@@ -84,14 +84,16 @@ def losses_of(scores: Scores) -> dict[str, Tensor]:
     """The losses (N,) of section 6 of the paper by their names; of each, higher is more anomalous.
 
     They are "reconstruction", "latent" (where the model has a latent loss), "gradient" (minus the mean cosine of the
-    constrained layers) and "combined" (the anomaly score).
+    constrained layers) and "combined" (the paper's score); and of a scorer with a balance "code" and "balanced".
     """
     latent = {"latent": scores.latent} if scores.latent.any() else {}
+    balanced = {"code": scores.code, "balanced": scores.balanced}
     return {
         "reconstruction": scores.reconstruction,
         **latent,
         "gradient": scores.gradient,
         "combined": scores.anomaly,
+        **{name: loss for name, loss in balanced.items() if loss is not None},
     }
 
 

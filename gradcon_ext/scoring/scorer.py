@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from gradcon_ext._install.device import usable_device
 from gradcon_ext.alignment import align_with_aux, parameter_of
+from gradcon_ext.alignment.code import code_of
 from gradcon_ext.alignment.references import check_holds
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.chain.choice import EngineChoice
@@ -20,10 +21,14 @@ from gradcon_ext.chain.tracing import trace_chain
 from gradcon_ext.data.image_dataset import stored_batches
 from gradcon_ext.data.images import as_image_dataset, check_batch
 from gradcon_ext.data.pixels import like_weight
+from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.verification import NotComparedError, SampleResults, check_samples
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
 from gradcon_ext.ops import score_autoencoder
+
+_Computed: TypeAlias = tuple[SampleLosses, Tensor, Tensor]
+"""Losses, cosines (N, L), and the code (N, D), or (N, 0) if it was not wanted."""
 
 
 class Scores(NamedTuple):
@@ -34,12 +39,17 @@ class Scores(NamedTuple):
         latent: latent loss, (N,); zeros where the model has none.
         cosine: alignment of each constrained layer's gradient with its reference, (N, L).
         anomaly: reconstruction + latent - alpha * mean over layers of the cosine, (N,). Higher is more anomalous.
+        code: how far the direction of the code leaves those of training, (N,); None without a balance.
+        balanced: code, gradient and reconstruction on one scale each, (N,); higher is more anomalous. None without a
+            balance. See `gradcon_ext.detector.balance.Balance`.
     """
 
     reconstruction: Tensor
     latent: Tensor
     cosine: Tensor
     anomaly: Tensor
+    code: Tensor | None = None
+    balanced: Tensor | None = None
 
     @property
     def gradient(self) -> Tensor:
@@ -66,6 +76,7 @@ class Scorer:
         alpha: weight of the alignment in the anomaly score; 0.12 in the paper.
         loss: takes the model's output and the images, returns the losses of the samples. `model.loss` by default, or
             the squared error where the model has none.
+        balance: what the balanced score is made with, by `gradcon_ext.balanced`; without it there is none.
 
     Raises:
         ValueError: no references, one that names no constrained weight or does not have its shape, a reference that
@@ -78,11 +89,13 @@ class Scorer:
         references: Mapping[str, Tensor],
         alpha: float = 0.12,
         loss: Loss | None = None,
+        balance: Balance | None = None,
     ) -> None:
         if not 0 <= alpha < float("inf"):
             raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
         self.model = model
         self.alpha = alpha
+        self.balance = balance
         self._loss = loss
         self.references = dict(references)
         if not self.references:
@@ -100,7 +113,8 @@ class Scorer:
     @classmethod
     def from_detector(cls, detector: Detector, *, device: str | torch.device = "cpu") -> Scorer:
         """Score with a detector that was just trained or loaded."""
-        return cls(detector.model.to(usable_device(device)), detector.references, detector.alpha)
+        model = detector.model.to(usable_device(device))
+        return cls(model, detector.references, detector.alpha, balance=detector.balance)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the engine out, which is about this model and not about a copy of it."""
@@ -138,7 +152,8 @@ class Scorer:
         parts = [self._score_batch(batch) for batch in stored_batches(dataset, batch_size)]
         if len(parts) == 1:
             return parts[0]
-        return Scores(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        present = [[column for column in part if column is not None] for part in parts]
+        return Scores(*(torch.cat(column) for column in zip(*present, strict=True)))
 
     def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
         """Score batches (n, C, H, W) as they come, for streams whose scores are not all kept.
@@ -157,6 +172,15 @@ class Scorer:
             first += len(images)
             yield self._score_batch(images)
 
+    def codes_and_scores(self, images: Any, batch_size: int = 512) -> Iterator[tuple[Tensor, Scores]]:
+        """Yield the codes (n, D) of images, batch by batch, with their scores; what it takes and raises is as above.
+
+        The code is what the first constrained layer is given: in an autoencoder, the encoder's output.
+        """
+        for batch in stored_batches(as_image_dataset(images), batch_size):
+            losses, cosine, code = self._computed(batch, with_code=True)
+            yield code, self._scores_of(losses, cosine, code)
+
     def _present_choice(self) -> EngineChoice:
         settings = (self.loss, self.layers)
         if self._choice is None or not self._choice.is_current(self.model, settings):
@@ -164,25 +188,34 @@ class Scorer:
         return self._choice
 
     def _score_batch(self, images: Tensor) -> Scores:
+        losses, cosine, code = self._computed(images, with_code=self.balance is not None)
+        return self._scores_of(losses, cosine, code)
+
+    def _computed(self, images: Tensor, with_code: bool) -> _Computed:
         choice, shape = self._present_choice(), tuple(images.shape[1:])
         engine = choice.for_batch(shape, len(images))
         if engine.chain is not None and len(images) and not choice.is_verified(shape):
             engine = self._verify(choice, engine, engine.chain, images)
         chain = engine.chain
         if chain is None:
-            losses, cosine = self._run_model(images)
+            computed = self._run_model(images, with_code)
         else:
-            losses, cosine = self._run_chain(chain, choice.parameters(chain), images)
+            computed = self._run_chain(chain, choice.parameters(chain), images, with_code)
         self.engine = engine
-        anomaly = losses.total - self.alpha * cosine.mean(1)
-        columns = (losses.reconstruction.detach(), losses.latent.detach(), cosine.detach(), anomaly.detach())
-        return Scores(*(column.to("cpu", torch.float32) for column in columns))
+        return computed
+
+    def _scores_of(self, losses: SampleLosses, cosine: Tensor, code: Tensor) -> Scores:
+        columns = [losses.reconstruction, losses.latent, cosine, losses.total - self.alpha * cosine.mean(1)]
+        if self.balance is not None:
+            part = self.balance.to(code).code_part(code)
+            columns += [part, self.balance.combined(part, -cosine.mean(1), losses.total)]
+        return Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
 
     def _verify(self, choice: EngineChoice, engine: Engine, chain: Chain, images: Tensor) -> Engine:
         """Compare the fused engine with automatic differentiation on the first and the last of some images."""
         shape = tuple(images.shape[1:])
         images = images[:: max(len(images) - 1, 1)]  # both ends of them, where they are
-        losses, cosine = self._run_chain(chain, choice.parameters(chain), images)
+        losses, cosine, _ = self._run_chain(chain, choice.parameters(chain), images, with_code=False)
         pixels = self._pixels(images)
         references = {name: reference.to(pixels) for name, reference in self.references.items()}
         computed = SampleResults(losses.reconstruction, losses.latent, cosine)
@@ -199,13 +232,15 @@ class Scorer:
         """Images in the dtype and on the device of the weights, from 0 to 1."""
         return like_weight(images, next(self.model.parameters()))
 
-    def _run_chain(self, chain: Chain, parameters: list[Tensor], images: Tensor) -> tuple[SampleLosses, Tensor]:
+    def _run_chain(self, chain: Chain, parameters: list[Tensor], images: Tensor, with_code: bool) -> _Computed:
         pixels = images.to(parameters[0].device) if images.dtype == torch.uint8 else images.to(parameters[0])
         references = [reference.to(parameters[0]) for reference in self.references.values()]
-        reconstruction, latent, cosine = score_autoencoder(pixels, parameters, references, chain.encoded)
-        return SampleLosses(reconstruction, latent), cosine
+        reconstruction, latent, cosine, *code = score_autoencoder(
+            pixels, parameters, references, chain.encoded, with_code
+        )
+        return SampleLosses(reconstruction, latent), cosine, code[0] if with_code else cosine[:, :0]
 
-    def _run_model(self, images: Tensor) -> tuple[SampleLosses, Tensor]:
+    def _run_model(self, images: Tensor, with_code: bool) -> _Computed:
         pixels, sample_loss = self._pixels(images), self.loss
 
         def loss(output: Any, images: Tensor) -> tuple[Tensor, SampleLosses]:
@@ -214,7 +249,8 @@ class Scorer:
 
         alignment = align_with_aux(self.model, loss, pixels, self.references, in_eval_mode=True)
         losses = SampleLosses(*(torch.cat(parts) for parts in zip(*alignment.aux, strict=True)))
-        return losses, torch.stack([alignment.cosine[name] for name in self.references], 1)
+        cosine = torch.stack([alignment.cosine[name] for name in self.references], 1)
+        return losses, cosine, code_of(self.model, self.layers, pixels) if with_code else cosine[:, :0]
 
 
 def _chain(model: nn.Module, loss: Loss, layers: tuple[str, ...], image_shape: tuple[int, ...], samples: int) -> Chain:

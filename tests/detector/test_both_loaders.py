@@ -22,14 +22,19 @@ MODELS = {
     "CAE": lambda: ConvAutoencoder(1, 8, width=2),
     "VAE": lambda: ConvVariationalAutoencoder(3, (9, 6), width=2),
     "float64": lambda: ConvAutoencoder(1, 9, width=2).double(),
+    "balanced": lambda: ConvAutoencoder(1, 8, width=2),
 }
 
 
-def save(path, model):
+def save(path, model, with_balance=False):
     weights = {name: weight for name, weight in model.named_parameters() if name.startswith("decoder")}
     references = {name: torch.randn_like(weight) for name, weight in weights.items() if weight.dim() > 1}
     preprocessing = {"channels": model.channels, "size": list(model.size)}
-    Detector(model.eval(), references, 3, 0.2, preprocessing).save(path)
+    detector = Detector(model.eval(), references, 3, 0.2, preprocessing)
+    if with_balance:
+        images = torch.rand(9, model.channels, *model.size)
+        detector = gradcon_ext.balanced(detector, images[:6], images[6:])
+    detector.save(path)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def contents(tmp_path_factory):
     torch.manual_seed(0)
     made = {}
     for name, build in MODELS.items():
-        save(path, build())
+        save(path, build(), name == "balanced")
         made[name] = read_tensors(path, "detector", 1)
     return made
 
@@ -67,8 +72,10 @@ def compare(path, custom):
     if without is not None:
         images = np.random.default_rng(0).integers(0, 256, (5, *without.image_shape), np.uint8)
         expected = with_torch.score(images)
-        for name in expected._fields:
-            np.testing.assert_allclose(getattr(without.score(images), name), getattr(expected, name), 1e-5, 1e-6)
+        given = without.score(images)
+        assert (given.balanced is None) == (expected.balanced is None)
+        for name in expected._fields if without.balance else expected._fields[:4]:
+            np.testing.assert_allclose(getattr(given, name), getattr(expected, name), 1e-5, 1e-6)
     return without is not None
 
 
@@ -90,7 +97,7 @@ VALUES = st.one_of(
     st.just([]),
     st.just({}),
 )
-CHANGED = ("architecture", "layers", "count", "alpha", "preprocessing", "training", "chain")
+CHANGED = ("architecture", "layers", "count", "alpha", "preprocessing", "training", "chain", "balance")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -13,7 +13,7 @@ from gradcon_ext.reproduce.records import Record
 from gradcon_ext.reproduce.tables import DESIGNS, Measured, dataset_of, models_of, table4, table_by_classes
 from gradcon_ext.reproduce.variants import AVERAGED
 
-LOSSES = ("reconstruction", "latent", "gradient", "primal", "combined", "score")
+LOSSES = ("reconstruction", "latent", "gradient", "primal", "combined", "balanced", "score")
 DIGITS = tuple("0123456789")
 
 
@@ -47,8 +47,9 @@ def test_a_design_has_every_published_row(name):
 
 
 def test_what_tables_need():
-    gradcon = ["cae-grad", "cae-grad-strong"]
-    assert models_of("table1") == ["cae", *gradcon, "vae", "vae-grad"]
+    paper = ["cae-grad", "cae-grad-strong"]
+    gradcon = [*paper, "cae-grad-balanced"]
+    assert models_of("table1") == ["cae", *paper, "vae", "vae-grad"]
     assert models_of("table2") == models_of("table3") == ["ocsvm", "kde", "dae", "vae", "dsvdd", *gradcon]
     assert (models_of("table4"), dataset_of("table4")) == (gradcon, "fashion-mnist")
 

@@ -55,7 +55,7 @@ def test_a_variational_autoencoder_has_a_latent_loss_and_repeats() -> None:
     scores = scorer.score(images)
     assert (scores.latent > 0).all()
     torch.testing.assert_close(scores.anomaly, scores.reconstruction + scores.latent - 0.12 * scores.cosine.mean(1))
-    assert all(map(torch.equal, scores, scorer.score(images)))
+    assert all(map(torch.equal, scores[:4], scorer.score(images)[:4]))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 512])

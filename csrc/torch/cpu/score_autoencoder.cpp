@@ -14,9 +14,9 @@
 namespace gradcon::cpu {
 namespace {
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> score_autoencoder(const Tensor& images, const std::vector<Tensor>& parameters,
-                                                     const std::vector<Tensor>& references, const Integers& program,
-                                                     const std::vector<double>& constants, int64_t loss, bool with_code) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> score_autoencoder(
+    const Tensor& images, const std::vector<Tensor>& parameters, const std::vector<Tensor>& references,
+    const Integers& program, const std::vector<double>& constants, int64_t loss, bool with_code) {
   check_chain_tensors(images, parameters, references);
   const Chain chain =
       read_chain(extents_of(images), program, constants, loss, shapes_of(parameters), shapes_of(references));
