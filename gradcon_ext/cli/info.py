@@ -49,6 +49,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "constrained layers": facts["layers"],
         "gradients averaged": facts["count"],
         "alpha": facts["alpha"],
+        **({} if facts["balance"] is None else {"balance": facts["balance"]}),
         "preprocessing": facts["preprocessing"],
         "training": {name: fact for name, fact in facts["training"].items() if name not in ("model", "layers")},
     }

@@ -18,7 +18,7 @@ from gradcon_ext.cli.run_files import refuse_used
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.data import DATA_SETS
 from gradcon_ext.data.images import as_image_dataset
-from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.detector import Detector, read_facts
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.scoring.balancing import balanced
@@ -102,9 +102,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     training.add_argument(
         "--score",
         choices=("gradcon", "balanced"),
-        default="gradcon",
         help="gradcon is the paper's; balanced adds a score that weighs the code too, on the scale of held-out images "
-        "(default: %(default)s)",
+        "(default: gradcon; with --resume, what the detector in OUT has)",
     )
     training.add_argument(
         "--average",
@@ -141,6 +140,9 @@ def run(args: argparse.Namespace) -> None:
     refuse_used(args.out, args.resume, args.overwrite)
     progress = not args.quiet and sys.stderr.isatty()
     images = _images(args, progress)
+    with_balance = _with_balance(args)
+    if with_balance and len(as_image_dataset(images.validation)) < 2:
+        raise ValueError("--score balanced needs at least 2 held-out images to tell the scale of scores by")
     channels, height, width = as_image_dataset(images.train).shape
     torch.manual_seed(args.seed)
     trainer = Trainer(
@@ -164,7 +166,7 @@ def run(args: argparse.Namespace) -> None:
         if args.overwrite:
             remove_own(args.out, DETECTOR, *EVALUATIONS)
         detector = _fit(trainer, images, args.resume)
-        if args.score == "balanced":
+        if with_balance:
             detector = balanced(detector, images.train, images.validation, args.device)
         detector.save(args.out / DETECTOR)
         remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
@@ -190,6 +192,13 @@ def _default_epochs(args: argparse.Namespace) -> int:
     if epochs is None:
         raise ValueError(f"{args.out / CHECKPOINT} does not say how many epochs its run was to have: give --epochs")
     return epochs
+
+
+def _with_balance(args: argparse.Namespace) -> bool:
+    before = args.out / DETECTOR
+    if args.score is None and args.resume and before.exists():
+        return read_facts(before)["balance"] is not None
+    return args.score == "balanced"
 
 
 def _images(args: argparse.Namespace, progress: bool) -> TrainingImages:

@@ -7,11 +7,13 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from gradcon_ext.data import one_class_split, read_digits
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.storage.lock import locked
 from gradcon_ext.training.trainer import Trainer
 
@@ -86,6 +88,32 @@ def test_the_same_command_gives_the_same_detector(train_digits, tmp_path, digits
     assert same(weights(tmp_path / "again"), weights(digits_run))
     train_digits(tmp_path / "other", "--seed", "1")
     assert not same(weights(tmp_path / "other"), weights(digits_run))
+
+
+def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
+    run = tmp_path / "balanced run"
+    assert train_digits(run, "--score", "balanced").code == 0
+    assert same(weights(run), weights(digits_run))
+    split = one_class_split(read_digits(), "2", 0)
+    np.save(tmp_path / "images.npy", split.test)
+    header, *rows = gradcon("score", run, tmp_path / "images.npy").out.splitlines()
+    assert header.startswith("index,anomaly,reconstruction,latent,gradient,code,balanced,cosine.")
+    expected = Scorer.load(run).score(split.test).balanced
+    assert [float(row.split(",")[6]) for row in rows] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
+    assert re.search(r"^balanced +0\.\d{3}$", gradcon("evaluate", run).out, re.MULTILINE)
+    assert "balance.scale.code: " in gradcon("info", run).out
+    assert train_digits(run, "--resume", "--epochs", "3").code == 0
+    assert "balance.scale.code: " in gradcon("info", run).out
+    assert "balanced" not in gradcon("score", digits_run, tmp_path / "images.npy").out
+
+
+def test_a_balanced_score_needs_held_out_images(gradcon, tmp_path, write_photos):
+    folders = write_photos(tmp_path / "photos"), write_photos(tmp_path / "one", count=1)
+    options = ("--images", folders[0], "--validation", folders[1], "--out", tmp_path / "run", "--score", "balanced")
+    result = gradcon(*TRAIN_FOLDER, *options)
+    assert result.code == 1
+    assert "at least 2 held-out images" in result.error
+    assert not (tmp_path / "run").exists()
 
 
 def test_quiet_says_nothing(train_digits, tmp_path):

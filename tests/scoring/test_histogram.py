@@ -39,6 +39,14 @@ def test_every_loss_has_a_panel(latent, labels):
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["inliers", "outliers"]
 
 
+def test_a_balanced_score_has_panels():
+    scores, is_outlier, _ = made()
+    scores = scores._replace(code=scores.reconstruction, balanced=scores.anomaly)
+    figure = draw_histogram(scores, is_outlier, evaluate_scores(scores, is_outlier), "")
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert labels[-3:] == ["anomaly score", "code's distance from those of training", "balanced score"]
+
+
 def test_every_image_is_in_a_bar():
     scores, is_outlier, evaluation = made()
     for axes in draw_histogram(scores, is_outlier, evaluation, "").axes:
