@@ -42,8 +42,9 @@ class Scores(NamedTuple):
         latent: latent loss, (N,); zeros where the model has none.
         cosine: alignment of each constrained layer's gradient with its reference, (N, L).
         anomaly: reconstruction + latent - alpha * mean over layers of the cosine, (N,). Higher is more anomalous.
-        code: how far the direction of the code leaves those of training, (N,); None without a balance.
-        balanced: code, gradient and reconstruction on one scale each, (N,); None without a balance. See
+        direction: how far the direction of the code leaves those of training, (N,); None without a balance.
+        code: how far the code itself does, (N,); likewise.
+        balanced: direction, code, gradient and reconstruction on one scale each, (N,); None without a balance. See
             `gradcon_ext.detector.balance.Balance`.
     """
 
@@ -51,6 +52,7 @@ class Scores(NamedTuple):
     latent: Float32
     cosine: Float32
     anomaly: Float32
+    direction: Float32 | None = None
     code: Float32 | None = None
     balanced: Float32 | None = None
 
@@ -163,8 +165,8 @@ class Scorer:
         reconstruction, latent, cosine, code = self._compiled.score(batch, self.balance is not None)
         columns = [reconstruction, latent, cosine, reconstruction + latent - self.alpha * cosine.mean(1)]
         if self.balance is not None:
-            part = self.balance.code_part(code)
-            columns += [part, self.balance.combined(part, -cosine.mean(1), reconstruction + latent)]
+            parts = self.balance.code_parts(code)
+            columns += [*parts, self.balance.combined(*parts, -cosine.mean(1), reconstruction + latent)]
         return columns
 
     def _batches(self, images: Array, batch_size: int) -> Iterator[Array]:

@@ -61,7 +61,7 @@ def write_rows_file(path: Path, rows: Iterable[Row], format: Format) -> None:
 
 
 def _of_balance(scores: Scores) -> dict[str, Tensor]:
-    parts = {"code": scores.code, "balanced": scores.balanced}
+    parts = {"direction": scores.direction, "code": scores.code, "balanced": scores.balanced}
     return {name: part for name, part in parts.items() if part is not None}
 
 

@@ -28,10 +28,11 @@ One row an image:
   reconstruction  reconstruction loss
   latent          latent loss; 0 where the model has none
   gradient        gradient loss: minus the mean of the cosines
-  code            how far the code's direction leaves those of training, and
-  balanced        code, gradient and reconstruction on the scale of held-out
-                  images, higher is more anomalous: both only of a detector
-                  that was trained with --score balanced
+  direction       how far the code's direction leaves those of training,
+  code            how far the code itself does, and
+  balanced        these, gradient and reconstruction on the scale of held-out
+                  images, higher is more anomalous: all three only of a
+                  detector that was trained with --score balanced
   cosine.LAYER    alignment of the layer's gradient with that of training
 """
 

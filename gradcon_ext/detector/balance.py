@@ -6,49 +6,77 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-WEIGHTS = {"code": 3.0, "gradient": 1.0, "reconstruction": 1.0}
+WEIGHTS = {"direction": 4.0, "code": 2.0, "gradient": 1.0, "reconstruction": 1.0}
 """What each part counts for; chosen on some classes and one seed before others were looked at (results/README.md)."""
 
 
 @dataclass(frozen=True)
-class Balance:
-    """What turns the parts of a score into the balanced one. Arrays are tensors, or numpy's where there is no torch.
+class Subspace:
+    """What vectors of training images vary along. Arrays are tensors, or numpy's where there is no torch.
 
-    The part "code" tells how far the direction of an image's code leaves those of training: with u the code at length
-    1 less its mean over the training images, it is |u|^2 - sum over k of (u . d_k)^2. Each d_k lies along a principal
-    direction of the training images' u, at the length sqrt(v / (v + r)) where v is the variance along it and r a ridge:
-    this is r times the Mahalanobis distance of the ridge estimate. From 0 to 4.
+    Each d_k lies along a principal direction, at the length sqrt(v / (v + r)) where v is the variance along it and r a
+    ridge.
 
     Attributes:
-        mean: of the training images' codes at length 1, (D,).
+        mean: of the vectors, (D,).
         directions: d_k in columns, (D, K).
-        center: mean of each part over held-out inliers, by the names of `WEIGHTS`.
-        scale: their standard deviation, or 1 where they are all alike.
     """
 
     mean: Any
     directions: Any
+
+    def distance(self, vectors: Any) -> Any:
+        """Return |x|^2 - sum over k of (x . d_k)^2 of vectors (N, D), x being a vector less the mean; (N,).
+
+        That is r times the Mahalanobis distance of the ridge estimate of the covariance.
+        """
+        centered = vectors - self.mean
+        within = centered @ self.directions
+        return (centered * centered).sum(1) - (within * within).sum(1)
+
+    def to(self, like: Any) -> Subspace:
+        """Of tensors: with those of the dtype and on the device of another one."""
+        return Subspace(self.mean.to(like), self.directions.to(like))
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What turns the parts of a score into the balanced one.
+
+    Attributes:
+        direction: of training images' codes at length 1.
+        code: of training images' codes.
+        center: mean of each part over held-out inliers, by the names of `WEIGHTS`.
+        scale: their standard deviation, or 1 where they are all alike.
+    """
+
+    direction: Subspace
+    code: Subspace
     center: Mapping[str, float]
     scale: Mapping[str, float]
 
     def to(self, like: Any) -> Balance:
-        """Of tensors: with its arrays of the dtype and on the device of another one."""
-        return replace(self, mean=self.mean.to(like), directions=self.directions.to(like))
+        """Of tensors: with those of the dtype and on the device of another one."""
+        return replace(self, direction=self.direction.to(like), code=self.code.to(like))
 
-    def code_part(self, code: Any) -> Any:
-        """How far codes (N, D) leave those of training, (N,). A code of zeros has no direction, and counts as such."""
-        length = (code * code).sum(1) ** 0.5
-        centered = code / (length + (length == 0))[:, None] - self.mean
-        within = centered @ self.directions
-        return (centered * centered).sum(1) - (within * within).sum(1)
+    def code_parts(self, code: Any) -> tuple[Any, Any]:
+        """How far the direction of codes (N, D), and how far they themselves, leave those of training; (N,) each."""
+        return self.direction.distance(at_length_1(code)), self.code.distance(code)
 
-    def combined(self, code: Any, gradient: Any, reconstruction: Any) -> Any:
+    def combined(self, direction: Any, code: Any, gradient: Any, reconstruction: Any) -> Any:
         """The balanced score (N,) of parts (N,): a weighted sum of how many deviations each lies from held-out inliers.
 
         Args:
-            code: as `code_part` returns it.
+            direction: as `code_parts` returns it.
+            code: likewise.
             gradient: minus the mean cosine.
             reconstruction: the sum of reconstruction and latent loss.
         """
-        parts = {"code": code, "gradient": gradient, "reconstruction": reconstruction}
+        parts = {"direction": direction, "code": code, "gradient": gradient, "reconstruction": reconstruction}
         return sum(WEIGHTS[name] * ((part - self.center[name]) / self.scale[name]) for name, part in parts.items())
+
+
+def at_length_1(code: Any) -> Any:
+    """Codes (N, D) at length 1; one of zeros stays as it is."""
+    length = (code * code).sum(1) ** 0.5
+    return code / (length + (length == 0))[:, None]

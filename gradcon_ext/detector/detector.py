@@ -17,8 +17,7 @@ from gradcon_ext.chain.tracing import trace_chain
 from gradcon_ext.data.image_size import height_width
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.facts import (
-    BALANCE_DIRECTIONS,
-    BALANCE_MEAN,
+    BALANCE,
     FORMAT_VERSION,
     KIND,
     MODEL,
@@ -193,7 +192,10 @@ def _tensors_of(model: nn.Module, references: Mapping[str, Tensor]) -> dict[str,
 
 
 def _tensors_of_balance(balance: Balance | None) -> dict[str, Tensor]:
-    return {} if balance is None else {BALANCE_MEAN: balance.mean, BALANCE_DIRECTIONS: balance.directions}
+    if balance is None:
+        return {}
+    spaces = balance.direction, balance.code
+    return dict(zip(BALANCE, (array for space in spaces for array in (space.mean, space.directions)), strict=True))
 
 
 def _descriptions(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain
-from gradcon_ext.detector.balance import WEIGHTS, Balance
+from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.storage.header import Stored, check_facts, read_stored
 
@@ -20,7 +20,7 @@ MODEL = "model."
 """What the names of a model's tensors begin with,"""
 REFERENCE = "reference."
 """and those of the references."""
-BALANCE_MEAN, BALANCE_DIRECTIONS = "balance.mean", "balance.directions"
+BALANCE = tuple(f"balance.{space}.{array}" for space in ("direction", "code") for array in ("mean", "directions"))
 """The tensors of a balance, where the detector has one."""
 
 _TYPES = {
@@ -109,15 +109,19 @@ def balance_of(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Balance |
     """
     if facts["balance"] is None:
         return None
-    missing = [name for name in (BALANCE_MEAN, BALANCE_DIRECTIONS) if name not in arrays]
+    missing = [name for name in BALANCE if name not in arrays]
     if missing:
         raise ValueError(f"there is no tensor {missing[0]}")
-    mean, directions = arrays[BALANCE_MEAN], arrays[BALANCE_DIRECTIONS]
+    direction, code = (_subspace(arrays[mean], arrays[directions]) for mean, directions in (BALANCE[:2], BALANCE[2:]))
+    return Balance(direction, code, facts["balance"]["center"], facts["balance"]["scale"])
+
+
+def _subspace(mean: Any, directions: Any) -> Subspace:
     if len(mean.shape) != 1 or len(directions.shape) != 2 or len(directions) != len(mean):
         raise ValueError(f"a balance has mean {tuple(mean.shape)} and directions {tuple(directions.shape)}")
     if not float(abs(mean).sum() + abs(directions).sum()) < float("inf"):
         raise ValueError("a balance holds numbers that are not finite")
-    return Balance(mean, directions, facts["balance"]["center"], facts["balance"]["scale"])
+    return Subspace(mean, directions)
 
 
 def _is_balance(entry: Mapping[str, Any]) -> bool:
@@ -174,8 +178,7 @@ def _check_tensors(architecture: Architecture, facts: Mapping[str, Any], tensors
 
 def _given_balance(tensors: Mapping[str, Stored], dtype: str) -> dict[str, str]:
     """Describe the tensors of a balance, whose shapes no architecture tells."""
-    shapes = {name: tensors[name].shape for name in (BALANCE_MEAN, BALANCE_DIRECTIONS) if name in tensors}
-    return {name: f"{dtype} {shapes.get(name, ())}" for name in (BALANCE_MEAN, BALANCE_DIRECTIONS)}
+    return {name: f"{dtype} {tensors[name].shape if name in tensors else ()}" for name in BALANCE}
 
 
 def check_descriptions(given: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.data.images import Images
-from gradcon_ext.detector.balance import WEIGHTS, Balance
+from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace, at_length_1
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
-RIDGE = 0.3
-"""Of the codes' covariance, in mean variances of a direction."""
+RIDGE = 0.1
+"""Of a covariance, in mean variances of a direction."""
 
 _MOST_DIRECTIONS = 256
 _MOST_NUMBERS = 1 << 20
@@ -21,10 +21,10 @@ _MOST_CODES = 4096
 
 
 def balanced(detector: Detector, train: Images, held_out: Images, device: str | torch.device = "cpu") -> Detector:
-    """Return a detector whose scores have the parts "code" and "balanced" too; see `gradcon_ext.detector.balance`.
+    """Return a detector whose scores have "direction", "code" and "balanced" too; see `gradcon_ext.detector.balance`.
 
-    No outlier is needed: the directions of codes come from training images, the scale of each part from held-out ones.
-    A score then costs a few percent more, and the file one number for each of a code and of at most 256 directions.
+    No outlier is needed: what codes vary along comes from training images, the scale of each part from held-out ones.
+    A score then costs a few percent more, and the file twice a number for each of a code and of at most 256 directions.
 
     Args:
         detector: a trained one.
@@ -38,9 +38,10 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
     """
     scorer = Scorer.from_detector(replace(detector, balance=None), device=device)
     codes = torch.cat([codes for codes, _ in scorer.codes_and_scores(train)])
-    mean, directions = principal_directions(codes[:: -(-len(codes) // _MOST_CODES)].double())
-    dtype = next(iter(detector.references.values())).dtype
-    shape = Balance(mean.to(dtype), directions.to(dtype), {}, {})
+    codes = codes[:: -(-len(codes) // _MOST_CODES)].double()
+    like = next(iter(detector.references.values())).cpu()
+    spaces = [principal_directions(vectors).to(like) for vectors in (at_length_1(codes), codes)]
+    shape = Balance(*spaces, center={}, scale={})
     parts = [_parts(shape, code, scores) for code, scores in scorer.codes_and_scores(held_out)]
     columns = {name: torch.cat([part[name] for part in parts]).double() for name in WEIGHTS}
     count = len(columns["code"])
@@ -54,23 +55,23 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
     return replace(detector, balance=replace(shape, center=center, scale=scale))
 
 
-def principal_directions(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the directions of `Balance`, from codes (N, D) in float64."""
-    length = codes.norm(dim=1, keepdim=True)
-    unit = codes / (length + (length == 0))
-    mean = unit.mean(0)
-    centered = unit - mean
-    most = max(1, min(_MOST_DIRECTIONS, _MOST_NUMBERS // codes.shape[1]))
+def principal_directions(vectors: Tensor) -> Subspace:
+    """Return what vectors (N, D) in float64 vary along."""
+    mean = vectors.mean(0)
+    centered = vectors - mean
+    most = max(1, min(_MOST_DIRECTIONS, _MOST_NUMBERS // vectors.shape[1]))
     _, deviations, directions = torch.linalg.svd(centered, full_matrices=False)
-    variances = deviations[:most].square() / len(codes)
-    ridge = RIDGE * centered.square().sum() / len(codes) / codes.shape[1]
+    variances = deviations[:most].square() / len(vectors)
+    ridge = RIDGE * centered.square().sum() / len(vectors) / vectors.shape[1]
     share = variances / (variances + ridge + (ridge == 0))
-    return mean, (directions[:most] * share.sqrt()[:, None]).T.contiguous()
+    return Subspace(mean.cpu(), (directions[:most] * share.sqrt()[:, None]).T.contiguous().cpu())
 
 
 def _parts(balance: Balance, code: Tensor, scores: Scores) -> dict[str, Tensor]:
+    direction, own = balance.code_parts(code.to(balance.code.mean))
     return {
-        "code": balance.code_part(code.to(balance.mean)),
+        "direction": direction,
+        "code": own,
         "gradient": scores.gradient,
         "reconstruction": scores.reconstruction + scores.latent,
     }

@@ -84,10 +84,11 @@ def losses_of(scores: Scores) -> dict[str, Tensor]:
     """The losses (N,) of section 6 of the paper by their names; of each, higher is more anomalous.
 
     They are "reconstruction", "latent" (where the model has a latent loss), "gradient" (minus the mean cosine of the
-    constrained layers) and "combined" (the paper's score); and of a scorer with a balance "code" and "balanced".
+    constrained layers) and "combined" (the paper's score); and of a scorer with a balance "direction", "code" and
+    "balanced".
     """
     latent = {"latent": scores.latent} if scores.latent.any() else {}
-    balanced = {"code": scores.code, "balanced": scores.balanced}
+    balanced = {"direction": scores.direction, "code": scores.code, "balanced": scores.balanced}
     return {
         "reconstruction": scores.reconstruction,
         **latent,

@@ -27,7 +27,8 @@ LOSS_LABELS = {
     "latent": "latent loss",
     "gradient": "gradient loss (minus the mean cosine)",
     "combined": "anomaly score",
-    "code": "code's distance from those of training",
+    "direction": "direction of the code, from those of training",
+    "code": "code, from those of training",
     "balanced": "balanced score",
 }
 

@@ -39,15 +39,17 @@ class Scores(NamedTuple):
         latent: latent loss, (N,); zeros where the model has none.
         cosine: alignment of each constrained layer's gradient with its reference, (N, L).
         anomaly: reconstruction + latent - alpha * mean over layers of the cosine, (N,). Higher is more anomalous.
-        code: how far the direction of the code leaves those of training, (N,); None without a balance.
-        balanced: code, gradient and reconstruction on one scale each, (N,); higher is more anomalous. None without a
-            balance. See `gradcon_ext.detector.balance.Balance`.
+        direction: how far the direction of the code leaves those of training, (N,); None without a balance.
+        code: how far the code itself does, (N,); likewise.
+        balanced: direction, code, gradient and reconstruction on one scale each, (N,); higher is more anomalous. None
+            without a balance. See `gradcon_ext.detector.balance.Balance`.
     """
 
     reconstruction: Tensor
     latent: Tensor
     cosine: Tensor
     anomaly: Tensor
+    direction: Tensor | None = None
     code: Tensor | None = None
     balanced: Tensor | None = None
 
@@ -207,8 +209,8 @@ class Scorer:
     def _scores_of(self, losses: SampleLosses, cosine: Tensor, code: Tensor) -> Scores:
         columns = [losses.reconstruction, losses.latent, cosine, losses.total - self.alpha * cosine.mean(1)]
         if self.balance is not None:
-            part = self.balance.to(code).code_part(code)
-            columns += [part, self.balance.combined(part, -cosine.mean(1), losses.total)]
+            parts = self.balance.to(code).code_parts(code)
+            columns += [*parts, self.balance.combined(*parts, -cosine.mean(1), losses.total)]
         return Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
 
     def _verify(self, choice: EngineChoice, engine: Engine, chain: Chain, images: Tensor) -> Engine:
