@@ -197,8 +197,9 @@ def _default_epochs(args: argparse.Namespace) -> int:
 def _with_balance(args: argparse.Namespace) -> bool:
     before = args.out / DETECTOR
     if args.score is None and args.resume and before.exists():
-        return read_facts(before)["balance"] is not None
-    return args.score == "balanced"
+        facts = read_facts(before)
+        return facts["balance"] is not None
+    return bool(args.score == "balanced")
 
 
 def _images(args: argparse.Namespace, progress: bool) -> TrainingImages:

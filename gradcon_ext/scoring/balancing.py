@@ -40,9 +40,9 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
     codes = torch.cat([codes for codes, _ in scorer.codes_and_scores(train)])
     codes = codes[:: -(-len(codes) // _MOST_CODES)].double()
     like = next(iter(detector.references.values())).cpu()
-    spaces = [principal_directions(vectors).to(like) for vectors in (at_length_1(codes), codes)]
-    shape = Balance(*spaces, center={}, scale={})
-    parts = [_parts(shape, code, scores) for code, scores in scorer.codes_and_scores(held_out)]
+    direction, code = (principal_directions(vectors).to(like) for vectors in (at_length_1(codes), codes))
+    shape = Balance(direction, code, center={}, scale={})
+    parts = [_parts(shape, codes, scores) for codes, scores in scorer.codes_and_scores(held_out)]
     columns = {name: torch.cat([part[name] for part in parts]).double() for name in WEIGHTS}
     count = len(columns["code"])
     if count < 2:

@@ -97,9 +97,9 @@ def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
     split = one_class_split(read_digits(), "2", 0)
     np.save(tmp_path / "images.npy", split.test)
     header, *rows = gradcon("score", run, tmp_path / "images.npy").out.splitlines()
-    assert header.startswith("index,anomaly,reconstruction,latent,gradient,code,balanced,cosine.")
+    assert header.startswith("index,anomaly,reconstruction,latent,gradient,direction,code,balanced,cosine.")
     expected = Scorer.load(run).score(split.test).balanced
-    assert [float(row.split(",")[6]) for row in rows] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
+    assert [float(row.split(",")[7]) for row in rows] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
     assert re.search(r"^balanced +0\.\d{3}$", gradcon("evaluate", run).out, re.MULTILINE)
     assert "balance.scale.code: " in gradcon("info", run).out
     assert train_digits(run, "--resume", "--epochs", "3").code == 0

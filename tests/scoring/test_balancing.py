@@ -51,6 +51,7 @@ def test_parts_are_on_the_scale_of_held_out_inliers(detector: Detector) -> None:
     assert detector.balance is not None
     scores = Scorer.from_detector(detector).score(HELD_OUT)
     parts = {
+        "direction": scores.direction,
         "code": scores.code,
         "gradient": scores.gradient,
         "reconstruction": scores.reconstruction + scores.latent,
@@ -65,7 +66,7 @@ def test_parts_are_on_the_scale_of_held_out_inliers(detector: Detector) -> None:
 def test_what_the_paper_scores_by_stays_as_it_is(detector: Detector) -> None:
     scores = Scorer.from_detector(detector).score(OTHERS)
     without = Scorer.from_detector(replace(detector, balance=None)).score(OTHERS)
-    assert without.code is without.balanced is None
+    assert without.direction is without.code is without.balanced is None
     for name in ("reconstruction", "latent", "cosine", "anomaly"):
         assert torch.equal(getattr(scores, name), getattr(without, name))
 
@@ -98,6 +99,7 @@ def test_a_file_keeps_it_and_a_machine_without_torch_agrees(detector: Detector, 
     scores = Scorer.load(tmp_path / "detector.safetensors").score(OTHERS)
     assert torch.equal(scores.balanced, expected.balanced)
     arrays = runtime.Scorer.load(tmp_path / "detector.safetensors").score(OTHERS.numpy())
+    np.testing.assert_allclose(arrays.direction, expected.direction.numpy(), rtol=1e-4)
     np.testing.assert_allclose(arrays.code, expected.code.numpy(), rtol=1e-4)
     np.testing.assert_allclose(arrays.balanced, expected.balanced.numpy(), atol=1e-3)
 
@@ -106,7 +108,8 @@ def test_a_custom_model_keeps_it_too(tmp_path: Path) -> None:
     detector = balanced(detector_of(Gated()), TRAIN, HELD_OUT)
     detector.save(tmp_path / "detector.safetensors")
     loaded = Detector.load(tmp_path / "detector.safetensors", Gated())
-    assert torch.equal(loaded.balance.directions, detector.balance.directions)
+    assert torch.equal(loaded.balance.code.directions, detector.balance.code.directions)
+    assert torch.equal(loaded.balance.direction.mean, detector.balance.direction.mean)
     assert loaded.balance.scale == detector.balance.scale
 
 
@@ -116,9 +119,9 @@ def test_a_custom_model_keeps_it_too(tmp_path: Path) -> None:
         ({"scale": dict.fromkeys(WEIGHTS, 0.0)}, "scale of a balance"),
         ({"center": dict.fromkeys(WEIGHTS, float("nan"))}, "scale of a balance"),
         ({"center": {}}, "scale of a balance"),
-        ({"mean": torch.zeros(3)}, "directions"),
-        ({"directions": torch.full((8 * 2 * 2, 1), torch.inf)}, "not finite"),
-        ({"mean": None}, r"no tensor balance\.mean|balance.mean: expected"),
+        ({"code.mean": torch.zeros(3)}, "directions"),
+        ({"direction.directions": torch.full((8 * 2 * 2, 1), torch.inf)}, "not finite"),
+        ({"code.mean": None}, r"no tensor balance\.code\.mean|balance.code.mean: expected"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -126,7 +129,7 @@ def test_damaged_files_are_refused(tmp_path: Path, change: dict[str, object], me
     balanced(detector_of(ConvAutoencoder(1, 12, width=4)), TRAIN, HELD_OUT).save(path)
     tensors, facts = read_tensors(path, "detector", 1)
     facts["balance"] |= {name: value for name, value in change.items() if name in facts["balance"]}
-    for name in {"mean", "directions"} & change.keys():
+    for name in change.keys() - facts["balance"].keys():
         tensors.pop(f"balance.{name}")
         if change[name] is not None:
             tensors[f"balance.{name}"] = change[name]

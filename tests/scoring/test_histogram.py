@@ -41,10 +41,14 @@ def test_every_loss_has_a_panel(latent, labels):
 
 def test_a_balanced_score_has_panels():
     scores, is_outlier, _ = made()
-    scores = scores._replace(code=scores.reconstruction, balanced=scores.anomaly)
+    scores = scores._replace(direction=scores.reconstruction, code=scores.reconstruction, balanced=scores.anomaly)
     figure = draw_histogram(scores, is_outlier, evaluate_scores(scores, is_outlier), "")
     labels = [axes.get_xlabel() for axes in figure.axes]
-    assert labels[-3:] == ["anomaly score", "code's distance from those of training", "balanced score"]
+    assert labels[-3:] == [
+        "direction of the code, from those of training",
+        "code, from those of training",
+        "balanced score",
+    ]
 
 
 def test_every_image_is_in_a_bar():
