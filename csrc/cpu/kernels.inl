@@ -29,6 +29,21 @@ void write(const core::Alignment<VariantLane<T>>& alignment, int64_t first, int6
   }
 }
 
+// Samples in lanes, channels shared among threads: as many at a time as where they are neighbours go through registers.
+template <class T>
+void share_to_lanes(const BatchView<T>& batch, const Extents& extents, int64_t first, int64_t count,
+                    const ParallelFor& parallel_for, T* lanes) {
+  constexpr int samples = VariantLane<T>::samples;
+  const int64_t parts = parallel_for.is_serial() || extents.channels < samples ? 1 : extents.channels / samples;
+  parallel_for(parts, [&](int64_t part) {
+    const Range channels = core::part_of(extents.channels, part, parts);
+    BatchView<T> some = batch;
+    some.data += channels.begin * batch.channel_stride;
+    core::to_lanes<VariantLane<T>>(some, {channels.size(), extents.rows, extents.columns}, first, count,
+                                   lanes + channels.begin * extents.rows * extents.columns * samples);
+  });
+}
+
 template <class T>
 void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace,
                     const ParallelFor& parallel_for) {
@@ -38,10 +53,10 @@ void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count,
   T* inner = workspace.lanes;
   T* outer = inner + geometry.inner_size() * LaneType::samples;
   if (in_strips.inner.strips == 1) {
-    core::to_lanes<LaneType>(problem.inner, {geometry.inner_channels, geometry.height.inner, geometry.width.inner},
-                             first, count, inner);
-    core::to_lanes<LaneType>(problem.outer, {geometry.outer_channels, geometry.height.outer, geometry.width.outer},
-                             first, count, outer);
+    const Extents inner_extents = {geometry.inner_channels, geometry.height.inner, geometry.width.inner};
+    const Extents outer_extents = {geometry.outer_channels, geometry.height.outer, geometry.width.outer};
+    share_to_lanes(problem.inner, inner_extents, first, count, parallel_for, inner);
+    share_to_lanes(problem.outer, outer_extents, first, count, parallel_for, outer);
   } else {
     core::for_each_part(geometry.inner_channels, geometry.width.inner, parallel_for, [&](const ArrayPart& part) {
       core::strips_to_lanes<LaneType>(problem.inner, in_strips.inner, part, first, count, inner);
