@@ -174,12 +174,19 @@ class Scorer:
             first += len(images)
             yield self._score_batch(images)
 
-    def codes_and_scores(self, images: Any, batch_size: int = 512) -> Iterator[tuple[Tensor, Scores]]:
-        """Yield the codes (n, D) of images, batch by batch, with their scores; what it takes and raises is as above.
+    def codes_and_scores(
+        self, images: Any, batch_size: int = 512, order: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Scores]]:
+        """Yield the codes (n, D) of images, batch by batch, with their scores; what it raises is as above.
 
         The code is what the first constrained layer is given: in an autoencoder, the encoder's output.
+
+        Args:
+            images: as above.
+            batch_size: likewise.
+            order: int64 indices (n,) of the images; all of them by default.
         """
-        for batch in stored_batches(as_image_dataset(images), batch_size):
+        for batch in stored_batches(as_image_dataset(images), batch_size, order):
             losses, cosine, code = self._computed(batch, with_code=True)
             yield code, self._scores_of(losses, cosine, code)
 
