@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -21,7 +21,7 @@ from gradcon_ext.data.images import as_image_dataset
 from gradcon_ext.detector.detector import Detector, read_facts
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
-from gradcon_ext.scoring.balancing import balanced
+from gradcon_ext.scoring import balancing
 from gradcon_ext.storage.lock import reserved
 from gradcon_ext.training.checkpoint import planned_epochs
 from gradcon_ext.training.precision import Precision
@@ -30,7 +30,17 @@ from gradcon_ext.training.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
 _DEFAULT_SIZES = {"digits": 8}
-_DEFAULT_EPOCHS = 30
+
+
+class _Settings(NamedTuple):
+    """How training is by default."""
+
+    alpha: float
+    epochs: int
+
+
+_PAPERS = _Settings(alpha=0.03, epochs=30)
+_BALANCED = _Settings(balancing.ALPHA, balancing.EPOCHS)
 
 _DETAILS = """\
 The images are one class of a data set, or a folder of your own normal images.
@@ -84,7 +94,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         "--epochs",
         metavar="N",
         type=arguments.positive_int,
-        help=f"passes (default: {_DEFAULT_EPOCHS}; with --resume, as many as the run was to have)",
+        help=f"passes (default: {_PAPERS.epochs}, with --score balanced {_BALANCED.epochs}; with --resume, as many as "
+        "the run was to have)",
     )
     training.add_argument(
         "--seed",
@@ -96,8 +107,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     training.add_argument(
         "--alpha",
         type=arguments.weight,
-        default=0.03,
-        help="weight of the gradient constraint in training (default: %(default)s)",
+        help=f"weight of the gradient constraint in training (default: {_PAPERS.alpha}, with --score balanced "
+        f"{_BALANCED.alpha})",
     )
     training.add_argument(
         "--score",
@@ -141,16 +152,17 @@ def run(args: argparse.Namespace) -> None:
     progress = not args.quiet and sys.stderr.isatty()
     images = _images(args, progress)
     with_balance = _with_balance(args)
+    settings = _BALANCED if with_balance else _PAPERS
     if with_balance and len(as_image_dataset(images.validation)) < 2:
         raise ValueError("--score balanced needs at least 2 held-out images to tell the scale of scores by")
     channels, height, width = as_image_dataset(images.train).shape
     torch.manual_seed(args.seed)
     trainer = Trainer(
         _MODELS[args.model](channels, (height, width), args.width),
-        alpha=args.alpha,
+        alpha=settings.alpha if args.alpha is None else args.alpha,
         lr=args.lr,
         batch_size=args.batch_size,
-        epochs=args.epochs or _default_epochs(args),
+        epochs=args.epochs or _default_epochs(args, settings),
         seed=args.seed,
         device=args.device,
         average=args.average,
@@ -167,7 +179,7 @@ def run(args: argparse.Namespace) -> None:
             remove_own(args.out, DETECTOR, *EVALUATIONS)
         detector = _fit(trainer, images, args.resume)
         if with_balance:
-            detector = balanced(detector, images.train, images.validation, args.device)
+            detector = balancing.balanced(detector, images.train, images.validation, args.device)
         detector.save(args.out / DETECTOR)
         remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
     if not args.quiet:
@@ -184,10 +196,10 @@ def _check(args: argparse.Namespace) -> None:
             raise argparse.ArgumentError(None, f"--{name} does not go with {source}")
 
 
-def _default_epochs(args: argparse.Namespace) -> int:
+def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
     """As many as the run was to have, lest a resumed one end otherwise than it would have."""
     if not (args.resume and (args.out / CHECKPOINT).exists()):
-        return _DEFAULT_EPOCHS
+        return settings.epochs
     epochs = planned_epochs(args.out / CHECKPOINT)
     if epochs is None:
         raise ValueError(f"{args.out / CHECKPOINT} does not say how many epochs its run was to have: give --epochs")

@@ -14,6 +14,7 @@ from torch import nn
 
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.reproduce.splits import image_shape, training_facts, training_images
+from gradcon_ext.scoring.balancing import ALPHA, EPOCHS
 from gradcon_ext.training.many import Run
 
 SNAPSHOTS = 10
@@ -42,14 +43,11 @@ _STRONG_ALPHA = 0.3
 STRONG = f"alpha {_STRONG_ALPHA} in training"
 """What tells "cae-grad-strong" from the paper's recipe, whose alpha is a tenth of that."""
 
-_BALANCED_ALPHA = 0.003
-"""A weaker constraint leaves the code more of what tells inliers apart."""
-
 RECIPES = {
     "cae": Recipe(ConvAutoencoder, {"alpha": 0.0}),
     "cae-grad": Recipe(ConvAutoencoder),
     "cae-grad-primal": Recipe(ConvAutoencoder, {"average": "primal"}),
-    "cae-grad-balanced": Recipe(ConvAutoencoder, {"alpha": _BALANCED_ALPHA}, balanced=True, most_epochs=15),
+    "cae-grad-balanced": Recipe(ConvAutoencoder, {"alpha": ALPHA}, balanced=True, most_epochs=EPOCHS),
     "cae-grad-strong": Recipe(ConvAutoencoder, {"alpha": _STRONG_ALPHA}),
     "vae": Recipe(ConvVariationalAutoencoder, {"alpha": 0.0}),
     "vae-grad": Recipe(ConvVariationalAutoencoder),

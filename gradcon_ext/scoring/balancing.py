@@ -13,6 +13,10 @@ from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace, at_length_1
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
+ALPHA, EPOCHS = 0.003, 15
+"""The training that the balanced score is made for: a weaker constraint, and a shorter training, leave the code more of
+what tells inliers apart (results/README.md)."""
+
 RIDGE = 0.1
 """Of a covariance, in mean variances of a direction."""
 

@@ -92,7 +92,7 @@ def test_the_same_command_gives_the_same_detector(train_digits, tmp_path, digits
 
 def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
     run = tmp_path / "balanced run"
-    assert train_digits(run, "--score", "balanced").code == 0
+    assert train_digits(run, "--score", "balanced", "--alpha", "0.03").code == 0
     assert same(weights(run), weights(digits_run))
     split = one_class_split(read_digits(), "2", 0)
     np.save(tmp_path / "images.npy", split.test)
@@ -102,9 +102,16 @@ def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
     assert [float(row.split(",")[7]) for row in rows] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
     assert re.search(r"^balanced +0\.\d{3}$", gradcon("evaluate", run).out, re.MULTILINE)
     assert "balance.scale.code: " in gradcon("info", run).out
-    assert train_digits(run, "--resume", "--epochs", "3").code == 0
+    assert train_digits(run, "--resume", "--epochs", "3", "--alpha", "0.03").code == 0
     assert "balance.scale.code: " in gradcon("info", run).out
     assert "balanced" not in gradcon("score", digits_run, tmp_path / "images.npy").out
+
+
+def test_a_balanced_score_has_a_training_of_its_own(train_digits, gradcon, tmp_path, digits_run):
+    assert train_digits(tmp_path / "balanced", "--score", "balanced").code == 0
+    alphas = [Detector.load(folder).training["alpha"] for folder in (tmp_path / "balanced", digits_run)]
+    assert alphas == [0.003, 0.03]
+    assert "with --score balanced 15" in " ".join(gradcon("train", "--help").out.split())
 
 
 def test_a_balanced_score_needs_held_out_images(gradcon, tmp_path, write_photos):
