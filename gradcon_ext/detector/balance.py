@@ -60,7 +60,14 @@ class Balance:
         return replace(self, direction=self.direction.to(like), code=self.code.to(like))
 
     def code_parts(self, code: Any) -> tuple[Any, Any]:
-        """How far the direction of codes (N, D), and how far they themselves, leave those of training; (N,) each."""
+        """How far the direction of codes (N, D), and how far they themselves, leave those of training; (N,) each.
+
+        Raises:
+            ValueError: codes of another size than those of training.
+        """
+        size, expected = code.shape[1], (len(self.direction.mean), len(self.code.mean))
+        if expected != (size, size):
+            raise ValueError(f"the balance is of codes of {expected} numbers; the model's have {size}")
         return self.direction.distance(at_length_1(code)), self.code.distance(code)
 
     def combined(self, direction: Any, code: Any, gradient: Any, reconstruction: Any) -> Any:

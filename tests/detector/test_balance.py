@@ -66,6 +66,11 @@ def test_arrays_give_what_tensors_give() -> None:
     np.testing.assert_allclose(combined, balance.combined(*expected, *expected).numpy(), rtol=1e-9, atol=1e-9)
 
 
+def test_codes_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"codes of \(4, 4\) numbers; the model's have 1"):
+        balance_of(torch.rand(9, 4)).code_parts(torch.rand(2, 1))
+
+
 def test_no_more_directions_than_a_file_should_hold() -> None:
     assert principal_directions(torch.rand(20, 1 << 17, dtype=torch.float64)).directions.shape == (1 << 17, 8)
     assert principal_directions(torch.rand(300, 400, dtype=torch.float64)).directions.shape == (400, 256)
