@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gradcon_ext.cli import arguments
 from gradcon_ext.reproduce import TARGETS, Reproduction, Table
+from gradcon_ext.reproduce.length import DATASETS as LENGTH_DATASETS
 from gradcon_ext.reproduce.splits import cure_tsr_path
 
 _ALL = "all"
@@ -25,6 +26,7 @@ runs/ (the models).
 _EXAMPLES = """\
   gradcon reproduce table3 --data-root data --seeds 1 --epochs 50
   gradcon reproduce table1 fig3 --data-root data --classes 0 8
+  gradcon reproduce length --data-root data --datasets cifar10 --seeds 1 --epochs 1000
   gradcon reproduce all --data-root data --epochs 1000 --device cuda
 """
 
@@ -38,7 +40,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         metavar="TARGET",
         nargs="+",
         choices=(*TARGETS, _ALL),
-        help=f"{', '.join(TARGETS)} (what matters for the numbers), or {_ALL}",
+        help=f"{', '.join(TARGETS)} or {_ALL}; study: what matters for the numbers; length: AUROC against the epoch",
     )
     parser.add_argument(
         "--classes",
@@ -46,6 +48,14 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         nargs="+",
         default=(),
         help="inlier classes by name, or by index, which every data set has (default: all)",
+    )
+    parser.add_argument(
+        "--datasets",
+        metavar="NAME",
+        nargs="+",
+        default=(),
+        choices=LENGTH_DATASETS,
+        help=f"of length: some of {', '.join(LENGTH_DATASETS)} (default: all)",
     )
     parser.add_argument(
         "--seeds", metavar="N", type=arguments.positive_int, default=5, help="runs of each kind (default: %(default)s)"
@@ -71,6 +81,7 @@ def run(args: argparse.Namespace) -> None:
         epochs=args.epochs,
         seeds=args.seeds,
         classes=args.classes,
+        datasets=tuple(dict.fromkeys(args.datasets)),
         device=str(args.device),
         progress=not args.quiet and sys.stderr.isatty(),
     )
