@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcon_ext.reproduce import TARGETS, compared, figure3, figure5, study, tables, training
+from gradcon_ext.reproduce import TARGETS, compared, figure3, figure5, length, study, tables, training
 from support.cure_tsr_files import write_stand_in
 
-FIGURES = ("fig3", "fig4", "fig5")
+FIGURES = ("fig3", "fig4", "fig5", "length")
 SMALL = ("--classes", "0", "--seeds", "1", "--epochs", "1")
 
 
@@ -22,7 +22,7 @@ def digits_everywhere(monkeypatch):
     for name, design in tables.DESIGNS.items():
         monkeypatch.setitem(tables.DESIGNS, name, replace(design, dataset="digits"))
     monkeypatch.setattr(figure3, "DATASET", "digits")
-    for module in (figure5, study):
+    for module in (figure5, length, study):
         monkeypatch.setattr(module, "DATASETS", ("digits",))
 
 
@@ -131,6 +131,8 @@ def test_a_damaged_record_is_named(gradcon, tmp_path):
         ("table1", "--seeds", "0"),
         ("table1", "--epochs", "-1"),
         ("table1", "--classes"),
+        ("length", "--datasets"),
+        ("length", "--datasets", "mnist", "svhn"),
     ],
 )
 def test_bad_usage(gradcon, words):
