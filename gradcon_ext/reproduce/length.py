@@ -60,9 +60,8 @@ def length_figure(records: Records, chosen: Mapping[str, Sequence[str]], seeds: 
     drawing, axes_of = _new_drawing(list(panels))
     for (dataset, name), curves in panels.items():
         _draw(axes_of[dataset, name], curves)
-        axes_of[dataset, name].set_title(f"{dataset}: {name}")
-    handles = {str(line.get_label()): line for axes in axes_of.values() for line in axes.get_lines()}
-    drawing.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=3, frameon=False)
+        axes_of[dataset, name].set_title(f"{dataset}: {name}", fontsize="medium")
+    _draw_legend(drawing, list(axes_of.values()))
     rows = [row for (dataset, name), curves in panels.items() for row in _rows(dataset, name, curves)]
     header = ["dataset", "class", "model", "loss", "seed", "epoch", "auroc"]
     return Figure(drawing, header, rows, _caption(panels))
@@ -79,7 +78,7 @@ def _curves(records: Records, dataset: str, name: str, seeds: int) -> list[Curve
 
 
 def _new_drawing(panels: Sequence[tuple[str, str]]) -> tuple[Drawing, dict[tuple[str, str], Axes]]:
-    """Lay panels out in rows, a new one for each data set."""
+    """Lay panels out in rows, a new one for each data set; those of a data set have the same scales."""
     from matplotlib.figure import Figure as Drawing
 
     by_dataset: dict[str, list[tuple[str, str]]] = {}
@@ -96,7 +95,9 @@ def _new_drawing(panels: Sequence[tuple[str, str]]) -> tuple[Drawing, dict[tuple
     axes_of: dict[tuple[str, str], Axes] = {}
     for number, row in enumerate(rows):
         for column, panel in enumerate(row):
-            axes_of[panel] = drawing.add_subplot(grid[number, column], xscale="log", xlabel="epoch")
+            first = axes_of.get(by_dataset[panel[0]][0])
+            place = grid[number, column]
+            axes_of[panel] = drawing.add_subplot(place, xscale="log", xlabel="epoch", sharex=first, sharey=first)
         axes_of[row[0]].set_ylabel("AUROC")
     return drawing, axes_of
 
@@ -108,11 +109,23 @@ def _draw(axes: Axes, curves: Sequence[Curve]) -> None:
         for (colour, _, marker), loss in zip(LINE_STYLES, _LOSSES, strict=False):
             epochs = sorted(record.by_epoch)
             values = [record.by_epoch[epoch][loss] for epoch in epochs]
-            axes.plot(epochs, values, color=colour, ls=_DASHES[model], marker=marker, ms=3, label=f"{model}, {loss}")
-    axes.axhline(0.5, color="0.7", lw=0.8, zorder=0, label="chance")
+            axes.plot(epochs, values, color=colour, ls=_DASHES[model], marker=marker, ms=3, label=_label(model, loss))
+    axes.axhline(0.5, color="0.7", lw=0.8, zorder=0)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_legend(drawing: Drawing, panels: Sequence[Axes]) -> None:
+    """Name every curve once, with a column for each loss."""
+    lines = {str(line.get_label()): line for axes in panels for line in axes.get_lines()}
+    labels = [label for loss in _LOSSES for model in MODELS if (label := _label(model, loss)) in lines]
+    handles = [lines[label] for label in labels]
+    drawing.legend(handles, labels, loc="outside upper center", ncols=len(_LOSSES), frameon=False)
+
+
+def _label(model: str, loss: str) -> str:
+    return f"{model}, {loss}"
 
 
 def _rows(dataset: str, name: str, curves: Sequence[Curve]) -> Iterator[list[object]]:
