@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from gradcon_ext.cli import arguments
-from gradcon_ext.reproduce import TARGETS, Reproduction, Table
+from gradcon_ext.reproduce import LENGTH, MAIN, TARGETS, Reproduction, Table
 from gradcon_ext.reproduce.length import DATASETS as LENGTH_DATASETS
 from gradcon_ext.reproduce.splits import cure_tsr_path
 
@@ -40,7 +40,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         metavar="TARGET",
         nargs="+",
         choices=(*TARGETS, _ALL),
-        help=f"{', '.join(TARGETS)} or {_ALL}; study: what matters for the numbers; length: AUROC against the epoch",
+        help=f"{', '.join(MAIN)} (what matters for the numbers), {_ALL} of these; {LENGTH} (AUROC against the epoch)",
     )
     parser.add_argument(
         "--classes",
@@ -74,7 +74,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Reproduce tables and figures."""
-    targets = _all_targets(args.data_root) if _ALL in args.targets else tuple(dict.fromkeys(args.targets))
+    by_name = [_all_targets(args.data_root) if name == _ALL else (name,) for name in dict.fromkeys(args.targets)]
+    targets = tuple(dict.fromkeys(target for names in by_name for target in names))
     reproduction = Reproduction(
         out=args.out,
         data_root=args.data_root,
@@ -95,10 +96,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _all_targets(data_root: Path | None) -> tuple[str, ...]:
-    """All targets, but for that of a data set which has to be asked for from its authors, where it is not there."""
+    """What `all` is, but for the target of a data set which has to be asked for from its authors, if it is missing."""
     try:
         cure_tsr_path(data_root)
     except FileNotFoundError as error:
         print(f"Without fig4: {error}.", file=sys.stderr)
-        return tuple(target for target in TARGETS if target != "fig4")
-    return TARGETS
+        return tuple(target for target in MAIN if target != "fig4")
+    return MAIN

@@ -63,7 +63,7 @@ def test_all_tables_and_figures(gradcon, no_more_training, tmp_path):
     write_stand_in(tmp_path)
     write_fashion_mnist(tmp_path)
     out = tmp_path / "results"
-    words = ("reproduce", "all", *SMALL, "--data-root", tmp_path, "--out", out)
+    words = ("reproduce", "all", "length", *SMALL, "--data-root", tmp_path, "--out", out)
     result = gradcon(*words)
     assert (result.code, result.err) == (0, "")
     results = {f"{name}.{suffix}" for name in TARGETS for suffix in ("md", "csv")} | {f"{name}.png" for name in FIGURES}
