@@ -17,7 +17,7 @@ _COLOURS = "inferno"
 """A colour map of matplotlib: perceptually uniform, and brighter is more for every kind of colour vision."""
 _MIDDLE, _HIGH = 50, 99.5
 """Percentiles of a map's values: the middle, and what is all but its highest."""
-_OF_IMAGES = 98
+_OF_IMAGES = 90
 """Percentile over images of the latter: single ones that are far off do not darken all others."""
 _FAINTEST, _STRONGEST = 0.15, 0.75
 
@@ -32,9 +32,9 @@ class Scale:
     high: float
 
     def place(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Where values lie between the two, from 0 to 1."""
+        """Where values lie between the two, from 0 to 1: the root of the share of the way, so that weak ones show."""
         span = self.high - self.low
-        return np.clip((values - self.low) / span, 0, 1) if span > 0 else np.zeros_like(values)
+        return np.sqrt(np.clip((values - self.low) / span, 0, 1)) if span > 0 else np.zeros_like(values)
 
 
 def extents_of(maps: Tensor) -> list[tuple[float, float]]:
@@ -81,15 +81,18 @@ def colour_bar() -> Pixels:
     return _as_bytes(_table()[None])
 
 
-def as_png(pixels: Pixels) -> bytes:
-    """Return a picture (H, W, 3) as a PNG file."""
+def as_png(pixels: Pixels, longest_side: int | None = None) -> bytes:
+    """Return a picture (H, W, 3) as a PNG file, shrunk where a side is longer than that."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     signature = PngInfo()
     signature.add_text("Software", "gradcon_ext")
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG", pnginfo=signature)
+    image = Image.fromarray(pixels)
+    if longest_side is not None:
+        image.thumbnail((longest_side, longest_side))
+    image.save(stream, "PNG", pnginfo=signature)
     return stream.getvalue()
 
 
