@@ -12,13 +12,9 @@ from torch import Tensor
 
 from gradcon_ext.cli.images_to_score import ImagesToScore
 from gradcon_ext.data.image_dataset import ImageDataset
-from gradcon_ext.scoring.explanation import explain_batches
+from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.overlay import Scale, as_png, common_scale, extents_of, overlay
-from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.storage.files import replace_file
-
-MAPS = ("residual", "alignment")
-"""What is drawn: where the reconstruction is off, and where the gradients are least like those of training."""
 
 MAPS_AT_A_TIME = 64
 """Images whose maps are in memory; a score takes no such memory."""
@@ -33,8 +29,8 @@ def refuse_maps_folder(folder: Path) -> None:
         raise FileExistsError(f"--maps {folder} is there already, and not an empty folder: give another")
 
 
-def write_maps(scorer: Scorer, images: ImagesToScore, folder: Path, batch_size: int) -> dict[str, Scale]:
-    """Write two pictures of each image, NAME.residual.png and NAME.alignment.png, each kind on one scale.
+def write_maps(scorer: HasMaps, images: ImagesToScore, folder: Path, batch_size: int) -> dict[str, Scale]:
+    """Write pictures of each image, NAME.residual.png and NAME.alignment.png, each kind on one scale.
 
     A scale is of all images, and known only when all have been seen. Not to keep their maps, they are computed twice.
 
@@ -49,13 +45,13 @@ def write_maps(scorer: Scorer, images: ImagesToScore, folder: Path, batch_size: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     extents: dict[str, list[tuple[float, float]]] = {}
-    for maps in _maps(scorer, images.dataset, batch_size):
+    for maps in drawn_maps(scorer, images.dataset, batch_size):
         for name, values in maps.items():
             extents.setdefault(name, []).extend(extents_of(values))
     scales = {name: common_scale(each) for name, each in extents.items()}
     names = safe_names(images.labels)
     done = 0
-    for maps in _maps(scorer, images.dataset, batch_size):
+    for maps in drawn_maps(scorer, images.dataset, batch_size):
         for name, values in maps.items():
             for row, value in enumerate(values, done):
                 png = as_png(overlay(images.dataset.stored(row), value, scales[name]))
@@ -86,6 +82,7 @@ def _safe(path: str) -> str:
     return f"{name[: _LONGEST_NAME - 33]}~{digest}"
 
 
-def _maps(scorer: Scorer, dataset: ImageDataset, batch_size: int) -> Iterator[dict[str, Tensor]]:
-    for explanation in explain_batches(scorer, dataset, batch_size):
-        yield {name: values for name, values in explanation.maps.items() if name in MAPS}
+def drawn_maps(scorer: HasMaps, dataset: ImageDataset, batch_size: int) -> Iterator[dict[str, Tensor]]:
+    """Yield the maps that are drawn, which those of single layers are not, batch by batch."""
+    for maps in scorer.maps(dataset, batch_size):
+        yield {name: values for name, values in maps.items() if "." not in name}

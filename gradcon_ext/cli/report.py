@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+
+from tqdm import tqdm
 
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.report_images import draw, score_readable
@@ -63,7 +66,8 @@ def run(args: argparse.Namespace) -> None:
     detector = load_detector(args.detector)
     images = read_image_folder(args.folder, detector.preprocessing["channels"], detector.preprocessing["size"])
     scorer = Scorer.from_detector(detector, device=args.device)
-    rows = list(score_readable(scorer, images, args.folder, args.batch_size))
+    scored = score_readable(scorer, images, args.folder, args.batch_size)
+    rows = list(tqdm(scored, total=len(images), unit=" images", unit_scale=True, disable=not sys.stderr.isatty()))
     channels, height, width = images.shape
     report = Report(
         title=f"Anomalies in {args.folder}",
@@ -83,7 +87,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _refuse_to_replace(out: Path) -> None:
+    """Raise an exception, before anything is computed, unless a report can be written there."""
     if (out.exists() or out.is_symlink()) and not is_report(out):
         raise FileExistsError(f"--out {out} was not written by `gradcon report`: move it, or give another")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"--out {out}: there is no folder {out.parent}")
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {out} is to be a file of HTML; expected a name that ends in .html")

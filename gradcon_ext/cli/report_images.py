@@ -8,12 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gradcon_ext.cli.maps import MAPS, MAPS_AT_A_TIME
+from gradcon_ext.cli.maps import MAPS_AT_A_TIME, drawn_maps
 from gradcon_ext.data import ImageFolder
 from gradcon_ext.report.content import ImageRow, Picture
 from gradcon_ext.report.place import brightest_place
 from gradcon_ext.scoring.evaluation import losses_of
-from gradcon_ext.scoring.explanation import explain_batches
 from gradcon_ext.scoring.overlay import Scale, as_png, common_scale, extents_of, overlay, picture
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
@@ -60,8 +59,8 @@ def draw(
     if not numbers:
         return {}, {}
     chosen = ImageFolder([images.paths[number] for number in numbers], images.shape[0], images.shape[1:])
-    parts = [explanation.maps for explanation in explain_batches(scorer, chosen, MAPS_AT_A_TIME)]
-    maps = {name: torch.cat([part[name] for part in parts]) for name in MAPS if name in parts[0]}
+    parts = list(drawn_maps(scorer, chosen, MAPS_AT_A_TIME))
+    maps = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     scales = {name: common_scale(extents_of(values)) for name, values in maps.items()}
     pictures = {}
     for row, number in enumerate(numbers):

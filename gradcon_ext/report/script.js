@@ -43,7 +43,9 @@ function sortBy(header) {
     }
     return descending ? compare(b, a) : compare(a, b);
   });
-  table.tBodies[0].append(...rows.map(([, row]) => row));
+  for (const [, row] of rows) {
+    table.tBodies[0].append(row);
+  }
 }
 
 function move(by) {

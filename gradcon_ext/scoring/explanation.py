@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +24,16 @@ from gradcon_ext.losses import reconstruction_of
 
 if TYPE_CHECKING:
     from gradcon_ext.scoring.scorer import Scorer
+
+
+class HasMaps(Protocol):
+    """A scorer that tells where in images their scores come from."""
+
+    def maps(self, images: Images, batch_size: int = 64) -> Iterator[dict[str, Tensor]]:
+        """Yield maps (n, H, W) of images batch by batch, by name, of each of which higher is more anomalous.
+
+        What has a dot in its name is a part of the map that is named before it.
+        """
 
 
 @dataclass(frozen=True)

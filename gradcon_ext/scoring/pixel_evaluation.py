@@ -13,14 +13,13 @@ from torch.nn import functional
 
 from gradcon_ext.data.image_folder import ImageFolder
 from gradcon_ext.data.masks import read_mask, upright_size
-from gradcon_ext.scoring.explanation import explain_batches
+from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.pixel_metrics import PixelMetrics
-from gradcon_ext.scoring.scorer import Scorer
 
 
 @dataclass(frozen=True)
 class PixelEvaluation:
-    """Metrics of each map, by the names of `Explanation.maps`.
+    """Metrics of each map, by their names.
 
     Attributes:
         auroc: area under the ROC curve of all pixels; 0.5 is chance.
@@ -52,7 +51,7 @@ class PixelEvaluation:
 
 
 def evaluate_pixels(
-    scorer: Scorer, images: ImageFolder, masks: Sequence[Path | None], batch_size: int = 64
+    scorer: HasMaps, images: ImageFolder, masks: Sequence[Path | None], batch_size: int = 64
 ) -> PixelEvaluation:
     """Compare maps with masks, at the size of each file; maps are brought to it (bilinear).
 
@@ -67,9 +66,8 @@ def evaluate_pixels(
     """
     metrics: dict[str, PixelMetrics] = {}
     without_a_mark = done = 0
-    for explanation in explain_batches(scorer, images, batch_size):
-        maps = explanation.maps
-        for row in range(len(explanation.residual)):
+    for maps in scorer.maps(images, batch_size):
+        for row in range(len(next(iter(maps.values())))):
             size, mask_file = upright_size(images.paths[done]), masks[done]
             done += 1
             mask = np.zeros(size, np.bool_) if mask_file is None else read_mask(mask_file, size)

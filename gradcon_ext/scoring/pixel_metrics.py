@@ -87,8 +87,9 @@ class PixelMetrics:
         if normal == 0 or self._regions == 0:
             what = "no pixel is anomalous" if normal else "no pixel is normal"
             raise ValueError(f"{what}; pixel metrics compare anomalous pixels with normal ones")
+        used = np.flatnonzero(self._normal + self._anomalous)[::-1]
         rates = ((self._normal, normal), (found, whole))
-        return tuple(np.concatenate([[0.0], np.cumsum(counts[::-1]) / total]) for counts, total in rates)
+        return tuple(np.concatenate([[0.0], np.cumsum(counts[used]) / total]) for counts, total in rates)
 
 
 def _bins(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:

@@ -90,4 +90,5 @@ def test_files_of_somebody_else_are_not_replaced(gradcon, digits_run, write_phot
     assert ".html" in gradcon("report", digits_run, folder, "--out", digits_run / "new.csv").error
     assert "photoz" in gradcon("report", digits_run, tmp_path / "photoz", "--out", tmp_path / "new.html").error
     assert not (tmp_path / "new.html").exists()
+    assert "nowhere" in gradcon("report", digits_run, folder, "--out", tmp_path / "nowhere" / "new.html").error
     assert gradcon("report", digits_run, folder).code == 2

@@ -98,6 +98,19 @@ def test_what_a_layer_of_another_class_computes_is_not_guessed(images: Tensor) -
     assert "convolution" in explanation.unmapped["1.bias"]
 
 
+def test_maps_are_higher_for_what_is_more_anomalous(model: ConvAutoencoder, images: Tensor) -> None:
+    scorer = scorer_of(model)
+    explanation, maps = explain(scorer, images), explain(scorer, images).maps
+    assert list(maps) == ["residual", "alignment", *(f"alignment.{name}" for name in scorer.layers)]
+    assert torch.equal(maps["residual"], explanation.residual)
+    for name, shares in explanation.layers.items():
+        assert torch.equal(maps[f"alignment.{name}"], -shares)
+    torch.testing.assert_close(maps["alignment"], -torch.stack(list(explanation.layers.values())).mean(0))
+    streamed = list(scorer.maps(images, 3))
+    for name, values in maps.items():
+        torch.testing.assert_close(torch.cat([part[name] for part in streamed]), values, rtol=1e-4, atol=1e-6)
+
+
 def test_a_zero_reference_has_zero_shares(model: ConvAutoencoder, images: Tensor) -> None:
     scorer = Scorer(model, {"decoder.0.weight": torch.zeros_like(model.decoder[0].weight)})
     assert not explain(scorer, images).layers["decoder.0.weight"].any()
