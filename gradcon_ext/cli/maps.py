@@ -75,7 +75,8 @@ def safe_names(labels: Sequence[str | int]) -> list[str]:
 
 
 def _safe(path: str) -> str:
-    name = quote(os.fsencode(path), safe="")
+    # Without ~, which is for shortened names alone.
+    name = quote(os.fsencode(path), safe="").replace("~", "%7E")
     if len(name) <= _LONGEST_NAME:
         return name
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]

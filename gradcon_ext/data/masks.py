@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 _ORIENTATION = 0x0112
 _LYING = (5, 6, 7, 8)
@@ -34,7 +34,7 @@ def mask_path(image: Path, images: Path, masks: Path) -> Path:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Read a mask, (H, W), true where a pixel is brighter than half.
+    """Read a mask, (H, W), upright, true where a pixel is brighter than half.
 
     Args:
         path: of the file.
@@ -48,7 +48,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
         raise ValueError(f"{path}: height and width are {given}; those of its image are {size}")
     try:
         with Image.open(path) as file:
-            return np.asarray(file.convert("L")) > 127
+            return np.asarray(ImageOps.exif_transpose(file).convert("L")) > 127
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         raise ValueError(f"{path}: cannot be read as an image ({error})") from error
 

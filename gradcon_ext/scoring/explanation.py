@@ -78,8 +78,10 @@ def explain(scorer: Scorer, images: Images, batch_size: int = 64) -> Explanation
         ValueError: bad images, reconstructions of another shape, or samples that influence each other.
     """
     parts = list(explain_batches(scorer, images, batch_size))
-    layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
-    return Explanation(torch.cat([part.residual for part in parts]), layers, parts[0].unmapped)
+    unmapped = {name: reason for part in parts for name, reason in part.unmapped.items()}
+    mapped = [name for name in scorer.layers if name not in unmapped]
+    layers = {name: torch.cat([part.layers[name] for part in parts]) for name in mapped}
+    return Explanation(torch.cat([part.residual for part in parts]), layers, unmapped)
 
 
 def explain_batches(scorer: Scorer, images: Images, batch_size: int = 64) -> Iterator[Explanation]:
@@ -92,14 +94,14 @@ def _explain_batch(scorer: Scorer, batch: Tensor) -> Iterator[Explanation]:
     """Those of a batch, as many at a time as a pass has memory for."""
     pixels = like_weight(batch, next(scorer.model.parameters()))
     prepared = prepare(scorer.model, scorer.layers, in_eval_mode=True)
+    sample_loss = scorer.loss
 
     def loss(output: Any, images: Tensor) -> tuple[Tensor, Tensor]:
-        return scorer.loss(output, images).total, _residual(reconstruction_of(output), images)
+        return sample_loss(output, images).total, _residual(reconstruction_of(output), images)
 
     for some in torch.split(pixels, samples_of_pass(prepared, loss, pixels, None)):
         gradients = sample_gradients(prepared, loss, some, None, MAX_BYTES)
-        with torch.inference_mode(False), torch.no_grad():
-            yield _explanation(prepared, gradients.routes, scorer.references, gradients.aux)
+        yield _explanation(prepared, gradients.routes, scorer.references, gradients.aux)
 
 
 def _residual(reconstruction: Tensor, images: Tensor) -> Tensor:
@@ -111,6 +113,8 @@ def _residual(reconstruction: Tensor, images: Tensor) -> Tensor:
     return (reconstruction - images).detach().square().mean(1)
 
 
+@torch.inference_mode(False)
+@torch.no_grad()
 def _explanation(
     prepared: Prepared, routes: Mapping[str, Route], references: Mapping[str, Tensor], residual: Tensor
 ) -> Explanation:

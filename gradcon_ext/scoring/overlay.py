@@ -38,7 +38,13 @@ class Scale:
 
 
 def extents_of(maps: Tensor) -> list[tuple[float, float]]:
-    """Of maps (N, H, W), the middle and all but the highest value of each, for `common_scale`."""
+    """Of maps (N, H, W), the middle and all but the highest value of each, for `common_scale`.
+
+    Raises:
+        ValueError: a value is NaN or infinite.
+    """
+    if not maps.isfinite().all():
+        raise ValueError("a map holds values that are NaN or infinite, which cannot be drawn")
     low, high = np.percentile(maps.flatten(1).numpy(), (_MIDDLE, _HIGH), axis=1)
     return list(zip(low.tolist(), high.tolist(), strict=True))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 from torch.nn import functional
 
@@ -84,5 +85,6 @@ def evaluate_pixels(
     )
 
 
-def _resized(values: Tensor, size: tuple[int, int]) -> Any:
-    return functional.interpolate(values[None, None], size, mode="bilinear", align_corners=False)[0, 0].numpy()
+def _resized(values: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    resized = functional.interpolate(values[None, None], size, mode="bilinear", align_corners=False)
+    return np.asarray(resized[0, 0])

@@ -58,6 +58,15 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
             read_mask(tmp_path / name, (3, 5))
 
 
+def test_a_mask_is_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.zeros((2, 3), np.uint8)
+    pixels[1, 0] = 255
+    Image.fromarray(pixels).save(tmp_path / "mask.png", exif=exif)
+    assert read_mask(tmp_path / "mask.png", (3, 2)).tolist() == [[True, False], [False, False], [False, False]]
+
+
 @pytest.mark.parametrize(("orientation", "size"), [(1, (3, 5)), (3, (3, 5)), (6, (5, 3)), (8, (5, 3))])
 def test_the_size_is_that_of_the_upright_image(tmp_path: Path, orientation: int, size: tuple[int, int]) -> None:
     exif = Image.Exif()

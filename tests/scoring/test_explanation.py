@@ -75,6 +75,16 @@ def test_bytes_and_modes(model: ConvAutoencoder) -> None:
     assert model.training and all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_a_stream_of_maps_leaves_the_modes_of_its_user_alone(model: ConvAutoencoder, images: Tensor) -> None:
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            for _ in explain_batches(scorer_of(model), images, 3):
+                assert torch.is_grad_enabled() == enabled
+    with torch.inference_mode():
+        for _ in explain_batches(scorer_of(model), images, 3):
+            assert torch.is_inference_mode_enabled()
+
+
 def test_a_linear_layer_has_no_map_and_says_so() -> None:
     torch.manual_seed(0)
     model = ConvVariationalAutoencoder(size=9, width=2)

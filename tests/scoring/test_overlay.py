@@ -27,6 +27,12 @@ def test_a_single_image_that_is_far_off_does_not_darken_all_others() -> None:
     assert common_scale(extents_of(maps)).high < 2
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_has_no_scale(value: float) -> None:
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        extents_of(torch.tensor([[[0.0, value]]]))
+
+
 def test_places_rise_with_values_and_end_at_the_ends() -> None:
     scale = Scale(-1.0, 3.0)
     assert scale.place(np.array([-9.0, -1.0, 0.0, 3.0, 9.0])) == pytest.approx([0, 0, 0.5, 1, 1])
