@@ -27,6 +27,15 @@ def test_masks_of_all_defects_and_of_one(folders: tuple[Path, Path]) -> None:
     assert mask_path(image, images / "crack", masks / "crack") == expected
 
 
+def test_real_masks(data_root: Path) -> None:
+    root = data_root / "magnetic-tile"
+    images = [path for path in sorted((root / "test").rglob("*.jpg")) if path.parent.name != "good"]
+    assert len(images) == 198
+    for image in images[::20]:
+        mask = read_mask(mask_path(image, root / "test", root / "ground_truth"), upright_size(image))
+        assert 0 < mask.mean() < 0.9
+
+
 def test_no_mask(folders: tuple[Path, Path]) -> None:
     images, masks = folders
     (masks / "hole" / "a.b_mask.png").unlink()
