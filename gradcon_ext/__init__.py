@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gradcon_ext.detector.detector import Detector
     from gradcon_ext.scoring.balancing import balanced
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
+    from gradcon_ext.scoring.explanation import Explanation
     from gradcon_ext.scoring.scorer import Scorer, Scores
     from gradcon_ext.training.constraint import GradientConstraint
     from gradcon_ext.training.many import Run, RunsFailed, train_many
@@ -28,6 +29,7 @@ __all__ = [
     "Alignment",
     "Detector",
     "Evaluation",
+    "Explanation",
     "GradientConstraint",
     "Run",
     "RunsFailed",
@@ -59,6 +61,7 @@ _HOMES = {
     "GradientConstraint": "training.constraint",
     "Detector": "detector.detector",
     "Evaluation": "scoring.evaluation",
+    "Explanation": "scoring.explanation",
     "balanced": "scoring.balancing",
     "evaluate": "scoring.evaluation",
     "Run": "training.many",
