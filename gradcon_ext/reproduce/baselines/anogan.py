@@ -69,7 +69,8 @@ def search(
     found = nn.ParameterList(torch.split(codes.clone(), BATCH_SIZE))
     optimizer = torch.optim.Adam(found.parameters(), LEARNING_RATE)
     batches = torch.split(images, BATCH_SIZE)
-    features = [discriminator.features(batch) for batch in batches]
+    with torch.no_grad():
+        features = [discriminator.features(batch) for batch in batches]
 
     def losses(number: int) -> Tensor:
         made = generator(found[number])

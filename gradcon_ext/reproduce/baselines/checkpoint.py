@@ -109,7 +109,7 @@ class Checkpoints:
                 of.load_state_dict({**of.state_dict(), "state": moments})
             torch.set_rng_state(tensors[_RANDOM])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise ValueError(f"{path} does not fit the networks: {error}") from error
+            raise ValueError(f"{path} does not fit the networks: {' '.join(str(error).split())}") from error
         state.epoch, state.best_loss = facts["epoch"], facts["best_loss"]
         state.best = without_prefix("best.", tensors)
 

@@ -92,7 +92,7 @@ class PixelCNN(nn.Module):
         rows, pixels = self.first(scaled, scaled)
         for layer in self.layers:
             rows, pixels = layer(rows, pixels)
-        parameters = self.head(relu(self.hidden(relu(pixels))))
+        parameters: Tensor = self.head(relu(self.hidden(relu(pixels))))
         shape = (len(values), PARAMETERS, COMPONENTS, *values.shape[1:])
         return parameters.reshape(shape).permute(1, 2, 0, 3, 4, 5)
 
