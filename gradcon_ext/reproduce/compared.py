@@ -89,7 +89,10 @@ def run_baseline(
     folder: Path | None = None,
     progress: bool = False,
 ) -> Record:
-    """Train a baseline, and measure it as `measure` does the models of the paper; see `Baseline.score`."""
+    """Train a baseline, and measure it as `measure` does the models of the paper; see `Baseline.score`.
+
+    Its seconds are those of this call, without what an interrupted one did before.
+    """
     _, size = image_shape(experiment.dataset)
     split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
     train, validation, test = (resize(images, size) for images in (split.train, split.validation, split.test))

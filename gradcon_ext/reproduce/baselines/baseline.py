@@ -27,7 +27,7 @@ class Baseline:
     Attributes:
         name: as in the paper's tables.
         description: in a line.
-        method: what `score` calls, with the same arguments but for the folder and the bars, of which it makes one.
+        method: what `score` calls, with one argument in the place of `folder` and `progress`.
         trained: whether it is trained in epochs; the others ignore their number.
     """
 
