@@ -14,7 +14,7 @@ from gradcon_ext.reproduce.baselines.fitting import Training, descend, fit, shuf
 from gradcon_ext.reproduce.baselines.halving import Size, doubling, halved, halving
 
 WIDTH = 16
-"""Channels at half the size of the images; twice as many at each half of that."""
+"""Channels at half the size of the images, an eighth of the paper's; twice as many at each half of that."""
 SMALLEST = 8
 """Pixels of the smaller side, down to which images are halved; once at least."""
 CODE = 100

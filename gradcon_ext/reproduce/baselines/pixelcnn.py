@@ -66,7 +66,8 @@ class PixelCNN(nn.Module):
     """A distribution of images, pixel by pixel in rows, and in each pixel colour by colour.
 
     In the place of the paper's softmax over 256 values it has a mixture of logistic distributions (see
-    `gradcon_ext.reproduce.baselines.logistic`), which needs a tenth of the numbers. It is smaller than the paper's.
+    `gradcon_ext.reproduce.baselines.logistic`), which needs a tenth of the numbers. Its layers are fewer
+    and narrower than the paper's.
 
     Args:
         channels: of the images.

@@ -59,7 +59,9 @@ class ResidualCoder(NamedTuple):
 
     @classmethod
     def for_images(cls, shape: tuple[int, int, int], code: int) -> ResidualCoder:
-        """Take two blocks if the images are grey, three if not, as for MNIST and CIFAR-10 but half as wide.
+        """Take two blocks if the images are grey, three if not, as Abati et al. (2019) do for MNIST and CIFAR-10.
+
+        They are half and a quarter as wide as theirs, which have another block at full size for CIFAR-10.
 
         Args:
             shape: (C, H, W) of the images.
