@@ -20,7 +20,7 @@ from gradcon_ext.chain.chain import Chain, Source
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
 from gradcon_ext.storage.header import Stored
-from gradcon_ext.storage.pixels import check_layout, unfit_pixels
+from gradcon_ext.storage.pixels import channels_last, check_layout, unfit_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -229,7 +229,7 @@ def _check_array(images: Array, shape: tuple[int, int, int]) -> None:
     check_layout(images.shape)
     given = (images.shape[1] if images.ndim == 4 else 1, *images.shape[-2:])
     if given != shape:
-        raise ValueError(f"images have shape (C, H, W) = {given}; expected {shape}")
+        raise ValueError(f"images have shape (C, H, W) = {given}; expected {shape}{channels_last(given, shape)}")
 
 
 def _check_pixels(images: Array, first_index: int) -> None:

@@ -74,6 +74,11 @@ def pixels(text: str) -> int:
     return _whole(text, 1, 2**14)
 
 
+def workers(text: str) -> int:
+    """Parse a number of threads."""
+    return _whole(text, 1, 1024)
+
+
 def seed(text: str) -> int:
     """Parse a whole number of at least 0 that torch takes as a seed."""
     return _whole(text, 0, 2**63 - 1)

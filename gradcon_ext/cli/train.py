@@ -7,17 +7,21 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gradcon_ext.cli import arguments
+from gradcon_ext.cli import arguments, reading_options
+from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
+from gradcon_ext.cli.reading_options import DEFAULT_SIZE, PREPARATION, preparation_of, reader_of
 from gradcon_ext.cli.run_files import refuse_used
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.data import DATA_SETS
 from gradcon_ext.data.images import as_image_dataset
+from gradcon_ext.data.reading import remove_caches
 from gradcon_ext.detector.detector import Detector, read_facts
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
@@ -25,7 +29,7 @@ from gradcon_ext.scoring import balancing
 from gradcon_ext.storage.lock import reserved
 from gradcon_ext.training.checkpoint import planned_epochs
 from gradcon_ext.training.precision import Precision
-from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, remove_own
+from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, holds_run, remove_own
 from gradcon_ext.training.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
@@ -50,6 +54,8 @@ them is kept. The same command gives the same detector again.
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
 line an epoch) and checkpoint.safetensors (for --resume). While a run is at
 work, .lock and .lock.json keep others out; those of a killed one do no harm.
+Images of a folder are read once, into .images-*.cache, which an interrupted run
+leaves for --resume and a finished one removes.
 """
 
 _EXAMPLES = """\
@@ -66,21 +72,20 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     images = parser.add_argument_group("images")
     source = images.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", choices=DATA_SETS, help="a data set, from its original files")
-    source.add_argument("--images", metavar="FOLDER", type=Path, help="a folder of normal images, searched in depth")
+    source.add_argument(
+        "--images",
+        metavar="FOLDER",
+        type=Path,
+        help="a folder of normal images, searched in depth, or of MVTec AD; or a .csv or .jsonl with their paths",
+    )
     images.add_argument("--inlier", metavar="CLASS", help="with --dataset: name or index of the normal class")
     arguments.add_data_root(images)
     images.add_argument(
         "--validation", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of 10 %% of them"
     )
-    images.add_argument(
-        "--channels", type=int, choices=(1, 3), help="with --images: 1 for grey, 3 for colour (default: 3)"
-    )
-    images.add_argument(
-        "--size",
-        metavar="PIXELS",
-        type=arguments.pixels,
-        help="height and width that images are resized to (default: 28, for digits 8)",
-    )
+    files = parser.add_argument_group("image files, with --images (--size with --dataset too)")
+    reading_options.add_preparation(files)
+    reading_options.add_reading(files, on_error="fail")
 
     training = parser.add_argument_group("training")
     training.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the run; made if need be")
@@ -145,12 +150,28 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> None:
-    """Train and save a detector."""
+def run(args: argparse.Namespace) -> int:
+    """Train and save a detector; return the exit code."""
     _check(args)
     refuse_used(args.out, args.resume, args.overwrite)
-    progress = not args.quiet and sys.stderr.isatty()
-    images = _images(args, progress)
+    is_new = not args.out.exists()
+    try:
+        with own_pixel_limit(), reserved(args.out):
+            refuse_used(args.out, args.resume, args.overwrite)  # again: another run may have ended meanwhile
+            return _train(args)
+    except BaseException:
+        if not holds_run(args.out):  # and so nothing that --resume could go on with
+            remove_caches(args.out)
+            if is_new:
+                with suppress(OSError):
+                    args.out.rmdir()
+        raise
+
+
+def _train(args: argparse.Namespace) -> int:
+    reader = reader_of(args, preparation_of(args, DEFAULT_SIZE), args.quiet)
+    images = _images(args, reader)
+    reader.report()
     with_balance = _with_balance(args)
     settings = _BALANCED if with_balance else _PAPERS
     if with_balance and len(as_image_dataset(images.validation)) < 2:
@@ -169,31 +190,32 @@ def run(args: argparse.Namespace) -> None:
         precision=args.precision,
         out=args.out,
         overwrite=args.overwrite,
-        progress=progress,
+        progress=not args.quiet and sys.stderr.isatty(),
         data=images.facts,
+        preprocessing=images.preprocessing,
     )
     trainer.check()
-    with reserved(args.out):
-        refuse_used(args.out, args.resume, args.overwrite)  # again: reading the images may have taken long
-        if args.overwrite:
-            remove_own(args.out, DETECTOR, *EVALUATIONS)
-        detector = _fit(trainer, images, args.resume)
-        if with_balance:
-            detector = balancing.balanced(detector, images.train, images.validation, args.device)
-        detector.save(args.out / DETECTOR)
-        remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
+    if args.overwrite:
+        remove_own(args.out, DETECTOR, *EVALUATIONS)
+    detector = _fit(trainer, images, args.resume)
+    if with_balance:
+        detector = balancing.balanced(detector, images.train, images.validation, args.device)
+    detector.save(args.out / DETECTOR)
+    remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
+    remove_caches(args.out)
     if not args.quiet:
         _summarise(detector, args)
+    return reader.exit_code
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raise ArgumentError for options that do not go together, which argparse cannot tell."""
     if args.dataset and args.inlier is None:
         raise argparse.ArgumentError(None, "--dataset needs --inlier, the normal class")
-    source, foreign = ("--dataset", ("validation", "channels")) if args.dataset else ("--images", ("inlier",))
+    source, foreign = ("--dataset", ("validation", *PREPARATION)) if args.dataset else ("--images", ("inlier",))
     for name in foreign:
         if getattr(args, name) is not None:
-            raise argparse.ArgumentError(None, f"--{name} does not go with {source}")
+            raise argparse.ArgumentError(None, f"--{name.replace('_', '-')} does not go with {source}")
 
 
 def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
@@ -214,11 +236,11 @@ def _with_balance(args: argparse.Namespace) -> bool:
     return bool(args.score == "balanced")
 
 
-def _images(args: argparse.Namespace, progress: bool) -> TrainingImages:
-    size = args.size or _DEFAULT_SIZES.get(args.dataset, 28)
+def _images(args: argparse.Namespace, reader: ImageReader) -> TrainingImages:
     if args.dataset:
+        size = args.size or _DEFAULT_SIZES.get(args.dataset, DEFAULT_SIZE)
         return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root)
-    return from_folder(args.images, args.validation, args.seed, args.channels or 3, size, progress)
+    return from_folder(args.images, args.validation, args.seed, reader, cache=args.out)
 
 
 def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from tqdm import tqdm
 
-from gradcon_ext.data import ImageFolder, read_image_folder
+from gradcon_ext.cli.image_reader import ImageReader
+from gradcon_ext.data.image_size import Size
 from gradcon_ext.data.images import Images
 from gradcon_ext.data.named_split import named_split
+from gradcon_ext.data.reading import CachedImages, range_of
 
-_VALIDATION_SHARE = 0.1
+VALIDATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Training and validation images (n, C, H, W), and the facts that find them again, as JSON can hold them."""
+    """Images to train on, and what is known of them, as JSON can hold it.
+
+    Attributes:
+        train: the images (n, C, H, W).
+        validation: likewise, those that are held out.
+        facts: what finds them again.
+        preprocessing: how they were brought to what they are, beside channels and size.
+    """
 
     train: Images
     validation: Images
     facts: dict[str, Any]
+    preprocessing: dict[str, Any] = field(default_factory=dict)
 
 
-def from_data_set(dataset: str, inlier: str, seed: int, size: int, data_root: Path | None) -> TrainingImages:
+def from_data_set(dataset: str, inlier: str, seed: int, size: Size, data_root: Path | None) -> TrainingImages:
     """One class of a named data set.
 
     Raises:
@@ -38,21 +45,18 @@ def from_data_set(dataset: str, inlier: str, seed: int, size: int, data_root: Pa
     return TrainingImages(split.train, split.validation, {"dataset": dataset, "inlier": split.inlier, "seed": seed})
 
 
-def from_folder(
-    folder: Path, validation: Path | None, seed: int, channels: int, size: int, progress: bool
-) -> TrainingImages:
-    """A folder of images; without another for validation, 10 % of them are held out.
+def from_folder(folder: Path, validation: Path | None, seed: int, reader: ImageReader, cache: Path) -> TrainingImages:
+    """A folder or list of images; without another for validation, 10 % of them are held out.
 
     Args:
-        folder: searched in depth.
-        validation: another folder.
+        folder: what `find_images` takes.
+        validation: another one.
         seed: decides which images are held out.
-        channels: 1 for grey, 3 for colour.
-        size: height and width that the images are resized to.
-        progress: whether to show a progress bar.
+        reader: of the images. Where its preparation has no range, it is given that of the images of `folder`.
+        cache: a folder for the images as they are read.
 
     Raises:
-        OSError: no such folder.
+        OSError: no such folder, or the disk is full.
         ValueError: no images, a single one where some must be held out, or one that cannot be read.
     """
     # Resolved, so that a path that is spelled differently is the same data.
@@ -61,21 +65,27 @@ def from_folder(
         "validation": validation and str(validation.resolve()),
         "seed": seed,
     }
-    images = read_image_folder(folder, channels, size)
-    if validation is not None:
-        held_out = read_image_folder(validation, channels, size)
-        return TrainingImages(_read(images, progress), _read(held_out, progress), facts)
-    if len(images) < 2:
+    files = reader.find(folder, "train")
+    held_out = None if validation is None else reader.find(validation, "train")
+    if held_out is None and len(files) < 2:
         raise ValueError(f"{folder}: holds a single image; expected at least 2, one of them for validation")
-    pixels = _read(images, progress)
-    order = np.random.default_rng(seed).permutation(len(pixels))
-    count = max(1, round(_VALIDATION_SHARE * len(pixels)))
-    return TrainingImages(pixels[np.sort(order[count:])], pixels[np.sort(order[:count])], facts)
+    if reader.preparation.range is None:
+        found = range_of(files, reader.preparation.max_pixels, reader.workers)
+        if found is None:
+            reader.notes.append("Note: images of several bit depths, each read on its own full scale; see --range")
+        reader.preparation = replace(reader.preparation, range=found)
+    images = reader.cached(files, cache, "reading")
+    if held_out is not None:
+        parts = images, reader.cached(held_out, cache, "reading for validation")
+    elif len(images) < 2:
+        raise ValueError(f"{folder}: of {len(files)} images one can be read; expected at least 2")
+    else:
+        parts = split(images, seed)
+    return TrainingImages(*parts, facts, reader.preparation.facts())
 
 
-def _read(images: ImageFolder, progress: bool) -> Tensor:
-    """Hold a folder's images in memory as bytes (N, C, H, W), for decoding them in each epoch takes long."""
-    pixels = torch.empty((len(images), *images.shape), dtype=torch.uint8)
-    for index in tqdm(range(len(images)), desc="reading", unit=" images", disable=not progress):
-        pixels[index] = images.stored(index)
-    return pixels
+def split(images: CachedImages, seed: int) -> tuple[CachedImages, CachedImages]:
+    """Part images in those to train on and those that are held out, each in the order that they have."""
+    order = np.random.default_rng(seed).permutation(len(images))
+    count = max(1, round(VALIDATION_SHARE * len(images)))
+    return images.selected(np.sort(order[count:])), images.selected(np.sort(order[:count]))

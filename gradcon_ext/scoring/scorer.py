@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -27,6 +27,7 @@ from gradcon_ext.detector.verification import NotComparedError, SampleResults, c
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
 from gradcon_ext.ops import score_autoencoder
 from gradcon_ext.scoring.explanation import Explanation, explain, explain_batches
+from gradcon_ext.storage.pixels import channels_last
 
 _Computed: TypeAlias = tuple[SampleLosses, Tensor, Tensor]
 """Losses, cosines (N, L), and the code (N, D), or (N, 0) if it was not wanted."""
@@ -58,6 +59,14 @@ class Scores(NamedTuple):
     def gradient(self) -> Tensor:
         """The gradient loss alone, minus the mean cosine, (N,). Higher is more anomalous (paper, section 6)."""
         return -self.cosine.mean(1)
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """Return the scores of several batches, at least one, as those of all their images."""
+    if len(parts) == 1:
+        return parts[0]
+    present = [[column for column in part if column is not None] for part in parts]
+    return Scores(*(torch.cat(column) for column in zip(*present, strict=True)))
 
 
 class Scorer:
@@ -151,12 +160,10 @@ class Scorer:
             ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
         """
         dataset = as_image_dataset(images)
+        _refuse_channels_last(dataset.shape, self.model)
         # What the data set has checked is not checked again.
         parts = [self._score_batch(batch) for batch in stored_batches(dataset, batch_size)]
-        if len(parts) == 1:
-            return parts[0]
-        present = [[column for column in part if column is not None] for part in parts]
-        return Scores(*(torch.cat(column) for column in zip(*present, strict=True)))
+        return joined(parts)
 
     def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
         """Score batches (n, C, H, W) as they come, for streams whose scores are not all kept.
@@ -273,6 +280,14 @@ class Scorer:
 
 def _chain(model: nn.Module, loss: Loss, layers: tuple[str, ...], image_shape: tuple[int, ...], samples: int) -> Chain:
     return trace_chain(model, layers, loss, image_shape, samples=samples)
+
+
+def _refuse_channels_last(shape: tuple[int, int, int], model: nn.Module) -> None:
+    """Raise ValueError for images (H, W, C), as far as the model says how many channels it takes."""
+    channels = (getattr(model, "architecture", None) or {}).get("channels")
+    hint = "" if channels is None else channels_last(shape, (channels,))
+    if hint:
+        raise ValueError(f"images have shape (C, H, W) = {shape}; the model takes {channels} channels{hint}")
 
 
 def _check_reference(name: str, reference: Tensor, weight: Tensor) -> None:

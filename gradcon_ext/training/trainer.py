@@ -67,6 +67,8 @@ class Trainer:
         progress: whether to show a progress bar.
         data: facts about the images, such as where they come from; what JSON can hold. They are kept among the facts
             of the detector, and have to be the same to resume.
+        preprocessing: facts about how image files were brought to these images, beside their channels and size; what
+            JSON can hold. They are kept in the detector, whose user has to do the same to other images.
         precision: "bfloat16" runs the forward pass of training under autocast, which is faster where the hardware has
             it; weights, losses, alignments, references and validation stay in float32. Such steps are not fused.
         snapshot_every: after how many epochs, and again after as many, the detector of that very epoch is kept in `out`
@@ -98,6 +100,7 @@ class Trainer:
         overwrite: bool = False,
         progress: bool = True,
         data: Mapping[str, Any] | None = None,
+        preprocessing: Mapping[str, Any] | None = None,
         precision: Precision = "float32",
         cuda_graph: bool = True,
         snapshot_every: int | Collection[int] | None = None,
@@ -117,6 +120,7 @@ class Trainer:
         self.overwrite = overwrite
         self.progress = progress
         self.data = data
+        self.preprocessing = preprocessing
         self.precision = precision
         self.cuda_graph = cuda_graph
         self.snapshot_every = snapshot_every
@@ -391,5 +395,5 @@ class Trainer:
             "seconds": sum(entry.get("seconds", 0.0) for entry in state.history),
         }
         channels, height, width = shape
-        preprocessing = {"channels": channels, "size": [height, width]}
+        preprocessing = {**(self.preprocessing or {}), "channels": channels, "size": [height, width]}
         return Detector(self.model, kept.references, kept.count, preprocessing=preprocessing, training=training)

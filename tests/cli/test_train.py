@@ -345,7 +345,12 @@ def test_a_detector_of_a_folder(gradcon, tmp_path, write_photos):
     assert result.code == 0
     assert f"gradcon score {tmp_path / 'run'} IMAGES" in result.out
     detector = Detector.load(tmp_path / "run" / "detector.safetensors")
-    assert detector.preprocessing == {"channels": 3, "size": [8, 8]}
+    assert detector.preprocessing == {
+        "channels": 3,
+        "size": [8, 8],
+        "range": [0, 255],
+        "background": [255, 255, 255],
+    }
     assert detector.training["data"] == {"images": str(folder), "validation": None, "seed": 0}
     assert (detector.training["train_images"], detector.training["validation_images"]) == (11, 1)
 

@@ -297,3 +297,8 @@ def test_images_that_do_not_fit_are_an_error_before_anything_is_written(train, v
 def test_training_and_validation_images_have_one_shape():
     with pytest.raises(ValueError, match=r"training .*\(1, 8, 8\).*validation .*\(1, 9, 9\)"):
         new_trainer(Custom(), layers=["layers.3.weight"]).fit(TRAIN, stripes(4, size=9))
+
+
+def test_what_was_done_to_images_is_kept_in_the_detector():
+    trainer = new_trainer(epochs=1, preprocessing={"fit": "pad", "size": [1, 1]})
+    assert trainer.fit(TRAIN, VAL).preprocessing == {"fit": "pad", "channels": 1, "size": [8, 8]}
