@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gradcon_ext.detector.averaging import average_detectors
     from gradcon_ext.detector.detector import Detector
     from gradcon_ext.scoring.balancing import balanced
+    from gradcon_ext.scoring.calibrating import calibrated, select
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
     from gradcon_ext.scoring.scorer import Scorer, Scores
     from gradcon_ext.training.constraint import GradientConstraint
@@ -39,12 +40,14 @@ __all__ = [
     "average_detectors",
     "balanced",
     "build_info",
+    "calibrated",
     "data",
     "evaluate",
     "keep_freed_memory",
     "models",
     "ops",
     "per_sample_alignment",
+    "select",
     "train_many",
 ]
 
@@ -60,6 +63,8 @@ _HOMES = {
     "Detector": "detector.detector",
     "Evaluation": "scoring.evaluation",
     "balanced": "scoring.balancing",
+    "calibrated": "scoring.calibrating",
+    "select": "scoring.calibrating",
     "evaluate": "scoring.evaluation",
     "Run": "training.many",
     "RunsFailed": "training.many",

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcon_ext.data import resize
+from gradcon_ext.detector.parts import losses_of
 from gradcon_ext.detector.place import DETECTOR
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import Figure
 from gradcon_ext.reproduce.splits import image_shape, one_class
-from gradcon_ext.scoring.evaluation import losses_of
 from gradcon_ext.scoring.histogram import LOSS_LABELS, common_edges, draw_two
 from gradcon_ext.scoring.scorer import Scorer
 
