@@ -14,6 +14,7 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gradcon_ext.cli import arguments
+from gradcon_ext.cli.finishing import SCORES, Finished, finish, refuse_unfit, score_before, was_calibrated
 from gradcon_ext.cli.run_files import refuse_used
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.data import DATA_SETS
@@ -47,6 +48,13 @@ The images are one class of a data set, or a folder of your own normal images.
 Of either, 10 % are held out for validation, and the epoch that does best on
 them is kept. The same command gives the same detector again.
 
+A verdict needs a third split, for calibration: of a folder it is 10 %, or up
+to 20 % where fewer than 99 images, which allow a false-alarm rate of 1 %, would
+be held out. A data set's split is the paper's, unless --calibrate is given.
+
+Which part of the score decides is chosen at the end, by how well each notices
+synthetic damage of the images held out for validation; --score overrides it.
+
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
 line an epoch) and checkpoint.safetensors (for --resume). While a run is at
 work, .lock and .lock.json keep others out; those of a killed one do no harm.
@@ -71,6 +79,14 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     arguments.add_data_root(images)
     images.add_argument(
         "--validation", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of 10 %% of them"
+    )
+    images.add_argument(
+        "--calibration", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of some of them"
+    )
+    images.add_argument(
+        "--calibrate",
+        action=argparse.BooleanOptionalAction,
+        help="hold images out for p-values and verdicts (default: with --images, or as the run in OUT with --resume)",
     )
     images.add_argument(
         "--channels", type=int, choices=(1, 3), help="with --images: 1 for grey, 3 for colour (default: 3)"
@@ -112,9 +128,17 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--score",
-        choices=("gradcon", "balanced"),
-        help="gradcon is the paper's; balanced adds a score that weighs the code too, on the scale of held-out images "
-        "(default: gradcon; with --resume, what the detector in OUT has)",
+        choices=SCORES,
+        help="what decides what is an outlier: gradcon is the paper's score, alone; balanced one that weighs the code "
+        "too, on the scale of held-out images, trained for; any other a part of these; auto the part that notices "
+        "synthetic damage (default: auto; with --resume, what the detector in OUT was trained with)",
+    )
+    training.add_argument(
+        "--false-alarms",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of normal images that a verdict may call outliers (default: 0.01, or the smallest that the number "
+        "of calibration images allows)",
     )
     training.add_argument(
         "--average",
@@ -150,11 +174,11 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     refuse_used(args.out, args.resume, args.overwrite)
     progress = not args.quiet and sys.stderr.isatty()
-    images = _images(args, progress)
-    with_balance = _with_balance(args)
-    settings = _BALANCED if with_balance else _PAPERS
-    if with_balance and len(as_image_dataset(images.validation)) < 2:
-        raise ValueError("--score balanced needs at least 2 held-out images to tell the scale of scores by")
+    before = _facts_before(args)
+    images = _images(args, before, progress)
+    score = args.score or score_before(before)
+    settings = _BALANCED if score == "balanced" else _PAPERS
+    refuse_unfit(score, images)
     channels, height, width = as_image_dataset(images.train).shape
     torch.manual_seed(args.seed)
     trainer = Trainer(
@@ -178,19 +202,23 @@ def run(args: argparse.Namespace) -> None:
         if args.overwrite:
             remove_own(args.out, DETECTOR, *EVALUATIONS)
         detector = _fit(trainer, images, args.resume)
-        if with_balance:
-            detector = balancing.balanced(detector, images.train, images.validation, args.device)
-        detector.save(args.out / DETECTOR)
+        finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet)
+        finished.detector.save(args.out / DETECTOR)
         remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
     if not args.quiet:
-        _summarise(detector, args)
+        _summarise(finished, images, args)
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raise ArgumentError for options that do not go together, which argparse cannot tell."""
     if args.dataset and args.inlier is None:
         raise argparse.ArgumentError(None, "--dataset needs --inlier, the normal class")
-    source, foreign = ("--dataset", ("validation", "channels")) if args.dataset else ("--images", ("inlier",))
+    if args.calibrate is False and (args.calibration is not None or args.false_alarms is not None):
+        raise argparse.ArgumentError(None, "--calibration and --false-alarms do not go with --no-calibrate")
+    if args.score == "latent" and args.model == "cae":
+        raise argparse.ArgumentError(None, "--score latent needs a model with a latent loss: --model vae")
+    of_folder = ("validation", "calibration", "channels")
+    source, foreign = ("--dataset", of_folder) if args.dataset else ("--images", ("inlier",))
     for name in foreign:
         if getattr(args, name) is not None:
             raise argparse.ArgumentError(None, f"--{name} does not go with {source}")
@@ -206,19 +234,21 @@ def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
     return epochs
 
 
-def _with_balance(args: argparse.Namespace) -> bool:
-    before = args.out / DETECTOR
-    if args.score is None and args.resume and before.exists():
-        facts = read_facts(before)
-        return facts["balance"] is not None
-    return bool(args.score == "balanced")
+def _facts_before(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What the detector says whose run is resumed, if it is there."""
+    path = args.out / DETECTOR
+    return read_facts(path) if args.resume and path.exists() else None
 
 
-def _images(args: argparse.Namespace, progress: bool) -> TrainingImages:
+def _images(args: argparse.Namespace, before: Mapping[str, Any] | None, progress: bool) -> TrainingImages:
     size = args.size or _DEFAULT_SIZES.get(args.dataset, 28)
+    calibrate = args.calibrate
+    if calibrate is None:
+        calibrate = bool(args.images or args.false_alarms) if before is None else was_calibrated(before)
     if args.dataset:
-        return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root)
-    return from_folder(args.images, args.validation, args.seed, args.channels or 3, size, progress)
+        return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root, calibrate)
+    channels = args.channels or 3
+    return from_folder(args.images, args.validation, args.calibration, calibrate, args.seed, channels, size, progress)
 
 
 def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:
@@ -230,8 +260,8 @@ def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:
         raise
 
 
-def _summarise(detector: Detector, args: argparse.Namespace) -> None:
-    facts = detector.training
+def _summarise(finished: Finished, images: TrainingImages, args: argparse.Namespace) -> None:
+    facts = finished.detector.training
     print(
         f"Trained on {facts['train_images']} images for {facts['seconds']:.0f} s. Of {facts['epochs']} epochs, "
         f"number {facts['best_epoch']} was the best, with validation objective {facts['validation_objective']:.4f}.\n"
@@ -240,6 +270,7 @@ def _summarise(detector: Detector, args: argparse.Namespace) -> None:
     if facts["best_epoch"] == facts["epochs"]:
         print("The last epoch was the best: more epochs may help, by --resume --epochs N.")
     _warn_of_poor_reconstructions(args.out / HISTORY, facts)
+    print(finished.report(images))
     if args.dataset:
         known = args.data_root is None or str(args.data_root) == os.environ.get("GRADCON_DATA")
         print(f"Next: gradcon evaluate {args.out}{'' if known else f' --data-root {args.data_root}'}")

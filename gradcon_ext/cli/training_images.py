@@ -6,46 +6,68 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from gradcon_ext.data import ImageFolder, read_image_folder
+from gradcon_ext.data.held_out import held_out
 from gradcon_ext.data.images import Images
 from gradcon_ext.data.named_split import named_split
-
-_VALIDATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Training and validation images (n, C, H, W), and the facts that find them again, as JSON can hold them."""
+    """Images (n, C, H, W), and the facts that find them again, as JSON can hold them.
+
+    Attributes:
+        train: to learn from.
+        validation: to choose by.
+        calibration: for p-values and verdicts, and nothing else; None where there are to be none, or are too few.
+        facts: of where they come from.
+    """
 
     train: Images
     validation: Images
+    calibration: Images | None
     facts: dict[str, Any]
 
 
-def from_data_set(dataset: str, inlier: str, seed: int, size: int, data_root: Path | None) -> TrainingImages:
-    """One class of a named data set.
+def from_data_set(
+    dataset: str, inlier: str, seed: int, size: int, data_root: Path | None, calibrate: bool
+) -> TrainingImages:
+    """One class of a named data set; with `calibrate`, calibration images are taken from those to learn from.
 
     Raises:
         FileNotFoundError: the data set's files are not there.
         ValueError: they are damaged, there is no such class, or no `data_root` though the data set needs one.
     """
     split = named_split(dataset, inlier, seed, size, data_root)
-    return TrainingImages(split.train, split.validation, {"dataset": dataset, "inlier": split.inlier, "seed": seed})
+    facts = {"dataset": dataset, "inlier": split.inlier, "seed": seed}
+    if not calibrate:
+        return TrainingImages(split.train, split.validation, None, facts)
+    parts = held_out(len(split.train), seed, validation=False)
+    facts["calibration"] = len(parts.calibration)
+    return TrainingImages(split.train[parts.train], split.validation, split.train[parts.calibration], facts)
 
 
 def from_folder(
-    folder: Path, validation: Path | None, seed: int, channels: int, size: int, progress: bool
+    folder: Path,
+    validation: Path | None,
+    calibration: Path | None,
+    calibrate: bool,
+    seed: int,
+    channels: int,
+    size: int,
+    progress: bool,
 ) -> TrainingImages:
-    """A folder of images; without another for validation, 10 % of them are held out.
+    """A folder of images, some of which are held out where there is no other folder for it; see `held_out`.
 
     Args:
         folder: searched in depth.
         validation: another folder.
+        calibration: likewise.
+        calibrate: whether to hold images out for calibration where there is no other folder.
         seed: decides which images are held out.
         channels: 1 for grey, 3 for colour.
         size: height and width that the images are resized to.
@@ -55,22 +77,25 @@ def from_folder(
         OSError: no such folder.
         ValueError: no images, a single one where some must be held out, or one that cannot be read.
     """
-    # Resolved, so that a path that is spelled differently is the same data.
-    facts = {
-        "images": str(folder.resolve()),
-        "validation": validation and str(validation.resolve()),
-        "seed": seed,
-    }
     images = read_image_folder(folder, channels, size)
-    if validation is not None:
-        held_out = read_image_folder(validation, channels, size)
-        return TrainingImages(_read(images, progress), _read(held_out, progress), facts)
-    if len(images) < 2:
+    others = {
+        name: read_image_folder(path, channels, size)
+        for name, path in (("validation", validation), ("calibration", calibration))
+        if path is not None
+    }
+    if len(images) < 2 and validation is None:
         raise ValueError(f"{folder}: holds a single image; expected at least 2, one of them for validation")
+    parts = held_out(len(images), seed, validation is None, calibrate and calibration is None)
     pixels = _read(images, progress)
-    order = np.random.default_rng(seed).permutation(len(pixels))
-    count = max(1, round(_VALIDATION_SHARE * len(pixels)))
-    return TrainingImages(pixels[np.sort(order[count:])], pixels[np.sort(order[:count])], facts)
+    held = {"validation": pixels[parts.validation], "calibration": pixels[parts.calibration]}
+    held |= {name: _read(other, progress) for name, other in others.items()}
+    # Resolved, so that a path that is spelled differently is the same data.
+    facts = {"images": str(folder.resolve()), "validation": validation and str(validation.resolve()), "seed": seed}
+    if len(held["calibration"]):  # without, they are those of a version that knew of no calibration
+        facts["calibration"] = str(calibration.resolve()) if calibration else len(parts.calibration)
+    return TrainingImages(
+        pixels[parts.train], held["validation"], held["calibration"] if len(held["calibration"]) else None, facts
+    )
 
 
 def _read(images: ImageFolder, progress: bool) -> Tensor:
