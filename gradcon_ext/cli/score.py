@@ -7,14 +7,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.images_to_score import ImagesToScore, images_to_score
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
+from gradcon_ext.cli.verdicts import judging
 from gradcon_ext.data.image_dataset import stored_batches
+from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
+from gradcon_ext.scoring.calibrating import select
 from gradcon_ext.scoring.scorer import Scorer
 
 _DETAILS = """\
@@ -32,12 +36,20 @@ One row an image:
   code            how far the code itself does, and
   balanced        these, gradient and reconstruction on the scale of held-out
                   images, higher is more anomalous: all three only of a
-                  detector that was trained with --score balanced
+                  detector with a balance, not with --score gradcon
+  p_value         how rare a score as high is among normal images: the share
+                  of calibration images whose part that decides is as high
+  verdict         outlier where the p-value is at most the false-alarm rate,
+                  inlier elsewhere: both only of a calibrated detector
   cosine.LAYER    alignment of the layer's gradient with that of training
+
+`gradcon info DETECTOR` says which part decides, and the false-alarm rate.
 """
 
 _EXAMPLES = """\
   gradcon score runs/photos new-photos --out scores.csv
+  gradcon score runs/photos new-photos --false-alarms 0.05 | grep ,outlier,
+  gradcon score runs/photos new-photos --fdr 0.1 --out scores.csv
   gradcon score runs/photos new-photos | sort -t, -k2 -g -r | head
   gradcon score detector.safetensors frames.npy --out scores.jsonl
 """
@@ -65,6 +77,23 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=("csv", "jsonl"), help="default: jsonl if FILE ends in .jsonl, csv otherwise"
     )
+    verdict = parser.add_argument_group("verdict")
+    verdict.add_argument(
+        "--by", metavar="PART", choices=PARTS, help=f"the part of the score that decides: {', '.join(PARTS)}"
+    )
+    rule = verdict.add_mutually_exclusive_group()
+    rule.add_argument(
+        "--false-alarms",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of normal images that may be called outliers (default: that of the detector)",
+    )
+    rule.add_argument(
+        "--fdr",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of those called outliers that may be normal: selects among all rows by Benjamini and Hochberg",
+    )
     arguments.add_batch_size(parser, 512)
     arguments.add_device(parser)
     return parser
@@ -77,9 +106,10 @@ def run(args: argparse.Namespace) -> None:
     to_stdout = args.out == Path("-")
     if not to_stdout:
         refuse_to_replace(args.out, [detector_file(args.detector), *args.images])
-    scorer = Scorer.from_detector(detector, device=args.device)
+    scorer = Scorer.from_detector(judging(detector, args.by, args.false_alarms, args.fdr), device=args.device)
     format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")
-    rows = _rows(scorer, images, args.batch_size, progress=not to_stdout and sys.stderr.isatty())
+    progress = not to_stdout and sys.stderr.isatty()
+    rows = _rows(scorer, images, args.batch_size, progress) if args.fdr is None else _selected(scorer, images, args)
     if to_stdout:
         write_rows(sys.stdout, rows, format)
     else:
@@ -96,3 +126,11 @@ def _rows(scorer: Scorer, images: ImagesToScore, batch_size: int, progress: bool
             yield from score_rows(labels, scores, scorer.layers)
             done += count
             bar.update(count)
+
+
+def _selected(scorer: Scorer, images: ImagesToScore, args: argparse.Namespace) -> Iterator[Row]:
+    """Rows whose verdicts depend on all p-values."""
+    scores = scorer.score(images.dataset, args.batch_size)
+    assert scores.p_value is not None  # `judging` has seen to it
+    selected = torch.from_numpy(select(scores.p_value.numpy(), args.fdr))
+    yield from score_rows({images.column: images.labels}, scores._replace(is_outlier=selected), scorer.layers)

@@ -23,6 +23,7 @@ RATE = 0.01
 """The false-alarm rate where none is stated."""
 
 VERDICTS = ("inlier", "outlier")
+"""By whether it is an outlier."""
 
 Array = npt.NDArray[Any]
 
