@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
     from gradcon_ext.detector.averaging import average_detectors
     from gradcon_ext.detector.detector import Detector
+    from gradcon_ext.estimator import OneClassDetector
     from gradcon_ext.scoring.balancing import balanced
     from gradcon_ext.scoring.calibrating import calibrated, select
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
@@ -30,6 +31,7 @@ __all__ = [
     "Detector",
     "Evaluation",
     "GradientConstraint",
+    "OneClassDetector",
     "Run",
     "RunsFailed",
     "Scorer",
@@ -61,6 +63,7 @@ _HOMES = {
     "keep_freed_memory": "_install.freed_memory",
     "GradientConstraint": "training.constraint",
     "Detector": "detector.detector",
+    "OneClassDetector": "estimator",
     "Evaluation": "scoring.evaluation",
     "balanced": "scoring.balancing",
     "calibrated": "scoring.calibrating",

@@ -137,7 +137,7 @@ def _values(loss: npt.NDArray[Any], is_outlier: Truth, called: Truth | None) -> 
 
 def _of_verdicts(counts: npt.NDArray[np.int64], called: Truth, is_outlier: Truth) -> dict[str, Values]:
     def number(chosen: Truth) -> Values:
-        return counts[:, chosen].sum(1, dtype=np.float64)
+        return np.asarray(counts[:, chosen].sum(1), dtype=np.float64)
 
     detected, missed = number(called & is_outlier), number(~called & is_outlier)
     false_alarms, passed = number(called & ~is_outlier), number(~called & ~is_outlier)
