@@ -17,7 +17,7 @@ from gradcon_ext.cli import arguments
 from gradcon_ext.cli.measured import measured
 from gradcon_ext.cli.rows import score_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector
-from gradcon_ext.cli.verdicts import judging
+from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.data import ImageFolder, read_image_folder
 from gradcon_ext.data.images import Images
 from gradcon_ext.data.named_split import named_split
@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> None:
     evaluation = evaluate_scores(scores, test.is_outlier)
     rated = measured(scores, test.is_outlier, test.folders, scorer.part, scorer.calibration)
     print(rated.report(evaluation.inliers, evaluation.outliers))
+    if remarked := remark(scorer.calibration):
+        print(remarked)
     for warning in (*test.warnings, *rated.warnings()):
         print(f"Warning: {warning}.", file=sys.stderr)
 

@@ -14,7 +14,7 @@ from gradcon_ext.cli import arguments
 from gradcon_ext.cli.images_to_score import ImagesToScore, images_to_score
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
-from gradcon_ext.cli.verdicts import judging
+from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.data.image_dataset import stored_batches
 from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
@@ -112,9 +112,12 @@ def run(args: argparse.Namespace) -> None:
     rows = _rows(scorer, images, args.batch_size, progress) if args.fdr is None else _selected(scorer, images, args)
     if to_stdout:
         write_rows(sys.stdout, rows, format)
+        sys.stdout.flush()  # rows come before what is said of them
     else:
         write_rows_file(args.out, rows, format)
         print(f"Wrote {len(images.labels)} rows to {args.out}.", file=sys.stderr)
+    if remarked := remark(scorer.calibration, args.fdr):
+        print(remarked, file=sys.stderr)
 
 
 def _rows(scorer: Scorer, images: ImagesToScore, batch_size: int, progress: bool) -> Iterator[Row]:

@@ -248,7 +248,7 @@ def _images(args: argparse.Namespace, before: Mapping[str, Any] | None, progress
     if args.dataset:
         return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root, calibrate)
     channels = args.channels or 3
-    return from_folder(args.images, args.validation, args.calibration, calibrate, args.seed, channels, size, progress)
+    return from_folder(args.images, args.validation, args.seed, channels, size, progress, args.calibration, calibrate)
 
 
 def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:

@@ -54,24 +54,24 @@ def from_data_set(
 def from_folder(
     folder: Path,
     validation: Path | None,
-    calibration: Path | None,
-    calibrate: bool,
     seed: int,
     channels: int,
     size: int,
     progress: bool,
+    calibration: Path | None = None,
+    calibrate: bool = False,
 ) -> TrainingImages:
     """A folder of images, some of which are held out where there is no other folder for it; see `held_out`.
 
     Args:
         folder: searched in depth.
         validation: another folder.
-        calibration: likewise.
-        calibrate: whether to hold images out for calibration where there is no other folder.
         seed: decides which images are held out.
         channels: 1 for grey, 3 for colour.
         size: height and width that the images are resized to.
         progress: whether to show a progress bar.
+        calibration: another folder for calibration.
+        calibrate: whether to hold images out for calibration where there is no other folder for it.
 
     Raises:
         OSError: no such folder.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 from gradcon_ext.detector.calibration import RATE, Calibration
@@ -10,7 +9,7 @@ from gradcon_ext.detector.detector import Detector
 
 
 def judging(detector: Detector, part: str | None, rate: float | None, fdr: float | None = None) -> Detector:
-    """Return a detector that judges by another part or at another rate; says what it cannot do on standard error.
+    """Return a detector that judges by another part or at another rate.
 
     Args:
         detector: calibrated, or nothing else may be given.
@@ -21,22 +20,37 @@ def judging(detector: Detector, part: str | None, rate: float | None, fdr: float
     Raises:
         ValueError: the detector was not calibrated, or not by that part.
     """
-    calibration = detector.calibration
+    calibration, part = detector.calibration, part or detector.part
     if calibration is None:
-        if part is not None or rate is not None or fdr is not None:
-            raise ValueError(f"the detector {_NOT_CALIBRATED}, and --by, --false-alarms and --fdr need one")
-        print(f"The detector {_NOT_CALIBRATED}: no p-values and no verdicts.", file=sys.stderr)
+        if part != detector.part or rate is not None or fdr is not None:
+            raise ValueError(f"{_NOT_CALIBRATED}, and --by, --false-alarms and --fdr need one")
         return detector
-    calibration = calibration.at(rate)
-    part = part or detector.part
     if part not in calibration.scores:
         raise ValueError(f"--by {part}: the detector is calibrated by {', '.join(calibration.scores)}")
+    return replace(detector, part=part, calibration=calibration.at(rate))
+
+
+def remark(calibration: Calibration | None, fdr: float | None = None) -> str | None:
+    """Say what a calibration cannot do; None if there is nothing to say.
+
+    Args:
+        calibration: of a detector, if it has one.
+        fdr: false-discovery rate of the verdicts, if it is not the calibration's rate that decides.
+    """
+    if calibration is None:
+        return f"{_NOT_CALIBRATED}: no p-values and no verdicts."
+    if fdr is not None and fdr < calibration.least_rate:
+        least = percent(calibration.least_rate)
+        return (
+            f"Warning: no p-value of {calibration.count} calibration images is below {least}: "
+            f"at a false-discovery rate of {percent(fdr)} nothing is an outlier."
+        )
     if fdr is None and calibration.rate < calibration.least_rate:
-        print(f"Warning: {describe(calibration)}", file=sys.stderr)
-    return replace(detector, part=part, calibration=calibration)
+        return f"Warning: {describe(calibration)}"
+    return None
 
 
-_NOT_CALIBRATED = "holds no calibration (`gradcon train --images`, or --calibrate, makes one)"
+_NOT_CALIBRATED = "The detector holds no calibration (`gradcon train --images`, or --calibrate, makes one)"
 
 
 def describe(calibration: Calibration) -> str:
