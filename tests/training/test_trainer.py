@@ -291,3 +291,16 @@ def test_images_that_do_not_fit_are_an_error_before_anything_is_written(train, v
 def test_training_and_validation_images_have_one_shape():
     with pytest.raises(ValueError, match=r"training .*\(1, 8, 8\).*validation .*\(1, 9, 9\)"):
         new_trainer(Custom(), layers=["layers.3.weight"]).fit(TRAIN, stripes(4, size=9))
+
+
+@pytest.mark.parametrize(("value", "message"), [(0.0, "alike, and black: there is"), (0.4, "alike: there is nothing")])
+def test_images_that_are_all_alike_are_refused_at_once(value, message):
+    images = torch.full((6, 1, 8, 8), value)
+    with pytest.raises(ValueError, match=f"all 6 training images are {message}"):
+        new_trainer().fit(images, VAL)
+
+
+def test_a_single_image_can_be_learned_unless_it_is_black():
+    assert new_trainer(epochs=1).fit(TRAIN[:1], VAL).count == 1
+    with pytest.raises(ValueError, match="all 1 training images are alike, and black"):
+        new_trainer(epochs=1).fit(torch.zeros_like(TRAIN[:1]), VAL)
