@@ -67,8 +67,10 @@ class Finished:
         return f"for it notices damage better than the balanced score by {self.proxy.margin:.2g}; --score takes another"
 
 
-def refuse_unfit(score: str, images: TrainingImages) -> None:
-    """Raise ValueError if there are too few held-out images for the score that is asked for."""
+def refuse_unfit(score: str, rate: float | None, images: TrainingImages) -> None:
+    """Raise ValueError if there are too few held-out images for the score, or for the rate, that is asked for."""
+    if rate is not None and images.calibration is None:
+        raise ValueError("--false-alarms needs calibration images, and this run holds none out")
     if score in OF_BALANCE and len(as_image_dataset(images.validation)) < _FEWEST_FOR_BALANCE:
         raise ValueError(f"--score {score} needs at least 2 held-out images to tell the scale of scores by")
 

@@ -86,7 +86,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     images.add_argument(
         "--calibrate",
         action=argparse.BooleanOptionalAction,
-        help="hold images out for p-values and verdicts (default: with --images, or as the run in OUT with --resume)",
+        help="hold images out for p-values and verdicts (default: with --images or --false-alarms; with --resume, as the "
+        "run in OUT)",
     )
     images.add_argument(
         "--channels", type=int, choices=(1, 3), help="with --images: 1 for grey, 3 for colour (default: 3)"
@@ -178,7 +179,7 @@ def run(args: argparse.Namespace) -> None:
     images = _images(args, before, progress)
     score = args.score or score_before(before)
     settings = _BALANCED if score == "balanced" else _PAPERS
-    refuse_unfit(score, images)
+    refuse_unfit(score, args.false_alarms, images)
     channels, height, width = as_image_dataset(images.train).shape
     torch.manual_seed(args.seed)
     trainer = Trainer(

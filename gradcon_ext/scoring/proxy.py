@@ -21,7 +21,7 @@ from gradcon_ext.scoring.scorer import Scorer
 MARGIN = 0.1
 """By how much the AUROC over synthetic damage of another part must be above that of the combination to decide instead.
 
-Nearer than that the synthetic damage was seen to prefer a part that real outliers were noticed worse by, by up to 0.035
+Nearer than that the synthetic damage was seen to prefer a part that real outliers were noticed worse by, by up to 0.036
 (results/README.md)."""
 
 _MOST_IMAGES = 200

@@ -186,6 +186,14 @@ def test_two_images_train_without_a_verdict(gradcon, tmp_path):
     assert "combined decides, for there are too few held-out images" in result.out
 
 
+def test_a_rate_needs_calibration_images(gradcon, train_digits, digits_run, tmp_path):
+    folder = write(tmp_path / "photos", 2, 0)
+    few = gradcon(*TRAIN, "--images", folder, "--out", tmp_path / "run", "--false-alarms", "0.1")
+    resumed = train_digits(digits_run, "--resume", "--epochs", "3", "--false-alarms", "0.1")
+    for result in (few, resumed):
+        assert result.code == 1 and re.match("--false-alarms needs calibration images", result.error)
+
+
 def test_images_that_are_all_alike_are_refused_in_a_sentence(gradcon, tmp_path):
     for name, value, message in (("black", 0, "alike, and black"), ("grey", 99, "alike: there is nothing to learn")):
         folder = tmp_path / name
