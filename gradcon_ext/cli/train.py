@@ -86,8 +86,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     images.add_argument(
         "--calibrate",
         action=argparse.BooleanOptionalAction,
-        help="hold images out for p-values and verdicts (default: with --images or --false-alarms; with --resume, as the "
-        "run in OUT)",
+        help="hold images out for p-values and verdicts (default: with --images or --false-alarms; with --resume, as "
+        "the run in OUT)",
     )
     images.add_argument(
         "--channels", type=int, choices=(1, 3), help="with --images: 1 for grey, 3 for colour (default: 3)"

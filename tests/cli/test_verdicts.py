@@ -188,7 +188,7 @@ def test_two_images_train_without_a_verdict(gradcon, tmp_path):
 
 def test_a_rate_needs_calibration_images(gradcon, train_digits, digits_run, tmp_path):
     folder = write(tmp_path / "photos", 2, 0)
-    few = gradcon(*TRAIN, "--images", folder, "--out", tmp_path / "run", "--false-alarms", "0.1")
+    few = gradcon(*TRAIN, "--images", folder, "--out", tmp_path / "another", "--false-alarms", "0.1")
     resumed = train_digits(digits_run, "--resume", "--epochs", "3", "--false-alarms", "0.1")
     for result in (few, resumed):
         assert result.code == 1 and re.match("--false-alarms needs calibration images", result.error)
