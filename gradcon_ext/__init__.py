@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gradcon_ext.scoring.balancing import balanced
     from gradcon_ext.scoring.calibrating import calibrated, select
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
+    from gradcon_ext.scoring.explanation import Explanation
     from gradcon_ext.scoring.scorer import Scorer, Scores
     from gradcon_ext.training.constraint import GradientConstraint
     from gradcon_ext.training.many import Run, RunsFailed, train_many
@@ -30,6 +31,7 @@ __all__ = [
     "Alignment",
     "Detector",
     "Evaluation",
+    "Explanation",
     "GradientConstraint",
     "OneClassDetector",
     "Run",
@@ -65,6 +67,7 @@ _HOMES = {
     "Detector": "detector.detector",
     "OneClassDetector": "estimator",
     "Evaluation": "scoring.evaluation",
+    "Explanation": "scoring.explanation",
     "balanced": "scoring.balancing",
     "calibrated": "scoring.calibrating",
     "select": "scoring.calibrating",

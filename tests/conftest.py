@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,6 +52,27 @@ def device(request: pytest.FixtureRequest) -> str:
         if lack:
             pytest.skip(f"needs CUDA: {lack}")
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, driven by Playwright."""
+    program = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    lack = "Playwright is not installed" if find_spec("playwright") is None else None
+    lack = lack or (None if program else f"there is none of {', '.join(_BROWSERS)}")
+    if lack and os.environ.get("GRADCON_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"GRADCON_REQUIRE_BROWSER=1, but {lack}")
+    if lack:
+        pytest.skip(f"needs a browser: {lack}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program)
+        yield chromium
+        chromium.close()
+
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def _lack_of_cuda() -> str | None:

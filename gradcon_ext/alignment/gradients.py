@@ -142,12 +142,14 @@ class ConvGradients:
 def conv_gradients(layer: nn.Module, weight: Tensor, input: Tensor, grad_output: Tensor) -> ConvGradients:
     """Gradients of a torch.nn convolution of one or two axes, from what it was given and its output's gradient."""
     assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d)
-    padding = layer.padding
-    if layer.padding_mode != "zeros" or isinstance(padding, str):
-        # The layer pads in a step of its own and convolves the padded input.
-        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-        input = nn.functional.pad(input, _explicit_padding(layer), mode=mode)
-        padding = (0,) * len(layer.kernel_size)
+    padding = (0,) * len(layer.kernel_size)
+    step = padding_step(layer)
+    if step is None:
+        assert not isinstance(layer.padding, str)
+        padding = layer.padding
+    else:
+        pads, mode = step
+        input = nn.functional.pad(input, pads, mode=mode)
     return ConvGradients(
         input,
         grad_output,
@@ -159,6 +161,17 @@ def conv_gradients(layer: nn.Module, weight: Tensor, input: Tensor, grad_output:
         layer.transposed,
         tuple(layer.output_padding),
     )
+
+
+def padding_step(layer: nn.Module) -> tuple[list[int], str] | None:
+    """Return pads and mode, as `torch.nn.functional.pad` takes them, of a convolution that pads in a step of its own.
+
+    It convolves the padded input; any other pads while it convolves.
+    """
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d)
+    if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
+        return None
+    return _explicit_padding(layer), "constant" if layer.padding_mode == "zeros" else layer.padding_mode
 
 
 def _explicit_padding(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d) -> list[int]:

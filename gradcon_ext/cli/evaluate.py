@@ -20,12 +20,14 @@ from gradcon_ext.cli.run_files import load_detector
 from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.data import ImageFolder, read_image_folder
 from gradcon_ext.data.images import Images
+from gradcon_ext.data.masks import mask_path
 from gradcon_ext.data.named_split import named_split
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.scoring.evaluation import evaluate_scores
 from gradcon_ext.scoring.histogram import save_histogram
+from gradcon_ext.scoring.pixel_evaluation import evaluate_pixels
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.storage.files import replace_file
 from gradcon_ext.training.run_contents import (
@@ -54,6 +56,7 @@ OUT receives {EVALUATION}, {EVALUATION_SCORES} (one row an image) and {EVALUATIO
 _EXAMPLES = """\
   gradcon evaluate runs/mnist-8 --data-root data
   gradcon evaluate runs/photos --inliers good --outliers faulty
+  gradcon evaluate runs/tiles --inliers test/good --outliers test --masks ground_truth
 """
 
 
@@ -64,7 +67,15 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument("run_path", metavar="RUN", type=Path, help="a run's folder, or a detector's file")
     arguments.add_data_root(parser)
     parser.add_argument("--inliers", metavar="FOLDER", type=Path, help="normal images that were not trained on")
-    parser.add_argument("--outliers", metavar="FOLDER", type=Path, help="anomalous images")
+    parser.add_argument(
+        "--outliers", metavar="FOLDER", type=Path, help="anomalous images; those of --inliers in it are left out"
+    )
+    parser.add_argument(
+        "--masks",
+        metavar="FOLDER",
+        type=Path,
+        help="masks of the outliers, <defect>/<name>_mask.png as in MVTec AD: pixel AUROC and PRO of each map",
+    )
     parser.add_argument("--by", metavar="PART", choices=PARTS, help="the part of the score that decides")
     parser.add_argument(
         "--false-alarms",
@@ -82,6 +93,8 @@ def run(args: argparse.Namespace) -> None:
     """Score the test images, print the metrics, and write them down."""
     if (args.inliers is None) != (args.outliers is None):
         raise argparse.ArgumentError(None, "--inliers and --outliers go together")
+    if args.masks is not None and args.outliers is None:
+        raise argparse.ArgumentError(None, "--masks are of images in --outliers, which must be given")
     detector = judging(load_detector(args.run_path), args.by, args.false_alarms)
     out = args.out or detector_file(args.run_path).parent
     refuse_to_replace_evaluation(out)
@@ -95,10 +108,16 @@ def run(args: argparse.Namespace) -> None:
         print(remarked)
     for warning in (*test.warnings, *rated.warnings()):
         print(f"Warning: {warning}.", file=sys.stderr)
+    pixels = {}
+    if test.masks is not None:
+        assert isinstance(test.images, ImageFolder)
+        found = evaluate_pixels(scorer, test.images, test.masks)
+        print(f"\n{found.table()}")
+        pixels = {"pixels": {**found.as_json(), "masks": str(args.masks)}}
 
     out.mkdir(parents=True, exist_ok=True)
     with replace_file(out / EVALUATION) as temporary:
-        results = {**evaluation.as_json(), "alpha": scorer.alpha, "test": test.facts, **rated.as_json()}
+        results = {**evaluation.as_json(), **pixels, "alpha": scorer.alpha, "test": test.facts, **rated.as_json()}
         temporary.write_text(json.dumps(results, indent=2) + "\n")
     labels = {**test.labels, "is_outlier": test.is_outlier.astype(int).tolist()}
     write_rows_file(out / EVALUATION_SCORES, score_rows(labels, scores, scorer.layers), "csv")
@@ -116,6 +135,7 @@ class _TestImages:
     title: str
     facts: dict[str, Any]
     folders: Sequence[str | None]
+    masks: Sequence[Path | None] | None = None
     warnings: Sequence[str] = ()
 
 
@@ -138,10 +158,11 @@ def _named_test(args: argparse.Namespace, detector: Detector) -> _TestImages:
 def _two_folders(args: argparse.Namespace, detector: Detector) -> _TestImages:
     shape = detector.preprocessing["channels"], detector.preprocessing["size"]
     inliers, outliers = (read_image_folder(folder, *shape).paths for folder in (args.inliers, args.outliers))
-    good = args.inliers.resolve()
-    outliers = [path for path in outliers if not path.resolve().is_relative_to(good)]
+    normal = {path.resolve() for path in inliers}
+    outliers = [path for path in outliers if path.resolve() not in normal]
     if not outliers:
-        raise ValueError(f"{args.outliers}: all images in it are inliers, in {args.inliers}")
+        raise ValueError(f"{args.outliers} holds no image beside those of {args.inliers}")
+    masks = args.masks and [None] * len(inliers) + [mask_path(path, args.outliers, args.masks) for path in outliers]
     return _TestImages(
         images=ImageFolder(inliers + outliers, *shape),
         is_outlier=np.repeat([False, True], [len(inliers), len(outliers)]),
@@ -149,7 +170,8 @@ def _two_folders(args: argparse.Namespace, detector: Detector) -> _TestImages:
         title=f"{args.inliers} against {args.outliers}",
         facts={"inliers": str(args.inliers), "outliers": str(args.outliers)},
         folders=[None] * len(inliers) + [_folder(path, args.outliers) for path in outliers],
-        warnings=list(_of_training(good, detector)),
+        warnings=list(_of_training(args.inliers.resolve(), detector)),
+        masks=masks,
     )
 
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from gradcon_ext.cli import arguments
-from gradcon_ext.reproduce import TARGETS, Reproduction, Table
+from gradcon_ext.reproduce import LENGTH, MAIN, TARGETS, Reproduction, Table
+from gradcon_ext.reproduce.length import DATASETS as LENGTH_DATASETS
 from gradcon_ext.reproduce.splits import cure_tsr_path
 
 _ALL = "all"
@@ -25,6 +26,7 @@ runs/ (the models).
 _EXAMPLES = """\
   gradcon reproduce table3 --data-root data --seeds 1 --epochs 50
   gradcon reproduce table1 fig3 --data-root data --classes 0 8
+  gradcon reproduce length --data-root data --datasets cifar10 --seeds 1 --epochs 1000
   gradcon reproduce all --data-root data --epochs 1000 --device cuda
 """
 
@@ -38,7 +40,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         metavar="TARGET",
         nargs="+",
         choices=(*TARGETS, _ALL),
-        help=f"{', '.join(TARGETS)} (what matters for the numbers), or {_ALL}",
+        help=f"{', '.join(MAIN)} (what matters for the numbers), {_ALL} of these; {LENGTH} (AUROC against the epoch)",
     )
     parser.add_argument(
         "--classes",
@@ -46,6 +48,14 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         nargs="+",
         default=(),
         help="inlier classes by name, or by index, which every data set has (default: all)",
+    )
+    parser.add_argument(
+        "--datasets",
+        metavar="NAME",
+        nargs="+",
+        default=(),
+        choices=LENGTH_DATASETS,
+        help=f"of length: some of {', '.join(LENGTH_DATASETS)} (default: all)",
     )
     parser.add_argument(
         "--seeds", metavar="N", type=arguments.positive_int, default=5, help="runs of each kind (default: %(default)s)"
@@ -64,13 +74,15 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Reproduce tables and figures."""
-    targets = _all_targets(args.data_root) if _ALL in args.targets else tuple(dict.fromkeys(args.targets))
+    by_name = [_all_targets(args.data_root) if name == _ALL else (name,) for name in dict.fromkeys(args.targets)]
+    targets = tuple(dict.fromkeys(target for names in by_name for target in names))
     reproduction = Reproduction(
         out=args.out,
         data_root=args.data_root,
         epochs=args.epochs,
         seeds=args.seeds,
         classes=args.classes,
+        datasets=tuple(dict.fromkeys(args.datasets)),
         device=str(args.device),
         progress=not args.quiet and sys.stderr.isatty(),
     )
@@ -84,10 +96,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _all_targets(data_root: Path | None) -> tuple[str, ...]:
-    """All targets, but for that of a data set which has to be asked for from its authors, where it is not there."""
+    """What `all` is, but for the target of a data set which has to be asked for from its authors, if it is missing."""
     try:
         cure_tsr_path(data_root)
     except FileNotFoundError as error:
         print(f"Without fig4: {error}.", file=sys.stderr)
-        return tuple(target for target in TARGETS if target != "fig4")
-    return TARGETS
+        return tuple(target for target in MAIN if target != "fig4")
+    return MAIN

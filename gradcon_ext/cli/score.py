@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.images_to_score import ImagesToScore, images_to_score
+from gradcon_ext.cli.maps import MAPS_AT_A_TIME, refuse_maps_folder, write_maps
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
 from gradcon_ext.cli.verdicts import judging, remark
@@ -51,6 +52,7 @@ _EXAMPLES = """\
   gradcon score runs/photos new-photos --false-alarms 0.05 | grep ,outlier,
   gradcon score runs/photos new-photos --fdr 0.1 --out scores.csv
   gradcon score runs/photos new-photos | sort -t, -k2 -g -r | head
+  gradcon score runs/photos new-photos --out scores.csv --maps heat-maps
   gradcon score detector.safetensors frames.npy --out scores.jsonl
 """
 
@@ -76,6 +78,13 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--format", choices=("csv", "jsonl"), help="default: jsonl if FILE ends in .jsonl, csv otherwise"
+    )
+    parser.add_argument(
+        "--maps",
+        metavar="DIR",
+        type=Path,
+        help="folder, new or empty, for two heat maps of each image: where its reconstruction is off, and where its "
+        "gradients are least aligned; all on one scale",
     )
     verdict = parser.add_argument_group("verdict")
     verdict.add_argument(
@@ -106,6 +115,8 @@ def run(args: argparse.Namespace) -> None:
     to_stdout = args.out == Path("-")
     if not to_stdout:
         refuse_to_replace(args.out, [detector_file(args.detector), *args.images])
+    if args.maps is not None:
+        refuse_maps_folder(args.maps)
     scorer = Scorer.from_detector(judging(detector, args.by, args.false_alarms, args.fdr), device=args.device)
     format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")
     progress = not to_stdout and sys.stderr.isatty()
@@ -118,6 +129,10 @@ def run(args: argparse.Namespace) -> None:
         print(f"Wrote {len(images.labels)} rows to {args.out}.", file=sys.stderr)
     if remarked := remark(scorer.calibration, args.fdr):
         print(remarked, file=sys.stderr)
+    if args.maps is not None:
+        scales = write_maps(scorer, images, args.maps, min(args.batch_size, MAPS_AT_A_TIME))
+        drawn = ", ".join(f"{name} from {scale.low:.3g} to {scale.high:.3g}" for name, scale in scales.items())
+        print(f"Wrote {len(scales) * len(images.labels)} heat maps to {args.maps}: {drawn}.", file=sys.stderr)
 
 
 def _rows(scorer: Scorer, images: ImagesToScore, batch_size: int, progress: bool) -> Iterator[Row]:

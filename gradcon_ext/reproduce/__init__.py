@@ -2,6 +2,6 @@
 
 from gradcon_ext.reproduce.figure import Figure
 from gradcon_ext.reproduce.table import Table
-from gradcon_ext.reproduce.targets import TARGETS, Reproduction
+from gradcon_ext.reproduce.targets import LENGTH, MAIN, TARGETS, Reproduction
 
-__all__ = ["TARGETS", "Figure", "Reproduction", "Table"]
+__all__ = ["LENGTH", "MAIN", "TARGETS", "Figure", "Reproduction", "Table"]

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.reproduce.splits import image_shape, training_facts, training_images
+from gradcon_ext.reproduce.variants import published_epochs
 from gradcon_ext.scoring.balancing import ALPHA, EPOCHS
 from gradcon_ext.training.many import Run
 
 SNAPSHOTS = 10
-"""How many epochs of a run are kept at most, evenly over all of them; the last one always is."""
+"""How many epochs of a run are kept at most, besides those that the published code would keep."""
+
+
+def evenly(epochs: int) -> Sequence[int]:
+    """About `SNAPSHOTS` epochs, evenly over all of them."""
+    every = ceil(epochs / SNAPSHOTS)
+    return range(every, epochs + 1, every)
+
+
+def logarithmically(epochs: int) -> Sequence[int]:
+    """About `SNAPSHOTS` epochs from the tenth to the last, evenly on a logarithmic axis; of ten and fewer, from 1."""
+    first = 10 if epochs > 10 else 1
+    return sorted({round(epoch) for epoch in np.geomspace(first, epochs, SNAPSHOTS)})
 
 
 @dataclass(frozen=True)
@@ -30,12 +44,14 @@ class Recipe:
         trainer: arguments of `Trainer` that differ from its defaults, which are the paper's.
         balanced: whether its detectors have the balanced score too (see `gradcon_ext.balanced`).
         most_epochs: the length that it is made for; others are as long as is asked.
+        snapshots: of how many epochs, which of them are measured too; the last one always is.
     """
 
     model: type[nn.Module]
     trainer: Mapping[str, Any] = field(default_factory=dict)
     balanced: bool = False
     most_epochs: int | None = None
+    snapshots: Callable[[int], Sequence[int]] = evenly
 
 
 _STRONG_ALPHA = 0.3
@@ -45,7 +61,9 @@ STRONG = f"alpha {_STRONG_ALPHA} in training"
 
 RECIPES = {
     "cae": Recipe(ConvAutoencoder, {"alpha": 0.0}),
+    "cae-long": Recipe(ConvAutoencoder, {"alpha": 0.0}, snapshots=logarithmically),
     "cae-grad": Recipe(ConvAutoencoder),
+    "cae-grad-long": Recipe(ConvAutoencoder, snapshots=logarithmically),
     "cae-grad-primal": Recipe(ConvAutoencoder, {"average": "primal"}),
     "cae-grad-balanced": Recipe(ConvAutoencoder, {"alpha": ALPHA}, balanced=True, most_epochs=EPOCHS),
     "cae-grad-strong": Recipe(ConvAutoencoder, {"alpha": _STRONG_ALPHA}),
@@ -101,7 +119,8 @@ class Experiment:
             "epochs": epochs,
             "seed": self.seed,
             "data": training_facts(self.dataset, self.inlier, self.seed),
-            "snapshot_every": None if recipe.balanced else ceil(epochs / SNAPSHOTS),
+            "snapshot_every": None if recipe.balanced else recipe.snapshots(epochs),
+            "snapshot_best": () if recipe.balanced else published_epochs(epochs),
         }
         images = TrainingImages(self.dataset, self.inlier, self.seed, data_root)
         return Run(self.name, self.new_model(), images, runs / self.name, trainer)

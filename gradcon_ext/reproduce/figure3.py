@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,16 +12,16 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.alignment import average_alignment
-from gradcon_ext.data import resize
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import DETECTOR
 from gradcon_ext.losses import loss_of
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
 from gradcon_ext.reproduce.published import published
-from gradcon_ext.reproduce.splits import image_shape, one_class
+from gradcon_ext.reproduce.splits import one_class, shrunk
 from gradcon_ext.reproduce.training import trained_epochs
 from gradcon_ext.scoring.histogram import draw_two
+from gradcon_ext.training.run_folder import last_attempt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +88,7 @@ def alignments_of(experiment: Experiment, runs: Path, data_root: Path | None) ->
     """Align the gradients of the test images of a finished run."""
     detector = Detector.load(runs / experiment.name / DETECTOR)
     split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
-    images = torch.from_numpy(resize(split.test, image_shape(experiment.dataset)[1])).float() / 255
+    images = torch.from_numpy(shrunk(experiment.dataset, split.test)).float() / 255
     is_outlier = torch.from_numpy(split.test_is_outlier)
     inliers, outliers = images[~is_outlier], images[is_outlier]
     sample_losses = loss_of(detector.model)
@@ -107,6 +106,4 @@ def alignments_of(experiment: Experiment, runs: Path, data_root: Path | None) ->
 
 def cosines_of_training(folder: Path) -> npt.NDArray[np.float64]:
     """Read the mean cosine of each layer in each epoch of the attempt that a run ended with, (epochs, layers)."""
-    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    epochs = [entry for entry in map(json.loads, lines) if "cosine" in entry]
-    return np.array([entry["cosine"] for entry in epochs if entry["attempt"] == epochs[-1]["attempt"]])
+    return np.array([entry["cosine"] for entry in last_attempt(folder)])

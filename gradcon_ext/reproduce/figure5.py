@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gradcon_ext.data import resize
 from gradcon_ext.detector.parts import losses_of
 from gradcon_ext.detector.place import DETECTOR
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import Figure
-from gradcon_ext.reproduce.splits import image_shape, one_class
+from gradcon_ext.reproduce.splits import one_class, shrunk
 from gradcon_ext.scoring.histogram import LOSS_LABELS, common_edges, draw_two
 from gradcon_ext.scoring.scorer import Scorer
 
@@ -68,7 +67,5 @@ def losses_of_test(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """One loss of the test images of a finished run, (M,), and which of them are outliers, (M,)."""
     split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
-    scores = Scorer.load(runs / experiment.name / DETECTOR).score(
-        resize(split.test, image_shape(experiment.dataset)[1])
-    )
+    scores = Scorer.load(runs / experiment.name / DETECTOR).score(shrunk(experiment.dataset, split.test))
     return losses_of(scores)[loss].numpy(), split.test_is_outlier

@@ -13,7 +13,7 @@ from torch import Tensor
 from gradcon_ext.data import resize
 from gradcon_ext.data.folds import FoldSplit, Mixture
 from gradcon_ext.detector.detector import Detector
-from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class
+from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class, shrunk
 from gradcon_ext.scoring.evaluation import evaluate_scores
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
@@ -36,12 +36,12 @@ def measure_on(dataset: str, inlier: str, seed: int, data_root: Path | None) -> 
     Returns:
         A function from a detector to its metrics.
     """
-    _, size = image_shape(dataset)
     if dataset in FIVE_FOLD:
+        _, size = image_shape(dataset)
         folds = five_fold(dataset, inlier, seed, data_root)
         return lambda detector: over_shares(Scorer.from_detector(detector), folds, size)
     split = one_class(dataset, inlier, seed, data_root)
-    test = resize(split.test, size)
+    test = shrunk(dataset, split.test)
     return lambda detector: auroc_of(Scorer.from_detector(detector).score(test), split.test_is_outlier)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from gradcon_ext.data import DataSet, load, one_class_split, read_cure_tsr, resize
 from gradcon_ext.data.folds import FoldSplit, five_fold_split
@@ -22,7 +23,23 @@ CURE_TSR = "cure-tsr"
 ALL_SIGNS = "all"
 """The one inlier class of CURE-TSR."""
 
-_SHAPES = {"mnist": (1, 28), "cifar10": (3, 28), "fashion-mnist": (1, 28), "digits": (1, 8), CURE_TSR: (3, 28)}
+CIFAR10_LANCZOS = "cifar10-lanczos"
+"""CIFAR-10 shrunk by LANCZOS, as in the published code, and otherwise the same."""
+
+ONE_CLASS_FASHION = "fashion-mnist-one-class"
+"""fashion-MNIST split by seed, as MNIST is."""
+
+_SHAPES = {
+    "mnist": (1, 28),
+    "cifar10": (3, 28),
+    CIFAR10_LANCZOS: (3, 28),
+    "fashion-mnist": (1, 28),
+    ONE_CLASS_FASHION: (1, 28),
+    "digits": (1, 8),
+    CURE_TSR: (3, 28),
+}
+_SOURCES = {CIFAR10_LANCZOS: "cifar10", ONE_CLASS_FASHION: "fashion-mnist"}
+_FILTERS = {CIFAR10_LANCZOS: Image.Resampling.LANCZOS}
 _HELD_OUT = 0.1
 _CURE_TSR_PLACES = ("cure-tsr", "CURE-TSR", "cure-tsr.tar.gz", "CURE-TSR.tar.gz")
 _STAND_IN = "gtsrb-as-cure-tsr/gtsrb-as-cure-tsr.tar.gz"
@@ -36,7 +53,7 @@ def image_shape(dataset: str) -> tuple[int, int]:
 @lru_cache(maxsize=1)
 def data_set(dataset: str, data_root: Path | None) -> DataSet:
     """Read a data set once for all experiments of a process that follow each other on it."""
-    return load(dataset, data_root)
+    return load(_SOURCES.get(dataset, dataset), data_root)
 
 
 def class_names(dataset: str, data_root: Path | None) -> tuple[str, ...]:
@@ -46,19 +63,28 @@ def class_names(dataset: str, data_root: Path | None) -> tuple[str, ...]:
 
 def training_facts(dataset: str, inlier: str, seed: int) -> dict[str, Any]:
     """What finds the images of a run again; where a class of a data set is split by seed, as `gradcon train` has it."""
-    return {"dataset": dataset, "inlier": inlier, "fold" if dataset in FIVE_FOLD else "seed": seed}
+    facts = {
+        "dataset": _SOURCES.get(dataset, dataset),
+        "inlier": inlier,
+        "fold" if dataset in FIVE_FOLD else "seed": seed,
+    }
+    return {**facts, "shrunk by": _FILTERS[dataset].name} if dataset in _FILTERS else facts
+
+
+def shrunk(dataset: str, images: ImageArray) -> ImageArray:
+    """Bring images of a data set to the size of `image_shape`."""
+    return resize(images, image_shape(dataset)[1], _FILTERS.get(dataset, Image.Resampling.BILINEAR))
 
 
 def training_images(dataset: str, inlier: str, seed: int, data_root: Path | None) -> tuple[ImageArray, ImageArray]:
     """Images to learn from and held-out inliers, uint8 (n, C, H, W) of `image_shape`."""
-    _, size = image_shape(dataset)
     if dataset == CURE_TSR:
         return _cure_tsr_training(seed, data_root)
     if dataset in FIVE_FOLD:
         folds = five_fold(dataset, inlier, seed, data_root)
-        return resize(folds.images[folds.train], size), resize(folds.images[folds.validation.inliers], size)
+        return shrunk(dataset, folds.images[folds.train]), shrunk(dataset, folds.images[folds.validation.inliers])
     split = one_class(dataset, inlier, seed, data_root)
-    return resize(split.train, size), resize(split.validation, size)
+    return shrunk(dataset, split.train), shrunk(dataset, split.validation)
 
 
 def one_class(dataset: str, inlier: str, seed: int, data_root: Path | None) -> OneClassSplit:

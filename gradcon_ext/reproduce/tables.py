@@ -53,8 +53,6 @@ class Design:
 
 _BALANCED = "balanced score"
 
-_DEEP_LEARNING_ONLY_PUBLISHED = ("PixelCNN", "GAN", "AND", "AnoGAN")
-
 
 def _detectors(loss_of_vae: str) -> tuple[Measured | str, ...]:
     """Rows of Tables 2 and 3, in their order."""
@@ -63,7 +61,10 @@ def _detectors(loss_of_vae: str) -> tuple[Measured | str, ...]:
         Measured("KDE", "kde", "score"),
         Measured("DAE", "dae", "score"),
         Measured("VAE", "vae", loss_of_vae),
-        *_DEEP_LEARNING_ONLY_PUBLISHED,
+        Measured("PixelCNN", "pixelcnn", "score"),
+        Measured("GAN", "gan", "score"),
+        Measured("AND", "and", "score"),
+        Measured("AnoGAN", "anogan", "score"),
         Measured("DSVDD", "dsvdd", "score"),
         "OCGAN",
         Measured("GradCon", "cae-grad", "combined"),
@@ -78,6 +79,7 @@ _BALANCED_NOTE = (
     "The balanced score weighs code, gradient and reconstruction on the scale of held-out inliers, after 15 epochs "
     "with alpha 0.003; no outlier has a part in it."
 )
+_LAST_EPOCH_NOTE = "GAN, AnoGAN and DSVDD have no such objective: their last epoch counts."
 _COMMON_NOTES = (
     "Ours is mean ± standard deviation over seeds. Each seed has its own split, first weights and order of images; "
     "after a dead start, weights and order are those of a following seed.",
@@ -108,13 +110,18 @@ DESIGNS = {
         "Table 2: AUROC of anomaly detectors, CIFAR-10",
         "cifar10",
         _detectors("latent"),
-        (*_COMMON_NOTES, _BALANCED_NOTE, "VAE is its latent loss, as in the paper, whose row is that of Table 1."),
+        (
+            *_COMMON_NOTES,
+            _LAST_EPOCH_NOTE,
+            _BALANCED_NOTE,
+            "VAE is its latent loss, as in the paper, whose row is that of Table 1.",
+        ),
     ),
     "table3": Design(
         "Table 3: AUROC of anomaly detectors, MNIST",
         "mnist",
         _detectors("primal"),
-        (*_COMMON_NOTES, _BALANCED_NOTE, "VAE is its negative evidence lower bound."),
+        (*_COMMON_NOTES, _LAST_EPOCH_NOTE, _BALANCED_NOTE, "VAE is its negative evidence lower bound."),
     ),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gradcon_ext.data import class_index
 from gradcon_ext.data.folds import FOLDS
-from gradcon_ext.reproduce import figure3, figure4, figure5, study
+from gradcon_ext.reproduce import figure3, figure4, figure5, length, study
 from gradcon_ext.reproduce.baselines import BASELINES
 from gradcon_ext.reproduce.compared import record_baselines
 from gradcon_ext.reproduce.experiments import Experiment
@@ -24,7 +24,10 @@ from gradcon_ext.storage.lock import locked
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("fig3", "fig4", "fig5")
 STUDY = "study"
-TARGETS = (*TABLES, *FIGURES, STUDY)
+LENGTH = "length"
+MAIN = (*TABLES, *FIGURES, STUDY)
+"""All but `LENGTH`, which is meant for far more epochs, and trains of its own what has the same recipe here."""
+TARGETS = (*MAIN, LENGTH)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Reproduction:
         epochs: passes over the training images.
         seeds: how many; of the five-fold protocol, as many folds, but not more than there are.
         classes: names or indices of the inlier classes; all by default.
+        datasets: of `length`, some of those that it may be drawn of; all by default.
         device: to train on.
         progress: whether to show bars.
     """
@@ -47,6 +51,7 @@ class Reproduction:
     epochs: int
     seeds: int
     classes: Sequence[str] = ()
+    datasets: Sequence[str] = ()
     device: str = "cpu"
     progress: bool = True
 
@@ -69,6 +74,7 @@ class Reproduction:
                 [each for each in needed if each.model in BASELINES],
                 self.records,
                 epochs=self.epochs,
+                runs=self.runs,
                 data_root=self.data_root,
                 progress=self.progress,
             )
@@ -83,6 +89,8 @@ class Reproduction:
             return figure5.figure5(self._chosen_of(figure5.DATASETS), self.runs, self.data_root)
         if target == STUDY:
             return study.study(self.records, self._chosen_of(study.DATASETS), self.seeds)
+        if target == LENGTH:
+            return length.length_figure(self.records, self._chosen_of(self._length_datasets), self.seeds)
         dataset = dataset_of(target)
         if target == "table4":
             return table4(self.records, self._chosen(dataset), self._seeds_of(dataset))
@@ -102,8 +110,15 @@ class Reproduction:
             models = sorted(set(figure5.MODEL_OF_LOSS.values()))
             return [each for dataset in figure5.DATASETS for each in self._grid(dataset, models, seeds=1)]
         if target == STUDY:
-            models = list(study.MODELS.values())
-            return [each for dataset in study.DATASETS for each in self._grid(dataset, models, self.seeds)]
+            grids = [
+                self._grid(way.dataset(dataset), [way.model], self.seeds)
+                for dataset in study.DATASETS
+                for way in study.WAYS
+            ]
+            return list(dict.fromkeys(each for grid in grids for each in grid))
+        if target == LENGTH:
+            models = list(length.MODELS.values())
+            return [each for dataset in self._length_datasets for each in self._grid(dataset, models, self.seeds)]
         dataset = dataset_of(target)
         return self._grid(dataset, models_of(target), self._seeds_of(dataset))
 
@@ -127,21 +142,22 @@ class Reproduction:
                 data_root=self.data_root,
                 device=self.device,
                 progress=self.progress,
+                finished=lambda each: self._record([each], progress=False),
             )
         finally:
-            finished = [
-                each
-                for each in experiments
-                if each.dataset != CURE_TSR and trained_epochs(each, self.runs) >= each.epochs(self.epochs)
-            ]
-            record_missing(
-                finished,
-                self.records,
-                epochs=self.epochs,
-                runs=self.runs,
-                data_root=self.data_root,
-                progress=self.progress,
-            )
+            finished = [each for each in experiments if trained_epochs(each, self.runs) >= each.epochs(self.epochs)]
+            self._record(finished, self.progress)
+
+    def _record(self, finished: Sequence[Experiment], progress: bool) -> None:
+        """Record at once what is measured by class, lest an interruption cost more than what is under way."""
+        record_missing(
+            [each for each in finished if each.dataset != CURE_TSR],
+            self.records,
+            epochs=self.epochs,
+            runs=self.runs,
+            data_root=self.data_root,
+            progress=progress,
+        )
 
     def _record_of(self, experiment: Experiment) -> Record | None:
         return self.records.get(experiment.name, experiment.epochs(self.epochs))
@@ -164,6 +180,13 @@ class Reproduction:
 
     def _chosen_of(self, datasets: Sequence[str]) -> Mapping[str, Sequence[str]]:
         return {dataset: self._chosen(dataset) for dataset in datasets}
+
+    @property
+    def _length_datasets(self) -> Sequence[str]:
+        unknown = [each for each in self.datasets if each not in length.DATASETS]
+        if unknown:
+            raise ValueError(f"{LENGTH} has no data set {unknown[0]!r}; expected some of {', '.join(length.DATASETS)}")
+        return self.datasets or length.DATASETS
 
     def _seeds_of(self, dataset: str) -> int:
         return min(self.seeds, FOLDS) if dataset in FIVE_FOLD else self.seeds

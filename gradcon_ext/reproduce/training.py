@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,11 +14,18 @@ from gradcon_ext.reproduce.experiments import RECIPES, Experiment
 from gradcon_ext.reproduce.measuring import measure_on
 from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.splits import training_images
-from gradcon_ext.reproduce.variants import AVERAGED, RENEWED, with_renewed_references
+from gradcon_ext.reproduce.variants import (
+    AVERAGED,
+    PUBLISHED,
+    RENEWED,
+    published_checkpoint,
+    published_epochs,
+    with_renewed_references,
+)
 from gradcon_ext.scoring.balancing import balanced
 from gradcon_ext.training.checkpoint import reached_epochs
 from gradcon_ext.training.many import Run, train_many
-from gradcon_ext.training.run_folder import snapshots
+from gradcon_ext.training.run_folder import last_attempt, snapshots
 
 
 def train_missing(
@@ -29,6 +36,7 @@ def train_missing(
     data_root: Path | None,
     device: str,
     progress: bool,
+    finished: Callable[[Experiment], None],
 ) -> None:
     """Train the experiments that have no detector of that many epochs yet, many at once; go on with unfinished runs.
 
@@ -39,6 +47,7 @@ def train_missing(
         data_root: folder of the data sets.
         device: to train on.
         progress: whether to show a bar for all runs together.
+        finished: called in this process with each experiment as soon as its detector is there.
 
     Raises:
         RunsFailed: a run failed; the others have finished.
@@ -50,6 +59,7 @@ def train_missing(
             images = training_images(experiment.dataset, experiment.inlier, experiment.seed, data_root)
             detector = balanced(detector, *images)
         detector.save(runs / run.name / DETECTOR)
+        finished(experiment)
 
     missing = [each for each in experiments if trained_epochs(each, runs) < each.epochs(epochs)]
     by_name = {experiment.name: experiment for experiment in missing}
@@ -94,15 +104,26 @@ def _record(experiment: Experiment, folder: Path, data_root: Path | None) -> Rec
         return Record(epochs, best_epoch, metrics(best), seconds=seconds)
     # Beyond the detector's epochs are those of a longer training that was interrupted.
     kept = {epoch: Detector.load(path) for epoch, path in snapshots(folder).items() if epoch <= epochs}
+    checkpoint = {best_epoch: best, **kept}.get(published_checkpoint(last_attempt(folder), epochs))
+    spread = {epoch: kept[epoch] for epoch in kept if _is_spread(experiment, epoch, epochs)}
     train, _ = training_images(experiment.dataset, experiment.inlier, experiment.seed, data_root)
     return Record(
         epochs=epochs,
         best_epoch=best_epoch,
         metrics=metrics(best),
-        by_epoch={epoch: metrics(detector) for epoch, detector in kept.items()},
+        by_epoch={epoch: metrics(detector) for epoch, detector in spread.items()},
         variants={
-            AVERAGED: metrics(average_detectors([detector for epoch, detector in kept.items() if 2 * epoch > epochs])),
+            AVERAGED: metrics(
+                average_detectors([detector for epoch, detector in spread.items() if 2 * epoch > epochs])
+            ),
             RENEWED: metrics(with_renewed_references(best, train)),
+            **({} if checkpoint is None else {PUBLISHED: metrics(checkpoint)}),
         },
         seconds=seconds,
     )
+
+
+def _is_spread(experiment: Experiment, epoch: int, epochs: int) -> bool:
+    """Whether the detector of an epoch was not kept merely because the published code would keep it."""
+    own = RECIPES[experiment.model].snapshots(epochs)
+    return epoch == epochs or epoch in own or epoch not in published_epochs(epochs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -12,6 +14,9 @@ from gradcon_ext.losses import loss_of
 
 AVERAGED = "weights averaged"
 RENEWED = "references recomputed"
+PUBLISHED = "checkpoint of the published code"
+
+_PUBLISHED_EVERY = 5
 
 _BATCH_SIZE = 512
 
@@ -34,3 +39,22 @@ def with_renewed_references(detector: Detector, images: ImageArray) -> Detector:
             sums[name] += gradient.double()
     result.references = {name: (total / len(images)).to(weights[name].dtype) for name, total in sums.items()}
     return result
+
+
+def published_epochs(epochs: int) -> range:
+    """The epochs at which the published code may save a checkpoint: 1, 6, 11 and so on; the last one besides."""
+    return range(1, epochs + 1, _PUBLISHED_EVERY)
+
+
+def published_checkpoint(attempt: Sequence[Mapping[str, Any]], epochs: int) -> int:
+    """Find the epoch that the published code tests.
+
+    After epochs 1, 6, 11 and so on, and after the last, it saves the model if its validation objective is better than
+    that of every epoch before, also of those after which it saves nothing; in the end it tests what it saved last.
+
+    Args:
+        attempt: the history's entries of the attempt that a run ended with.
+        epochs: of the run.
+    """
+    saved = {*published_epochs(epochs), epochs}
+    return max(int(entry["epoch"]) for entry in attempt if entry["epoch"] in saved and entry["best"])

@@ -28,6 +28,7 @@ from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.detector.verification import NotComparedError, SampleResults, check_samples
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
 from gradcon_ext.ops import score_autoencoder
+from gradcon_ext.scoring.explanation import Explanation, explain, explain_batches
 
 _Computed: TypeAlias = tuple[SampleLosses, Tensor, Tensor]
 """Losses, cosines (N, L), and the code (N, D), or (N, 0) if it was not wanted."""
@@ -211,6 +212,14 @@ class Scorer:
         for batch in stored_batches(as_image_dataset(images), batch_size, order):
             losses, cosine, code = self._computed(batch, with_code=True)
             yield code, self._scores_of(losses, cosine, code)
+
+    def explain(self, images: Any, batch_size: int = 64) -> Explanation:
+        """Tell where in images their anomaly scores come from; see `gradcon_ext.scoring.explanation.explain`."""
+        return explain(self, images, batch_size)
+
+    def maps(self, images: Any, batch_size: int = 64) -> Iterator[dict[str, Tensor]]:
+        """Yield the maps of images batch by batch, those of `Explanation.maps`, for streams that are not all kept."""
+        return (explanation.maps for explanation in explain_batches(self, images, batch_size))
 
     def _present_choice(self) -> EngineChoice:
         settings = (self.loss, self.layers)

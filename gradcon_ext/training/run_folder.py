@@ -92,6 +92,13 @@ def snapshots(folder: Path) -> dict[int, Path]:
     return dict(sorted((epoch, path) for epoch, path in found if epoch is not None))
 
 
+def last_attempt(folder: Path) -> list[dict[str, Any]]:
+    """Read the history of a run's folder: its entries of epochs, of the attempt that it ended with."""
+    lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()
+    epochs = [entry for entry in map(json.loads, lines) if entry.get("event") is None]
+    return [entry for entry in epochs if entry["attempt"] == epochs[-1]["attempt"]]
+
+
 def _remove_temporaries(folder: Path) -> None:
     """Remove the temporary files of a run that was killed as it wrote."""
     token = PARTIAL + "[0-9a-f]" * 8

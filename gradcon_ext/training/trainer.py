@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias, get_args
@@ -70,7 +70,10 @@ class Trainer:
         precision: "bfloat16" runs the forward pass of training under autocast, which is faster where the hardware has
             it; weights, losses, alignments, references and validation stay in float32. Such steps are not fused.
         snapshot_every: after how many epochs, and again after as many, the detector of that very epoch is kept in `out`
-            too, as `epoch-0010.safetensors` and so on; that of the last epoch always is. None by default.
+            too, as `epoch-0010.safetensors` and so on; or a collection of such epochs. That of the last epoch always
+            is, unless this is None, the default.
+        snapshot_best: epochs whose detectors are kept in the same way where they are the best until then, by the
+            validation objective; none by default.
         cuda_graph: on a GPU, whether to run a step as one CUDA graph. The model and its loss must then do nothing that
             cannot be captured, such as reading a number from the device.
 
@@ -97,7 +100,8 @@ class Trainer:
         data: Mapping[str, Any] | None = None,
         precision: Precision = "float32",
         cuda_graph: bool = True,
-        snapshot_every: int | None = None,
+        snapshot_every: int | Collection[int] | None = None,
+        snapshot_best: Collection[int] = (),
     ) -> None:
         self.model = model
         self.alpha = alpha
@@ -116,6 +120,7 @@ class Trainer:
         self.precision = precision
         self.cuda_graph = cuda_graph
         self.snapshot_every = snapshot_every
+        self.snapshot_best = snapshot_best
         self.engine: Engine | None = None
 
     def fit(self, train: Images, val: Images, resume: bool = False) -> Detector:
@@ -195,7 +200,7 @@ class Trainer:
                 folder.save_history(state)
                 self._restart(state, found, baseline)
                 step = self._new_step(state, train.shape)
-            elif self._is_snapshot(state.epoch):
+            elif self._is_snapshot(state):
                 entry = state.history[-1]
                 kept = state.kept(entry["validation_objective"], entry["validation_reconstruction"])
                 folder.save_snapshot(self._detector(state, kept, train.shape, settings), state.epoch)
@@ -233,13 +238,12 @@ class Trainer:
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"lr must be finite and positive, got {self.lr}")
         whole = {"batch_size": (self.batch_size, 1), "epochs": (self.epochs, 1), "seed": (self.seed, 0)}
-        if self.snapshot_every is not None:
+        if self.snapshot_every is not None and not isinstance(self.snapshot_every, Collection):
             whole["snapshot_every"] = (self.snapshot_every, 1)
         for name, (value, least) in whole.items():
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-        if self.snapshot_every is not None and self.out is None:
-            raise ValueError("snapshot_every needs a folder: give Trainer an `out`")
+        self._check_snapshots()
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision must be one of {get_args(Precision)}, got {self.precision!r}")
         if self.precision == "bfloat16" and self._dtypes() != "torch.float32":
@@ -247,6 +251,18 @@ class Trainer:
         if any(tensor.is_inference() for tensor in (*self.model.parameters(), *self.model.buffers())):
             raise ValueError("the model was made in torch.inference_mode(), which cannot be trained: copy it outside")
         self._new_constraint()  # for its checks
+
+    def _check_snapshots(self) -> None:
+        of_their_own = self.snapshot_every if isinstance(self.snapshot_every, Collection) else ()
+        for name, epochs in {"snapshot_every": of_their_own, "snapshot_best": self.snapshot_best}.items():
+            if not isinstance(epochs, Collection) or not all(isinstance(each, int) and each >= 1 for each in epochs):
+                raise ValueError(f"{name} must be a collection of integers of at least 1, got {epochs!r}")
+        for name, wanted in {
+            "snapshot_every": self.snapshot_every is not None,
+            "snapshot_best": self.snapshot_best,
+        }.items():
+            if wanted and self.out is None:
+                raise ValueError(f"{name} needs a folder: give Trainer an `out`")
 
     def _run_epoch(
         self, state: TrainingState, step: Step, train: ImageDataset, val: ImageDataset, baseline: Tensor
@@ -272,8 +288,13 @@ class Trainer:
         self._record(state, training, validation, perf_counter() - started)
         return training, validation
 
-    def _is_snapshot(self, epoch: int) -> bool:
-        return self.snapshot_every is not None and (epoch % self.snapshot_every == 0 or epoch == self.epochs)
+    def _is_snapshot(self, state: TrainingState) -> bool:
+        epoch, every = state.epoch, self.snapshot_every
+        if every is not None and epoch == self.epochs:
+            return True
+        if epoch in self.snapshot_best and state.best is not None and state.best.epoch == epoch:
+            return True
+        return epoch in every if isinstance(every, Collection) else every is not None and epoch % every == 0
 
     def _record(
         self, state: TrainingState, training: TrainingMetrics, validation: ValidationMetrics, seconds: float

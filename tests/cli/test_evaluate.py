@@ -76,6 +76,46 @@ def test_two_folders(gradcon, digits_run, write_photos, tmp_path):
     assert evaluation["auroc"]["combined"] == round(np.mean(anomaly[3:, None] > anomaly[:3]), 6)
 
 
+@pytest.fixture
+def with_masks(write_photos, tmp_path):
+    """Normal images and faulty ones in one folder, as in MVTec AD, and the masks of the faulty ones."""
+    (tmp_path / "test").mkdir()
+    write_photos(tmp_path / "test" / "good", 3)
+    write_photos(tmp_path / "test" / "crack", 2, seed=1)
+    (tmp_path / "masks" / "crack").mkdir(parents=True)
+    for number in range(2):
+        mask = np.zeros((10, 9), np.uint8)
+        mask[2:5, number : number + 3] = 255
+        Image.fromarray(mask).save(tmp_path / "masks" / "crack" / f"{number:02}_mask.png")
+    return tmp_path
+
+
+def test_masks(gradcon, digits_run, with_masks):
+    folders = ("--inliers", with_masks / "test" / "good", "--outliers", with_masks / "test")
+    result = gradcon("evaluate", digits_run, *folders, "--masks", with_masks / "masks")
+    assert (result.code, result.err) == (0, "")
+    assert "3 inliers, 2 outliers" in result.out and "5 images" in result.out and "residual" in result.out
+    pixels = json.loads((digits_run / "evaluation.json").read_text())["pixels"]
+    maps = {"residual", "alignment", *(f"alignment.decoder.{index}.weight" for index in (0, 2, 4, 6))}
+    assert pixels["auroc"].keys() == pixels["pro"].keys() == maps
+    assert all(0 <= value <= 1 for metric in ("auroc", "pro") for value in pixels[metric].values())
+    assert pixels["masks"] == str(with_masks / "masks")
+
+
+def test_masks_that_are_missing_or_of_nothing(gradcon, digits_run, with_masks):
+    folders = ("--inliers", with_masks / "test" / "good", "--outliers", with_masks / "test")
+    assert gradcon("evaluate", digits_run, "--masks", with_masks / "masks").code == 2
+    (with_masks / "masks" / "crack" / "01_mask.png").unlink()
+    error = gradcon("evaluate", digits_run, *folders, "--masks", with_masks / "masks").error
+    assert str(with_masks / "test" / "crack" / "01.png") in error and "01_mask.png" in error
+    assert not RESULTS & {file.name for file in digits_run.iterdir()}
+
+
+def test_no_outliers_beside_the_inliers(gradcon, digits_run, write_photos, tmp_path):
+    good = write_photos(tmp_path / "good", 3)
+    assert str(good) in gradcon("evaluate", digits_run, "--inliers", good, "--outliers", good).error
+
+
 def test_a_detector_of_a_folder_needs_two_folders(gradcon, digits_run):
     file = digits_run / "detector.safetensors"
     detector = Detector.load(file)

@@ -10,7 +10,7 @@ import pytest
 from gradcon_ext import cli
 from gradcon_ext.version import __version__
 
-COMMANDS = ("demo", "download", "train", "score", "evaluate", "reproduce", "info")
+COMMANDS = ("demo", "download", "train", "score", "evaluate", "report", "reproduce", "info")
 
 
 def test_help_names_every_command(gradcon):

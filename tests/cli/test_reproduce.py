@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcon_ext.reproduce import TARGETS, compared, figure3, figure5, study, tables, training
+from gradcon_ext.reproduce import TARGETS, Reproduction, compared, figure3, figure5, length, study, tables, training
 from support.cure_tsr_files import write_stand_in
 
-FIGURES = ("fig3", "fig4", "fig5")
+ALL = ("table1", "table2", "table3", "table4", "fig3", "fig4", "fig5", "study")
+FIGURES = ("fig3", "fig4", "fig5", "length")
 SMALL = ("--classes", "0", "--seeds", "1", "--epochs", "1")
 
 
@@ -22,7 +23,7 @@ def digits_everywhere(monkeypatch):
     for name, design in tables.DESIGNS.items():
         monkeypatch.setitem(tables.DESIGNS, name, replace(design, dataset="digits"))
     monkeypatch.setattr(figure3, "DATASET", "digits")
-    for module in (figure5, study):
+    for module in (figure5, length, study):
         monkeypatch.setattr(module, "DATASETS", ("digits",))
 
 
@@ -63,7 +64,7 @@ def test_all_tables_and_figures(gradcon, no_more_training, tmp_path):
     write_stand_in(tmp_path)
     write_fashion_mnist(tmp_path)
     out = tmp_path / "results"
-    words = ("reproduce", "all", *SMALL, "--data-root", tmp_path, "--out", out)
+    words = ("reproduce", "all", "length", *SMALL, "--data-root", tmp_path, "--out", out)
     result = gradcon(*words)
     assert (result.code, result.err) == (0, "")
     results = {f"{name}.{suffix}" for name in TARGETS for suffix in ("md", "csv")} | {f"{name}.png" for name in FIGURES}
@@ -95,6 +96,27 @@ def test_all_tables_and_figures(gradcon, no_more_training, tmp_path):
     assert (again.code, again.out, again.err) == (0, "", "")
     assert {name: time for name, time in files_of(out).items() if "/" in name} == kept
     assert {name: (out / name).read_bytes() for name in written} == written
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("all",), ALL),
+        (("length", "all", "study"), ("length", *ALL)),
+        (("study", "table1", "study"), ("study", "table1")),
+    ],
+)
+def test_all_is_every_target_but_length(gradcon, monkeypatch, tmp_path, words, expected):
+    asked = []
+
+    def note(reproduction, targets):
+        asked.append(targets)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(Reproduction, "prepare", note)
+    write_stand_in(tmp_path)
+    assert gradcon("reproduce", *words, "--data-root", tmp_path).error == "enough"
+    assert asked == [expected]
 
 
 @pytest.mark.usefixtures("digits_everywhere")
@@ -131,6 +153,8 @@ def test_a_damaged_record_is_named(gradcon, tmp_path):
         ("table1", "--seeds", "0"),
         ("table1", "--epochs", "-1"),
         ("table1", "--classes"),
+        ("length", "--datasets"),
+        ("length", "--datasets", "mnist", "svhn"),
     ],
 )
 def test_bad_usage(gradcon, words):

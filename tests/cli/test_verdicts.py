@@ -130,7 +130,7 @@ def test_verdicts_and_folders_of_outliers_are_rated(gradcon, place):
 def test_outliers_that_are_all_inliers(gradcon, place):
     folder = place / "test" / "good"
     result = gradcon("evaluate", place / "run", "--inliers", place / "test", "--outliers", folder)
-    assert result.code == 1 and re.match(f"{folder}: all images in it are inliers", result.error)
+    assert result.code == 1 and re.match(f"{folder} holds no image beside those of", result.error)
 
 
 @pytest.mark.parametrize("part", ["photos", "."])

@@ -9,13 +9,19 @@ from gradcon_ext.data import resize
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
 
 
-def test_planes_are_resized_as_pillow_resizes_colour_images():
-    resized = resize(IMAGES, 28)
+@pytest.mark.parametrize("resampling", [Image.Resampling.BILINEAR, Image.Resampling.LANCZOS])
+def test_planes_are_resized_as_pillow_resizes_colour_images(resampling):
+    resized = resize(IMAGES, 28, resampling)
     assert resized.shape == (3, 3, 28, 28)
     assert resized.dtype == np.uint8
     for image, given in zip(IMAGES, resized, strict=True):
-        colour = Image.fromarray(image.transpose(1, 2, 0)).resize((28, 28), Image.Resampling.BILINEAR)
+        colour = Image.fromarray(image.transpose(1, 2, 0)).resize((28, 28), resampling)
         np.testing.assert_array_equal(given, np.asarray(colour).transpose(2, 0, 1))
+
+
+def test_bilinear_is_the_default():
+    np.testing.assert_array_equal(resize(IMAGES, 28), resize(IMAGES, 28, Image.Resampling.BILINEAR))
+    assert not np.array_equal(resize(IMAGES, 28), resize(IMAGES, 28, Image.Resampling.LANCZOS))
 
 
 def test_size_is_height_and_width():

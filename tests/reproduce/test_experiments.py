@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gradcon_ext.data.mnist import FASHION_MNIST_CLASSES
-from gradcon_ext.reproduce.experiments import RECIPES, Experiment, slug
+from gradcon_ext.reproduce.experiments import RECIPES, Experiment, evenly, logarithmically, slug
 
 FIRST = Experiment("digits", "cae", "0", 0)
 
@@ -50,11 +52,14 @@ def test_a_run_is_told_all_that_makes_it(tmp_path, model):
         "size": [8, 8],
         "width": 32,
     }
+    kept = [10, 12, 14, 17, 20, 24, 29, 35, 42, 50] if "long" in model else range(5, 51, 5)
+    kept = None if "balanced" in model else kept
     assert run.trainer == {
         "epochs": 50,
         "seed": 3,
         "data": {"dataset": "digits", "inlier": "0", "seed": 3},
-        "snapshot_every": None if "balanced" in model else 5,
+        "snapshot_every": kept,
+        "snapshot_best": () if "balanced" in model else range(1, 51, 5),
         **({} if "grad" in model else {"alpha": 0.0}),
         **({"average": "primal"} if "primal" in model else {}),
         **({"alpha": 0.3} if "strong" in model else {}),
@@ -63,8 +68,29 @@ def test_a_run_is_told_all_that_makes_it(tmp_path, model):
 
 
 @pytest.mark.parametrize(("epochs", "every"), [(1, 1), (9, 1), (10, 1), (20, 2), (1000, 100)])
-def test_about_ten_snapshots_are_kept(tmp_path, epochs, every):
-    assert FIRST.run(epochs, tmp_path, None).trainer["snapshot_every"] == every
+def test_about_ten_snapshots_are_kept(epochs, every):
+    assert list(evenly(epochs)) == list(range(every, epochs + 1, every))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        (1, [1]),
+        (2, [1, 2]),
+        (11, [10, 11]),
+        (1000, [10, 17, 28, 46, 77, 129, 215, 359, 599, 1000]),
+    ],
+)
+def test_snapshots_are_spread_over_a_logarithmic_axis(epochs, expected):
+    assert logarithmically(epochs) == expected
+
+
+@given(st.integers(1, 10**5))
+def test_spread_snapshots_are_few_and_end_with_the_last_epoch(epochs):
+    kept = logarithmically(epochs)
+    assert len(kept) <= 10
+    assert kept == sorted(set(kept))
+    assert kept[-1] == epochs
 
 
 def test_every_class_makes_a_file_name_of_its_own():

@@ -4,16 +4,21 @@ import hashlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from gradcon_ext.data import one_class_split, read_digits
+from gradcon_ext.data import DataSet, LabelledImages, one_class_split, read_digits, resize
 from gradcon_ext.data.folds import five_fold_split
+from gradcon_ext.reproduce import splits
 from gradcon_ext.reproduce.splits import (
+    CIFAR10_LANCZOS,
+    ONE_CLASS_FASHION,
     class_names,
     cure_tsr_path,
     data_set,
     five_fold,
     image_shape,
     one_class,
+    shrunk,
     training_facts,
     training_images,
 )
@@ -37,6 +42,40 @@ def test_five_fold_protocol(two_classes):
     np.testing.assert_array_equal(validation, split.images[split.validation.inliers])
     np.testing.assert_array_equal(five_fold("fashion-mnist", "Dog", 2, None).test.outliers, split.test.outliers)
     assert training_facts("fashion-mnist", "Dog", 2) == {"dataset": "fashion-mnist", "inlier": "Dog", "fold": 2}
+
+
+@pytest.fixture
+def colours(monkeypatch):
+    """Takes the place of every data set on file: noise of 32x32 pixels in classes A and B; notes which one is read."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 3, 32, 32), dtype=np.uint8)
+    part = LabelledImages(images, np.arange(60) % 2)
+    names = []
+    monkeypatch.setattr(splits, "load", lambda name, root: names.append(name) or DataSet(part, part, ("A", "B")))
+    data_set.cache_clear()
+    yield names
+    data_set.cache_clear()
+
+
+def test_cifar10_as_the_published_code_shrinks_it(colours):
+    ours, published = (training_images(name, "A", 0, None) for name in ("cifar10", CIFAR10_LANCZOS))
+    split = one_class("cifar10", "A", 0, None)
+    assert set(colours) == {"cifar10"}
+    for kind, given, theirs in zip(("train", "validation"), ours, published, strict=True):
+        whole = getattr(split, kind)
+        np.testing.assert_array_equal(given, resize(whole, 28))
+        np.testing.assert_array_equal(theirs, resize(whole, 28, Image.Resampling.LANCZOS))
+        np.testing.assert_array_equal(theirs, shrunk(CIFAR10_LANCZOS, whole))
+    plain, facts = (training_facts(name, "A", 0) for name in ("cifar10", CIFAR10_LANCZOS))
+    assert facts == {**plain, "shrunk by": "LANCZOS"}
+
+
+def test_fashion_mnist_by_seed_as_well(colours):
+    train, validation = training_images(ONE_CLASS_FASHION, "A", 3, None)
+    split = one_class(ONE_CLASS_FASHION, "A", 3, None)
+    assert colours[0] == "fashion-mnist"
+    np.testing.assert_array_equal(train, shrunk(ONE_CLASS_FASHION, split.train))
+    np.testing.assert_array_equal(validation, shrunk(ONE_CLASS_FASHION, split.validation))
+    assert training_facts(ONE_CLASS_FASHION, "A", 3) == {"dataset": "fashion-mnist", "inlier": "A", "seed": 3}
 
 
 def test_traffic_signs_are_held_out_at_random(tmp_path):

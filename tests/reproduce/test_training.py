@@ -8,12 +8,12 @@ import pytest
 from gradcon_ext.cli import main
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.reproduce import training
-from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.experiments import RECIPES, Experiment
 from gradcon_ext.reproduce.measuring import measure_on
 from gradcon_ext.reproduce.records import Record
 from gradcon_ext.reproduce.training import DETECTOR, record_missing, train_missing, trained_epochs
-from gradcon_ext.reproduce.variants import AVERAGED, RENEWED
-from gradcon_ext.training.run_folder import snapshots
+from gradcon_ext.reproduce.variants import AVERAGED, PUBLISHED, RENEWED, published_checkpoint
+from gradcon_ext.training.run_folder import last_attempt, snapshots
 from gradcon_ext.training.trainer import Trainer
 from support.training_runs import Interrupted, assert_same_detector, interrupted
 
@@ -46,7 +46,17 @@ def in_this_process(monkeypatch):
 
 
 def train(experiments, runs, epochs=2):
-    train_missing(experiments, epochs=epochs, runs=runs, data_root=None, device="cpu", progress=False)
+    finished = []
+    train_missing(
+        experiments,
+        epochs=epochs,
+        runs=runs,
+        data_root=None,
+        device="cpu",
+        progress=False,
+        finished=lambda each: finished.append((each, trained_epochs(each, runs))),
+    )
+    return finished
 
 
 def record(experiments, records, runs, epochs=2):
@@ -71,9 +81,8 @@ def test_a_run_is_that_of_the_command_line(tmp_path):
 def test_only_what_is_missing_is_trained(runs, in_this_process):
     (runs / CONSTRAINED.name / DETECTOR).unlink()
     before = {path: path.stat().st_mtime_ns for path in (runs / PLAIN.name).iterdir()}
-    train([PLAIN, CONSTRAINED], runs)
+    assert train([PLAIN, CONSTRAINED], runs) == [(CONSTRAINED, 2)]  # whose detector was there by then
     assert in_this_process == [CONSTRAINED.name]
-    assert trained_epochs(CONSTRAINED, runs) == 2
     assert {path: path.stat().st_mtime_ns for path in (runs / PLAIN.name).iterdir()} == before
     train([PLAIN, CONSTRAINED], runs, epochs=1)
     assert in_this_process == [CONSTRAINED.name]
@@ -112,12 +121,15 @@ def test_every_detector_of_a_run_is_on_record(digits_runs, records, model):
     assert (found.epochs, found.best_epoch) == (2, best.training["best_epoch"])
     assert found.metrics == pytest.approx(measure_on("digits", "0", 0, None)(best), abs=1e-6)
     assert found.variants[AVERAGED] == found.by_epoch[2]  # the one snapshot of the second half
+    by_epoch = dict(found.by_epoch)
     for epoch, path in snapshots(digits_runs / experiment.name).items():
         assert found.by_epoch.pop(epoch) == pytest.approx(
             measure_on("digits", "0", 0, None)(Detector.load(path)), abs=1e-6
         )
     assert found.by_epoch == {}
-    assert found.variants.keys() == {AVERAGED, RENEWED}
+    assert found.variants.keys() == {AVERAGED, RENEWED, PUBLISHED}
+    tested = published_checkpoint(last_attempt(digits_runs / experiment.name), 2)
+    assert found.variants[PUBLISHED] == by_epoch[tested]
     assert all(metrics.keys() == found.metrics.keys() for metrics in found.variants.values())
     assert found.variants[RENEWED]["reconstruction"] == found.metrics["reconstruction"]
     assert found.seconds > 0
@@ -143,3 +155,15 @@ def test_snapshots_of_a_longer_training_do_not_count(runs, records):
     shutil.copy(folder / "epoch-0002.safetensors", folder / "epoch-0003.safetensors")
     record([CONSTRAINED], records, runs)
     assert list(records.get(CONSTRAINED.name).by_epoch) == [1, 2]
+
+
+def test_what_was_kept_for_the_published_code_alone_is_not_spread_over_the_epochs(runs, records, monkeypatch):
+    monkeypatch.setitem(RECIPES, "cae-grad", replace(RECIPES["cae-grad"], snapshots=lambda epochs: [2]))
+    record([CONSTRAINED], records, runs)  # of epochs 1 and 2, of which the published code would keep both
+    assert list(records.get(CONSTRAINED.name).by_epoch) == [2]
+
+
+def test_a_checkpoint_that_was_not_kept_is_not_measured(runs, records, monkeypatch):
+    monkeypatch.setattr(training, "published_checkpoint", lambda attempt, epochs: 7)
+    record([CONSTRAINED], records, runs)
+    assert records.get(CONSTRAINED.name).variants.keys() == {AVERAGED, RENEWED}

@@ -11,7 +11,7 @@ from gradcon_ext.storage.files import replace_file
 from gradcon_ext.storage.lock import FolderInUse
 from gradcon_ext.training.checkpoint import TrainingState
 from gradcon_ext.training.constraint import GradientConstraint
-from gradcon_ext.training.run_folder import RunFolder, run_folder, snapshots
+from gradcon_ext.training.run_folder import RunFolder, last_attempt, run_folder, snapshots
 
 
 def new_state():
@@ -38,6 +38,15 @@ def test_a_run_is_kept_in_two_files(tmp_path):
     folder.load(other)
     assert (other.epoch, other.history) == (state.epoch, state.history)
     assert torch.equal(other.model.weight, state.model.weight)
+
+
+def test_the_last_attempt_is_read_from_the_history(tmp_path):
+    first, second = ([{"epoch": epoch, "attempt": attempt} for epoch in (1, 2)] for attempt in (1, 2))
+    restart = {"event": "restart", "epoch": 2, "attempt": 1}
+    path = tmp_path / "history.jsonl"
+    for history, expected in ((first, first), ([*first, restart, *second], second), ([], [])):
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in history))
+        assert last_attempt(tmp_path) == expected
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):

@@ -57,14 +57,37 @@ def test_snapshots_do_not_change_the_run(tmp_path):
     assert snapshots(tmp_path / "plain") == {}
 
 
-def test_a_resumed_run_leaves_the_same_snapshots(tmp_path):
-    new_trainer(out=tmp_path / "whole", snapshot_every=1).fit(TRAIN, VAL)
+@pytest.mark.parametrize("epochs", [(3, 1), {1, 3}, range(1, 9, 2)])
+def test_snapshots_of_chosen_epochs_and_of_the_last(tmp_path, epochs):
+    new_trainer(out=tmp_path, snapshot_every=epochs).fit(TRAIN, VAL)
+    kept = snapshots(tmp_path)
+    assert list(kept) == [1, 3, 4]
+    assert [Detector.load(path).training["best_epoch"] for path in kept.values()] == [1, 3, 4]
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(0.5, [2, 4]), (2.0, [])])  # each epoch is the best, or the first
+def test_snapshots_of_epochs_that_are_the_best_until_then(tmp_path, factor, expected):
+    fit_with_validations(factor, epochs=5, snapshot_best=(2, 4), out=tmp_path)
+    assert list(snapshots(tmp_path)) == expected
+
+
+def test_both_kinds_of_snapshots_go_together(tmp_path):
+    fit_with_validations(2.0, epochs=5, snapshot_every=(2,), snapshot_best=(1, 3), out=tmp_path)
+    assert list(snapshots(tmp_path)) == [1, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [({"snapshot_every": 1}, [1, 2, 3, 4]), ({"snapshot_every": {2}, "snapshot_best": (1,)}, [1, 2, 4])],
+)
+def test_a_resumed_run_leaves_the_same_snapshots(tmp_path, arguments, expected):
+    new_trainer(out=tmp_path / "whole", **arguments).fit(TRAIN, VAL)
     with interrupted(15, Interrupted), pytest.raises(Interrupted):  # in the third epoch
-        new_trainer(out=tmp_path / "parts", snapshot_every=1).fit(TRAIN, VAL)
+        new_trainer(out=tmp_path / "parts", **arguments).fit(TRAIN, VAL)
     assert list(snapshots(tmp_path / "parts")) == [1, 2]
-    new_trainer(out=tmp_path / "parts", snapshot_every=1).fit(TRAIN, VAL, resume=True)
+    new_trainer(out=tmp_path / "parts", **arguments).fit(TRAIN, VAL, resume=True)
     whole, parts = snapshots(tmp_path / "whole"), snapshots(tmp_path / "parts")
-    assert list(whole) == list(parts) == [1, 2, 3, 4]
+    assert list(whole) == list(parts) == expected
     for epoch in whole:
         assert_same_detector(Detector.load(whole[epoch]), Detector.load(parts[epoch]))
 

@@ -1,0 +1,67 @@
+"""Masks of what is anomalous in images, in the layout of MVTec AD: `ground_truth/<defect>/<name>_mask.png`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+_ORIENTATION = 0x0112
+_LYING = (5, 6, 7, 8)
+"""Values of the EXIF orientation that exchange width and height."""
+
+
+def mask_path(image: Path, images: Path, masks: Path) -> Path:
+    """Return where the mask of an image is.
+
+    Args:
+        image: a file in `images`, at any depth.
+        images: a folder with a folder for each defect, or the one of a single defect.
+        masks: the folder of the masks, with a folder for each defect.
+
+    Raises:
+        FileNotFoundError: there is no such mask.
+    """
+    folder = image.relative_to(images).parent
+    name = f"{image.stem}_mask.png"
+    candidates = [masks / folder / name, masks / images.resolve().name / folder / name]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"{image} has no mask: there is no {' and no '.join(map(str, candidates))}")
+    return found
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Read a mask, (H, W), upright, true where a pixel is brighter than half.
+
+    Args:
+        path: of the file.
+        size: height and width that it must have, those of its image.
+
+    Raises:
+        ValueError: it cannot be read as an image, or has another size.
+    """
+    given = upright_size(path)
+    if given != size:
+        raise ValueError(f"{path}: height and width are {given}; those of its image are {size}")
+    try:
+        with Image.open(path) as file:
+            return np.asarray(ImageOps.exif_transpose(file).convert("L")) > 127
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
+        raise ValueError(f"{path}: cannot be read as an image ({error})") from error
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Return height and width of an image, turned upright as its EXIF orientation says, from the file's header.
+
+    Raises:
+        ValueError: it cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+            return (width, height) if file.getexif().get(_ORIENTATION) in _LYING else (height, width)
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be read as an image ({error})") from error

@@ -1,0 +1,1 @@
+"""A report of many images' scores as one file of HTML that needs no network."""
