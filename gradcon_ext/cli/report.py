@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
             "gradcon": __version__,
         },
         rows=rows,
-        no_verdict=_NO_CALIBRATION,
+        no_verdict=_NO_CALIBRATION if scorer.calibration is None else None,
     )
     pictures, scales = draw(scorer, images, args.folder, report.worst_first[: args.most])
     write_report(args.out, replace(report, pictures=pictures, scales=scales))

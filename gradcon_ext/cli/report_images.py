@@ -11,7 +11,7 @@ from torch import Tensor
 from gradcon_ext.cli.maps import MAPS_AT_A_TIME, drawn_maps
 from gradcon_ext.data import ImageFolder
 from gradcon_ext.detector.parts import losses_of
-from gradcon_ext.report.content import ImageRow, Picture
+from gradcon_ext.report.content import ImageRow, Picture, Verdict
 from gradcon_ext.report.place import brightest_place
 from gradcon_ext.scoring.overlay import Scale, as_png, common_scale, extents_of, overlay, picture
 from gradcon_ext.scoring.scorer import Scorer, Scores
@@ -86,4 +86,7 @@ def _row(name: str, scores: Scores, index: int) -> ImageRow:
     anomaly = float(scores.anomaly[index])
     if not scores.anomaly[index].isfinite():
         return ImageRow(name, error=f"its anomaly score is {anomaly}")
-    return ImageRow(name, anomaly, parts=parts)
+    if scores.p_value is None or scores.is_outlier is None:
+        return ImageRow(name, anomaly, parts=parts)
+    verdict: Verdict = "anomalous" if scores.is_outlier[index] else "normal"
+    return ImageRow(name, anomaly, float(scores.p_value[index]), verdict, parts=parts)

@@ -232,3 +232,12 @@ def calibration(count, rate):
 def test_what_is_said_of_a_calibration(count, rate, text):
     assert describe(calibration(count, rate)) == f"Verdicts: calibrated on {text}"
     assert remark(calibration(count, rate)) is None
+
+
+def test_a_report_has_the_verdicts_of_a_calibrated_detector(gradcon, place, digits_run):
+    for run, verdicts in ((place / "run", 29), (digits_run, 0)):
+        report = place / f"{run.parent.name}.html"
+        assert gradcon("report", run, place / "test", "--out", report).code == 0
+        text = report.read_text()
+        assert len(re.findall('data-value="(?:normal|anomalous)"', text)) == verdicts
+        assert ("The detector is not calibrated" in text) == (verdicts == 0)
