@@ -84,6 +84,17 @@ def seed(text: str) -> int:
     return _whole(text, 0, 2**63 - 1)
 
 
+def rate(text: str) -> float:
+    """Parse a number above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and below 1, got {text!r}")
+    return value
+
+
 def learning_rate(text: str) -> float:
     """Parse a number above 0 that single precision can square."""
     value = weight(text)

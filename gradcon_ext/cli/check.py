@@ -13,7 +13,7 @@ from gradcon_ext.cli import arguments, reading_options
 from gradcon_ext.cli.image_reader import UNREADABLE, own_pixel_limit
 from gradcon_ext.cli.progress import progress
 from gradcon_ext.cli.reading_options import preparation_of
-from gradcon_ext.cli.training_images import VALIDATION_SHARE
+from gradcon_ext.data.held_out import held_out
 from gradcon_ext.data.reading import Found, ImageFile, Preparation, find_images, with_frames
 from gradcon_ext.data.reading.inspection import Inspection, inspect
 
@@ -96,12 +96,13 @@ def _facts(folder: Path, found: Found, images: int, inspection: Inspection) -> d
 def _training(preparation: Preparation, inspection: Inspection, on_error: str) -> dict[str, Any]:
     bad = len(inspection.unreadable) + len(inspection.empty)
     stops = inspection.readable < 2 or (bad > 0 and on_error == "fail")
-    held_out = max(1, round(VALIDATION_SHARE * inspection.readable))
+    parts = [0, 0, 0] if stops else [len(part) for part in held_out(inspection.readable, seed=0)]
     value_range = preparation.range or inspection.range
     return {
         "refuses": stops,
-        "train_images": 0 if stops else inspection.readable - held_out,
-        "validation_images": 0 if stops else held_out,
+        "train_images": parts[0],
+        "validation_images": parts[1],
+        "calibration_images": parts[2],
         "skipped": bad,
         **preparation.facts(),
         "fit": preparation.fit,
@@ -159,7 +160,8 @@ def _training_lines(train: Mapping[str, Any]) -> Iterator[str]:
     height, width = train["size"]
     values = "the full scale of each" if train["range"] is None else f"{train['range'][0]:g} to {train['range'][1]:g}"
     skipped = f", skip {train['skipped']}" if train["skipped"] else ""
-    yield f"train would learn from {train['train_images']} and hold out {train['validation_images']}{skipped},"
+    yield f"train would learn from {train['train_images']} images and hold out {train['validation_images']} for"
+    yield f"  validation and {train['calibration_images']} for calibration{skipped},"
     colour = "colour" if train["channels"] == 3 else "grey"
     yield f"  in {colour}, {height}x{width} (height x width), {train['fit']},"
     yield f"  with values from {values} as 0 to 1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 
 from gradcon_ext.cli import arguments, reading_options
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     with own_pixel_limit():
         images = FilesToScore(reader.find(args.folder, "test"), reader)
         rows = list(score_files(scorer, images, args.folder, args.batch_size))
-        report = _report(args, preparation, rows)
+        report = _report(args, preparation, scorer, rows)
         pictures, scales = draw(scorer, images, args.folder, report.worst_first[: args.most])
     write_report(args.out, replace(report, pictures=pictures, scales=scales))
     reader.report()
@@ -79,19 +80,30 @@ def run(args: argparse.Namespace) -> int:
     return reader.exit_code
 
 
-def _report(args: argparse.Namespace, preparation: Preparation, rows: list[ImageRow]) -> Report:
+def _report(args: argparse.Namespace, preparation: Preparation, scorer: Scorer, rows: list[ImageRow]) -> Report:
     height, width = preparation.size
     return Report(
         title=f"Anomalies in {args.folder}",
         facts={
             "detector": str(detector_file(args.detector)),
+            "score": scorer.part,
             "image size": f"{width} by {height}, {'grey' if preparation.channels == 1 else 'colour'}",
             "written": f"{datetime.now():%Y-%m-%d %H:%M}",
             "gradcon": __version__,
         },
         rows=rows,
-        no_verdict=_NO_CALIBRATION,
+        threshold=_threshold(scorer),
+        no_verdict=_NO_CALIBRATION if scorer.calibration is None else None,
     )
+
+
+def _threshold(scorer: Scorer) -> float | None:
+    """The score from which on images are anomalous; None where none is high enough, or nothing is calibrated."""
+    calibration = scorer.calibration
+    if calibration is None:
+        return None
+    threshold = calibration.threshold(scorer.part)
+    return threshold if isfinite(threshold) else None
 
 
 def _refuse_to_replace(out: Path) -> None:

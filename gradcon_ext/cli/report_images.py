@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -10,9 +11,9 @@ import torch
 from gradcon_ext.cli.images_to_score import FilesToScore
 from gradcon_ext.cli.maps import MAPS_AT_A_TIME, drawn_maps
 from gradcon_ext.data.reading import FileImages, ImageFile
-from gradcon_ext.report.content import ImageRow, Picture
+from gradcon_ext.detector.parts import losses_of, part_of
+from gradcon_ext.report.content import ImageRow, Picture, Verdict
 from gradcon_ext.report.place import brightest_place
-from gradcon_ext.scoring.evaluation import losses_of
 from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.overlay import Scale, as_png, common_scale, extents_of, overlay, picture
 from gradcon_ext.scoring.scorer import Scorer, Scores
@@ -39,7 +40,7 @@ def score_files(scorer: Scorer, images: FilesToScore, folder: Path, batch_size: 
             done += 1
             if problem is None:
                 assert scores is not None  # of the images without a problem
-                yield _row(name, scores, scored)
+                yield _row(name, scores, scorer.part, scored)
                 scored += 1
             else:
                 yield ImageRow(name, error=problem)
@@ -79,9 +80,13 @@ def draw(
     return pictures, scales
 
 
-def _row(name: str, scores: Scores, index: int) -> ImageRow:
-    parts = {part: float(column[index]) for part, column in losses_of(scores).items() if part != "combined"}
-    anomaly = float(scores.anomaly[index])
-    if not scores.anomaly[index].isfinite():
-        return ImageRow(name, error=f"its anomaly score is {anomaly}")
-    return ImageRow(name, anomaly, parts=parts)
+def _row(name: str, scores: Scores, decides: str, index: int) -> ImageRow:
+    losses = {part: float(column[index]) for part, column in losses_of(scores).items()}
+    deciding = float(part_of(scores, decides)[index])
+    if not isfinite(deciding):
+        return ImageRow(name, error=f"its anomaly score is {deciding}")
+    others = {part: loss for part, loss in losses.items() if part != decides}
+    if scores.p_value is None or scores.is_outlier is None:
+        return ImageRow(name, deciding, parts=others)
+    verdict: Verdict = "anomalous" if scores.is_outlier[index] else "normal"
+    return ImageRow(name, deciding, float(scores.p_value[index]), verdict, parts=others)

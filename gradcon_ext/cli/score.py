@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,9 +22,13 @@ from gradcon_ext.cli.maps import MAPS_AT_A_TIME, refuse_maps_folder, write_maps
 from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
+from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.data.reading import Preparation
+from gradcon_ext.detector.calibration import VERDICTS
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
+from gradcon_ext.scoring.calibrating import select
 from gradcon_ext.scoring.scorer import Scorer
 
 _DETAILS = """\
@@ -41,16 +46,24 @@ One row an image:
   code            how far the code itself does, and
   balanced        these, gradient and reconstruction on the scale of held-out
                   images, higher is more anomalous: all three only of a
-                  detector that was trained with --score balanced
+                  detector with a balance, not with --score gradcon
+  p_value         how rare a score as high is among normal images: the share
+                  of calibration images whose part that decides is as high
+  verdict         outlier where the p-value is at most the false-alarm rate,
+                  inlier elsewhere: both only of a calibrated detector
   cosine.LAYER    alignment of the layer's gradient with that of training
   error           why an image cannot be read, and so has no score; empty of all
                   others, and not there with --on-error fail or for an array
 
 Where images cannot be read the exit code is 3, and all others are scored.
+
+`gradcon info DETECTOR` says which part decides, and the false-alarm rate.
 """
 
 _EXAMPLES = """\
   gradcon score runs/photos new-photos --out scores.csv
+  gradcon score runs/photos new-photos --false-alarms 0.05 | grep ,outlier,
+  gradcon score runs/photos new-photos --fdr 0.1 --out scores.csv
   gradcon score runs/photos new-photos | sort -t, -k2 -g -r | head
   gradcon score runs/photos new-photos --out scores.csv --maps heat-maps
   gradcon score detector.safetensors frames.npy --out scores.jsonl
@@ -88,6 +101,23 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     reading_options.add_frames(parser, "those of the detector")
     reading_options.add_reading(parser, on_error="skip")
+    verdict = parser.add_argument_group("verdict")
+    verdict.add_argument(
+        "--by", metavar="PART", choices=PARTS, help=f"the part of the score that decides: {', '.join(PARTS)}"
+    )
+    rule = verdict.add_mutually_exclusive_group()
+    rule.add_argument(
+        "--false-alarms",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of normal images that may be called outliers (default: that of the detector)",
+    )
+    rule.add_argument(
+        "--fdr",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of those called outliers that may be normal: selects among all rows by Benjamini and Hochberg",
+    )
     arguments.add_batch_size(parser, 512)
     arguments.add_device(parser)
     return parser
@@ -95,7 +125,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Score images and write the rows; return the exit code."""
-    detector = load_detector(args.detector)
+    detector = judging(load_detector(args.detector), args.by, args.false_alarms, args.fdr)
     to_stdout = args.out == Path("-")
     with own_pixel_limit():
         reader = _reader(args, detector, quiet=to_stdout and sys.stdout.isatty())
@@ -107,14 +137,19 @@ def run(args: argparse.Namespace) -> int:
         scorer = Scorer.from_detector(detector, device=args.device)
         format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")
         rows = _rows(scorer, images, args.batch_size)
+        if args.fdr is not None:
+            rows = _selected(rows, args.fdr)
         if to_stdout:
             write_rows(_standard_output(), rows, format)
+            sys.stdout.flush()  # rows come before what is said of them
         else:
             write_rows_file(args.out, rows, format)
         drawn = "" if args.maps is None else _draw(scorer, images, args)
     reader.report()
     if not to_stdout:
         print(f"Wrote {len(images)} rows to {args.out}.", file=sys.stderr)
+    if remarked := remark(scorer.calibration, args.fdr):
+        print(remarked, file=sys.stderr)
     if drawn:
         print(drawn, file=sys.stderr)
     return reader.exit_code
@@ -151,6 +186,16 @@ def _rows(scorer: Scorer, images: ArrayToScore | FilesToScore, batch_size: int) 
         labels = file_labels(images.files[:1], preparation)
         return with_failed_rows(parts, lambda: next(_score_rows(scorer, labels, black)))
     return (row for _, _, rows in parts for row in rows)
+
+
+def _selected(rows: Iterable[Row], rate: float) -> Iterator[Row]:
+    """Rows whose verdicts depend on all p-values."""
+    kept = list(rows)
+    scored = [row for row in kept if row["p_value"] is not None]
+    chosen = select(np.array([row["p_value"] for row in scored]), rate)
+    for row, is_outlier in zip(scored, chosen.tolist(), strict=True):
+        row["verdict"] = VERDICTS[is_outlier]
+    return iter(kept)
 
 
 def _scored(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ class ScoredTest:
         labels: columns, each with one entry an image.
         title: what is tested, in words.
         facts: where the images come from, as JSON can hold it.
+        folders: of each image, the one among those of the outliers, such as a kind of defect; None of others.
         failed: rows of further images, which cannot be read.
         images: of the scores, and the file of each one's mask, if it has one; None where there are no masks.
         masks: their folder.
+        warnings: sentences on what makes metrics too good.
     """
 
     scores: Scores
@@ -44,9 +46,11 @@ class ScoredTest:
     labels: dict[str, Sequence[Any]]
     title: str
     facts: dict[str, Any]
+    folders: Sequence[str | None]
     failed: list[Row] = field(default_factory=list)
     images: tuple[FileImages, list[Path | None]] | None = None
     masks: Path | None = None
+    warnings: Sequence[str] = ()
 
 
 def of_data_set(args: argparse.Namespace, detector: Detector, scorer: Scorer) -> ScoredTest:
@@ -57,10 +61,11 @@ def of_data_set(args: argparse.Namespace, detector: Detector, scorer: Scorer) ->
         ValueError: they are damaged, or the detector was not trained on a data set.
     """
     facts = detector.training.get("data", {})
-    if not isinstance(facts, dict) or facts.keys() != {"dataset", "inlier", "seed"}:
+    if not isinstance(facts, dict) or facts.keys() - {"calibration"} != {"dataset", "inlier", "seed"}:
         raise ValueError(
             f"{args.run_path} was not trained on a named data set: give --images, or --inliers and --outliers"
         )
+    facts = {name: fact for name, fact in facts.items() if name != "calibration"}
     split = named_split(**facts, size=detector.preprocessing["size"], data_root=args.data_root)
     return ScoredTest(
         scores=scorer.score(split.test, args.batch_size),
@@ -68,6 +73,7 @@ def of_data_set(args: argparse.Namespace, detector: Detector, scorer: Scorer) ->
         labels={"index": split.test_indices.tolist(), "class": split.test_classes},
         title=f"{facts['dataset']}: class {facts['inlier']} against the others",
         facts=facts,
+        folders=[None] * len(split.test),
     )
 
 
@@ -101,6 +107,8 @@ def of_files(args: argparse.Namespace, detector: Detector, scorer: Scorer) -> Sc
         facts={name: str(path) for name, path in named.items()},
         images=_with_masks(good, preparation, args, masks),
         masks=masks,
+        folders=[_folder(file, args) for file in good],
+        warnings=[] if args.inliers is None else list(_of_training(args.inliers.resolve(), detector)),
         failed=_failed_rows(bad, preparation, [error.problem for error in problems.values() if error is not None]),
     )
 
@@ -153,3 +161,22 @@ def _with_masks(
         print(f"Note: no metrics of pixels: {error}", file=sys.stderr)
         return None
     return FileImages(files, preparation), of_files
+
+
+def _folder(file: ImageFile, args: argparse.Namespace) -> str | None:
+    """The folder of an outlier among those in the folder of outliers; None of one that is in none of them."""
+    root = args.outliers or args.images / "test"
+    if not file.is_outlier or not file.path.is_relative_to(root):
+        return None
+    parts = file.path.relative_to(root).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def _of_training(inliers: Path, detector: Detector) -> Iterator[str]:
+    """Yield a sentence for each folder that the detector was made with and that holds inliers too."""
+    facts = detector.training.get("data", {})
+    known = {name: facts.get(name) for name in ("images", "validation", "calibration")} if facts else {}
+    for name, folder in known.items():
+        if isinstance(folder, str) and (inliers.is_relative_to(folder) or Path(folder).is_relative_to(inliers)):
+            what = "training" if name == "images" else name
+            yield f"the inliers are of {folder}, whose images {what} has used: metrics of new images will be worse"

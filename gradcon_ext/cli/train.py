@@ -15,6 +15,7 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gradcon_ext.cli import arguments, reading_options
+from gradcon_ext.cli.finishing import SCORES, Finished, finish, refuse_unfit, score_before, was_calibrated
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.reading_options import DEFAULT_SIZE, PREPARATION, preparation_of, reader_of
 from gradcon_ext.cli.run_files import refuse_used
@@ -51,6 +52,13 @@ The images are one class of a data set, or a folder of your own normal images.
 Of either, 10 % are held out for validation, and the epoch that does best on
 them is kept. The same command gives the same detector again.
 
+A verdict needs a third split, for calibration: of a folder it is 10 %, or up
+to 20 % where fewer than 99 images, which allow a false-alarm rate of 1 %, would
+be held out. A data set's split is the paper's, unless --calibrate is given.
+
+Which part of the score decides is chosen at the end, by how well each notices
+synthetic damage of the images held out for validation; --score overrides it.
+
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
 line an epoch) and checkpoint.safetensors (for --resume). While a run is at
 work, .lock and .lock.json keep others out; those of a killed one do no harm.
@@ -82,6 +90,15 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     arguments.add_data_root(images)
     images.add_argument(
         "--validation", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of 10 %% of them"
+    )
+    images.add_argument(
+        "--calibration", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of some of them"
+    )
+    images.add_argument(
+        "--calibrate",
+        action=argparse.BooleanOptionalAction,
+        help="hold images out for p-values and verdicts (default: with --images or --false-alarms; with --resume, as "
+        "the run in OUT)",
     )
     files = parser.add_argument_group("image files, with --images (--size with --dataset too)")
     reading_options.add_preparation(files)
@@ -117,9 +134,17 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--score",
-        choices=("gradcon", "balanced"),
-        help="gradcon is the paper's; balanced adds a score that weighs the code too, on the scale of held-out images "
-        "(default: gradcon; with --resume, what the detector in OUT has)",
+        choices=SCORES,
+        help="what decides what is an outlier: gradcon is the paper's score, alone; balanced one that weighs the code "
+        "too, on the scale of held-out images, trained for; any other a part of these; auto the part that notices "
+        "synthetic damage (default: auto; with --resume, what the detector in OUT was trained with)",
+    )
+    training.add_argument(
+        "--false-alarms",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of normal images that a verdict may call outliers (default: 0.01, or the smallest that the number "
+        "of calibration images allows)",
     )
     training.add_argument(
         "--average",
@@ -170,12 +195,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     reader = reader_of(args, preparation_of(args, DEFAULT_SIZE), args.quiet)
-    images = _images(args, reader)
+    before = _facts_before(args)
+    images = _images(args, before, reader)
     reader.report()
-    with_balance = _with_balance(args)
-    settings = _BALANCED if with_balance else _PAPERS
-    if with_balance and len(as_image_dataset(images.validation)) < 2:
-        raise ValueError("--score balanced needs at least 2 held-out images to tell the scale of scores by")
+    score = args.score or score_before(before)
+    settings = _BALANCED if score == "balanced" else _PAPERS
+    refuse_unfit(score, args.false_alarms, images)
     channels, height, width = as_image_dataset(images.train).shape
     torch.manual_seed(args.seed)
     trainer = Trainer(
@@ -198,13 +223,12 @@ def _train(args: argparse.Namespace) -> int:
     if args.overwrite:
         remove_own(args.out, DETECTOR, *EVALUATIONS)
     detector = _fit(trainer, images, args.resume)
-    if with_balance:
-        detector = balancing.balanced(detector, images.train, images.validation, args.device)
-    detector.save(args.out / DETECTOR)
+    finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet)
+    finished.detector.save(args.out / DETECTOR)
     remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
     remove_caches(args.out)
     if not args.quiet:
-        _summarise(detector, args)
+        _summarise(finished, images, args)
     return reader.exit_code
 
 
@@ -212,7 +236,12 @@ def _check(args: argparse.Namespace) -> None:
     """Raise ArgumentError for options that do not go together, which argparse cannot tell."""
     if args.dataset and args.inlier is None:
         raise argparse.ArgumentError(None, "--dataset needs --inlier, the normal class")
-    source, foreign = ("--dataset", ("validation", *PREPARATION)) if args.dataset else ("--images", ("inlier",))
+    if args.calibrate is False and (args.calibration is not None or args.false_alarms is not None):
+        raise argparse.ArgumentError(None, "--calibration and --false-alarms do not go with --no-calibrate")
+    if args.score == "latent" and args.model == "cae":
+        raise argparse.ArgumentError(None, "--score latent needs a model with a latent loss: --model vae")
+    of_folder = ("validation", "calibration", *PREPARATION)
+    source, foreign = ("--dataset", of_folder) if args.dataset else ("--images", ("inlier",))
     for name in foreign:
         if getattr(args, name) is not None:
             raise argparse.ArgumentError(None, f"--{name.replace('_', '-')} does not go with {source}")
@@ -228,19 +257,21 @@ def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
     return epochs
 
 
-def _with_balance(args: argparse.Namespace) -> bool:
-    before = args.out / DETECTOR
-    if args.score is None and args.resume and before.exists():
-        facts = read_facts(before)
-        return facts["balance"] is not None
-    return bool(args.score == "balanced")
+def _facts_before(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What the detector says whose run is resumed, if it is there."""
+    path = args.out / DETECTOR
+    return read_facts(path) if args.resume and path.exists() else None
 
 
-def _images(args: argparse.Namespace, reader: ImageReader) -> TrainingImages:
+def _images(args: argparse.Namespace, before: Mapping[str, Any] | None, reader: ImageReader) -> TrainingImages:
+    calibrate = args.calibrate
+    if calibrate is None:
+        calibrate = bool(args.images or args.false_alarms) if before is None else was_calibrated(before)
     if args.dataset:
         size = args.size or _DEFAULT_SIZES.get(args.dataset, DEFAULT_SIZE)
-        return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root)
-    return from_folder(args.images, args.validation, args.seed, reader, cache=args.out)
+        return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root, calibrate)
+    others = {"validation": args.validation, "calibration": args.calibration}
+    return from_folder(args.images, others, args.seed, reader, args.out, calibrate)
 
 
 def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:
@@ -252,8 +283,8 @@ def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:
         raise
 
 
-def _summarise(detector: Detector, args: argparse.Namespace) -> None:
-    facts = detector.training
+def _summarise(finished: Finished, images: TrainingImages, args: argparse.Namespace) -> None:
+    facts = finished.detector.training
     print(
         f"Trained on {facts['train_images']} images for {facts['seconds']:.0f} s. Of {facts['epochs']} epochs, "
         f"number {facts['best_epoch']} was the best, with validation objective {facts['validation_objective']:.4f}.\n"
@@ -262,6 +293,7 @@ def _summarise(detector: Detector, args: argparse.Namespace) -> None:
     if facts["best_epoch"] == facts["epochs"]:
         print("The last epoch was the best: more epochs may help, by --resume --epochs N.")
     _warn_of_poor_reconstructions(args.out / HISTORY, facts)
+    print(finished.report(images))
     if args.dataset:
         known = args.data_root is None or str(args.data_root) == os.environ.get("GRADCON_DATA")
         print(f"Next: gradcon evaluate {args.out}{'' if known else f' --data-root {args.data_root}'}")

@@ -22,7 +22,9 @@ from gradcon_ext.data.image_dataset import stored_batches
 from gradcon_ext.data.images import as_image_dataset, check_batch
 from gradcon_ext.data.pixels import like_weight
 from gradcon_ext.detector.balance import Balance
+from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.detector.verification import NotComparedError, SampleResults, check_samples
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
 from gradcon_ext.ops import score_autoencoder
@@ -34,7 +36,7 @@ _Computed: TypeAlias = tuple[SampleLosses, Tensor, Tensor]
 
 
 class Scores(NamedTuple):
-    """Scores of N samples on the CPU, float32.
+    """Scores of N samples on the CPU, float32 where nothing else is said.
 
     Attributes:
         reconstruction: reconstruction loss, (N,).
@@ -45,6 +47,9 @@ class Scores(NamedTuple):
         code: how far the code itself does, (N,); likewise.
         balanced: direction, code, gradient and reconstruction on one scale each, (N,); higher is more anomalous. None
             without a balance. See `gradcon_ext.detector.balance.Balance`.
+        p_value: how rare a score as high is among normal images, float64 (N,); None without a calibration. See
+            `gradcon_ext.detector.calibration.Calibration`.
+        is_outlier: the verdict, true where the p-value is at most the stated false-alarm rate, (N,); likewise.
     """
 
     reconstruction: Tensor
@@ -54,6 +59,8 @@ class Scores(NamedTuple):
     direction: Tensor | None = None
     code: Tensor | None = None
     balanced: Tensor | None = None
+    p_value: Tensor | None = None
+    is_outlier: Tensor | None = None
 
     @property
     def gradient(self) -> Tensor:
@@ -65,8 +72,8 @@ def joined(parts: Sequence[Scores]) -> Scores:
     """Return the scores of several batches, at least one, as those of all their images."""
     if len(parts) == 1:
         return parts[0]
-    present = [[column for column in part if column is not None] for part in parts]
-    return Scores(*(torch.cat(column) for column in zip(*present, strict=True)))
+    columns: Any = map(_concatenated, zip(*parts, strict=True))
+    return Scores(*columns)
 
 
 class Scorer:
@@ -89,10 +96,12 @@ class Scorer:
         loss: takes the model's output and the images, returns the losses of the samples. `model.loss` by default, or
             the squared error where the model has none.
         balance: what the balanced score is made with, by `gradcon_ext.balanced`; without it there is none.
+        part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
+        calibration: what p-values and verdicts are made with, by `gradcon_ext.calibrated`; without it there are none.
 
     Raises:
         ValueError: no references, one that names no constrained weight or does not have its shape, a reference that
-            is not finite, or a negative alpha.
+            is not finite, a negative alpha, or a part that was not calibrated.
     """
 
     def __init__(
@@ -102,12 +111,18 @@ class Scorer:
         alpha: float = 0.12,
         loss: Loss | None = None,
         balance: Balance | None = None,
+        part: str = PAPERS,
+        calibration: Calibration | None = None,
     ) -> None:
         if not 0 <= alpha < float("inf"):
             raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
         self.model = model
         self.alpha = alpha
         self.balance = balance
+        self.part = part
+        self.calibration = calibration
+        if calibration is not None:
+            calibration.threshold(part)  # for its check of the part
         self._loss = loss
         self.references = dict(references)
         if not self.references:
@@ -126,7 +141,14 @@ class Scorer:
     def from_detector(cls, detector: Detector, *, device: str | torch.device = "cpu") -> Scorer:
         """Score with a detector that was just trained or loaded."""
         model = detector.model.to(usable_device(device))
-        return cls(model, detector.references, detector.alpha, balance=detector.balance)
+        return cls(
+            model,
+            detector.references,
+            detector.alpha,
+            balance=detector.balance,
+            part=detector.part,
+            calibration=detector.calibration,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the engine out, which is about this model and not about a copy of it."""
@@ -234,7 +256,8 @@ class Scorer:
         if self.balance is not None:
             parts = self.balance.to(code).code_parts(code)
             columns += [*parts, self.balance.combined(*parts, -cosine.mean(1), losses.total)]
-        return Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
+        scores = Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
+        return scores if self.calibration is None else _judged(scores, self.part, self.calibration)
 
     def _verify(self, choice: EngineChoice, engine: Engine, chain: Chain, images: Tensor) -> Engine:
         """Compare the fused engine with automatic differentiation on the first and the last of some images."""
@@ -288,6 +311,16 @@ def _refuse_channels_last(shape: tuple[int, int, int], model: nn.Module) -> None
     hint = "" if channels is None else channels_last(shape, (channels,))
     if hint:
         raise ValueError(f"images have shape (C, H, W) = {shape}; the model takes {channels} channels{hint}")
+
+
+def _judged(scores: Scores, part: str, calibration: Calibration) -> Scores:
+    p_value = torch.from_numpy(calibration.p_values(part, part_of(scores, part).numpy()))
+    return scores._replace(p_value=p_value, is_outlier=p_value <= calibration.rate)
+
+
+def _concatenated(column: Sequence[Tensor | None]) -> Tensor | None:
+    present = [part for part in column if part is not None]
+    return torch.cat(present) if present else None
 
 
 def _check_reference(name: str, reference: Tensor, weight: Tensor) -> None:

@@ -146,8 +146,9 @@ class Trainer:
             TypeError: the model is not a module, or the images are of an unknown kind or dtype.
             ValueError: an argument of the trainer is out of range, its device is not there or has no kernels, the
                 model has no such layers, or has weights in another precision than bfloat16 can be mixed with; the
-                images do not fit the model or have pixels outside [0, 1]; with `resume`, there is no `out`, or the
-                checkpoint there is damaged or of a run with other settings; `out` holds files of somebody else.
+                images do not fit the model, have pixels outside [0, 1], or are all alike or black where they are those
+                of training; with `resume`, there is no `out`, or the checkpoint there is damaged or of a run with other
+                settings; `out` holds files of somebody else.
             FolderInUse: another run is at work in `out`; says which. A RuntimeError.
             RuntimeError: the loss is not finite, or every attempt was a dead start.
         """
@@ -170,7 +171,9 @@ class Trainer:
                 f"validation images {val_images.shape}; expected the same"
             )
         with seeded(self._device, self.seed):  # for a dataset that draws random numbers
-            baseline, digests = survey([train_images, val_images], self.batch_size)
+            baseline, digests, (alike, _) = survey([train_images, val_images], self.batch_size)
+        if alike:
+            _refuse_blank(train_images)
         settings = self._settings(train_images, val_images, digests)
         with run_folder(self._folder, settings, resume, self.overwrite) as folder:
             detector = yield from self._run(folder, settings, train_images, val_images, baseline, resume)
@@ -397,3 +400,10 @@ class Trainer:
         channels, height, width = shape
         preprocessing = {**(self.preprocessing or {}), "channels": channels, "size": [height, width]}
         return Detector(self.model, kept.references, kept.count, preprocessing=preprocessing, training=training)
+
+
+def _refuse_blank(images: ImageDataset) -> None:
+    """Raise ValueError for training images that are all alike, unless it is a single one that is not black."""
+    colour = ", and black" if not images[0].any() else ""
+    if len(images) > 1 or colour:
+        raise ValueError(f"all {len(images)} training images are alike{colour}: there is nothing to learn from them")

@@ -73,9 +73,11 @@ def test_what_it_says_of_training_is_what_training_does(gradcon, mixed, tmp_path
         assert f"preprocessing.{name}: {value}" in facts
     assert f"training.train_images: {told['train_images']}" in facts
     assert f"training.validation_images: {told['validation_images']}" in facts
-    last = gradcon("check", mixed, *options).out.splitlines()[-3:]
+    assert f"training.data.calibration: {told['calibration_images']}" in facts
+    last = gradcon("check", mixed, *options).out.splitlines()[-4:]
     assert last == [
-        "train would learn from 13 and hold out 1, skip 3,",
+        "train would learn from 10 images and hold out 1 for",
+        "  validation and 3 for calibration, skip 3,",
         "  in grey, 6x8 (height x width), pad,",
         "  with values from 0 to 255 as 0 to 1",
     ]
@@ -102,7 +104,7 @@ def test_the_layout_of_mvtec_ad(gradcon, tmp_path):
     assert result.out.startswith(
         f"{tmp_path}: 9 images in this folder in the layout of MVTec AD: 6 inliers, 3 outliers"
     )
-    assert "train would learn from 3 and hold out 1," in result.out
+    assert "train would learn from 2 images and hold out 1 for\n  validation and 1 for calibration," in result.out
 
 
 def test_a_folder_without_images(gradcon, tmp_path):

@@ -125,7 +125,7 @@ def test_training_skips_bad_images_when_told_to(gradcon, tmp_path, write_photos)
     assert result.code == 3
     assert f"images that cannot be read: 1, such as {folder / '05.png'}: " in result.err
     training = Detector.load(run).training
-    assert training["train_images"] + training["validation_images"] == 11
+    assert training["train_images"] + training["validation_images"] + training["data"]["calibration"] == 11
     assert not list(run.glob(".*"))
 
 
@@ -161,7 +161,7 @@ def test_lists(gradcon, tmp_path, write_photos, suffix):
     run = tmp_path / "run"
     assert gradcon(*TRAIN, "--images", path, "--out", run).code == 0
     training = Detector.load(run).training
-    assert training["train_images"] + training["validation_images"] == 9
+    assert training["train_images"] + training["validation_images"] + training["data"]["calibration"] == 9
     scored = table(gradcon("score", run, path).out)
     assert [row["path"] for row in scored] == [str(folder / f"{number:02}.png") for number in range(12)]
     result = gradcon("evaluate", run, "--images", path)
@@ -180,7 +180,7 @@ def test_the_layout_of_mvtec_ad(gradcon, tmp_path, write_photos):
     write_photos(bottle / "ground_truth" / "broken", 3, seed=3)  # which are not named as masks are
     run = tmp_path / "run"
     assert gradcon(*TRAIN, "--images", bottle, "--out", run).code == 0
-    assert Detector.load(run).training["train_images"] == 5
+    assert Detector.load(run).training["train_images"] == 4
     assert len(table(gradcon("score", run, bottle).out)) == 5
     result = gradcon("evaluate", run, "--images", bottle)
     assert result.code == 0 and "2 inliers, 3 outliers" in result.out

@@ -12,6 +12,7 @@ from gradcon_ext.cli.images_to_score import FilesToScore
 from gradcon_ext.cli.report_images import score_files
 from gradcon_ext.data import ImageFolder, read_image_folder
 from gradcon_ext.data.reading import Preparation
+from gradcon_ext.detector.parts import part_of
 from gradcon_ext.scoring.scorer import Scorer
 
 NAMES = [
@@ -38,9 +39,10 @@ def test_a_report(gradcon, digits_run, write_photos, tmp_path):
     assert page.count("<article") == 3 and page.count("<img") == 3 * 3 + 2
     assert page.count('<tr role="row"') == 1 + 12
     scores = Scorer.load(digits_run / "detector.safetensors").score(read_image_folder_without(folder, "broken.png"))
-    worst = int(scores.anomaly.argmax())
+    decided = part_of(scores, Scorer.load(digits_run / "detector.safetensors").part)
+    worst = int(decided.argmax())
     assert page.index(f">{worst:02}.png<") == min(page.index(f">{number:02}.png<") for number in range(12))
-    assert f'data-value="{float(scores.anomaly[worst])}"' in page
+    assert f'data-value="{float(decided[worst])}"' in page
     assert "broken.png" in page and "cannot be read as an image" in page and "not calibrated" in page
     assert gradcon("report", digits_run, folder, "--out", out, "--batch-size", 5).code == 3  # replaces a report
     assert body(out).count("<article") == 12
@@ -66,7 +68,7 @@ def test_hostile_names(gradcon, digits_run, tmp_path):
 def test_what_cannot_be_read_keeps_the_others_scores(digits_run, write_photos, tmp_path):
     scorer = Scorer.load(digits_run / "detector.safetensors")
     folder = write_photos(tmp_path / "photos", 5)
-    expected = scorer.score(read_image_folder(folder, 1, 8)).anomaly.tolist()
+    expected = part_of(scorer.score(read_image_folder(folder, 1, 8)), scorer.part).tolist()
     (folder / "02.png").write_bytes(b"no image")
     for batch_size in (1, 2, 5):
         reader = ImageReader(Preparation(1, (8, 8)), quiet=True)

@@ -31,7 +31,8 @@ def column(rows, name):
 def test_a_folder_to_standard_output(gradcon, digits_run, write_photos, tmp_path):
     folder = write_photos(tmp_path / "photos")
     result = gradcon("score", digits_run, folder)
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    assert re.fullmatch("The detector holds no calibration .*: no p-values and no verdicts.\n", result.err)
     rows = table(result.out)
     scorer = Scorer.load(digits_run / "detector.safetensors")
     scores = scorer.score(read_image_folder(folder, 1, 8))
@@ -42,10 +43,13 @@ def test_a_folder_to_standard_output(gradcon, digits_run, write_photos, tmp_path
         "reconstruction",
         "latent",
         "gradient",
+        "direction",
+        "code",
+        "balanced",
         *(f"cosine.{name}" for name in scorer.layers),
         "error",
     ]
-    for name in ("anomaly", "reconstruction", "latent", "gradient"):
+    for name in ("anomaly", "reconstruction", "latent", "gradient", "direction", "code", "balanced"):
         assert np.array_equal(column(rows, name).astype(np.float32), getattr(scores, name).numpy())
     for index, name in enumerate(scorer.layers):
         assert np.array_equal(column(rows, f"cosine.{name}").astype(np.float32), scores.cosine[:, index].numpy())
