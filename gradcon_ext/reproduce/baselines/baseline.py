@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcon_ext.data.labelled import ImageArray
-from gradcon_ext.reproduce.baselines import dae, dsvdd, kde, ocsvm
+from gradcon_ext.reproduce.baselines import dae, dsvdd, gpnd, kde, ocgan, ocsvm
 
 AnomalyScores: TypeAlias = npt.NDArray[np.float64]
 Method: TypeAlias = Callable[[ImageArray, ImageArray, ImageArray, int, int], AnomalyScores]
@@ -69,4 +69,6 @@ BASELINES = {
     "kde": Baseline("KDE", "kernel density estimate", kde.score, trained=False),
     "dae": Baseline("DAE", "deep autoencoder", dae.score, trained=True),
     "dsvdd": Baseline("DSVDD", "deep support vector data description", dsvdd.score, trained=True),
+    "ocgan": Baseline("OCGAN", "one-class GAN with a constrained latent space", ocgan.score, trained=True),
+    "gpnd": Baseline("GPND", "generative probabilistic novelty detection", gpnd.score, trained=True),
 }

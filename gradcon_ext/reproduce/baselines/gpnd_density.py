@@ -1,0 +1,121 @@
+"""How likely an image is near the manifold that a decoder spans (Pidhorskyi et al., 2018, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+BINS = 30
+_LEAST = np.finfo(float).tiny
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """The density of norms.
+
+    Attributes:
+        densities: one a bin.
+        edges: of the bins, ascending; one more than there are bins.
+    """
+
+    densities: Array
+    edges: Array
+
+    @classmethod
+    def of(cls, norms: Array) -> Histogram:
+        """Count norms (N,) in `BINS` bins from the least to the largest."""
+        return cls(*np.histogram(norms, BINS, density=True))
+
+    def log_density(self, norms: Array) -> Array:
+        """Look up the logarithm of the density of norms (M,).
+
+        Below the bins the density falls linearly to 0 at a norm of 0. Where it is 0, above the bins and in those that
+        are empty, the least positive number takes its place, as in the authors' published code.
+        """
+        bins = np.searchsorted(self.edges, norms, side="right") - 1
+        bins[norms == self.edges[-1]] = len(self.densities) - 1
+        inside = (bins >= 0) & (bins < len(self.densities))
+        below = self.densities[0] * norms / self.edges[0] if self.edges[0] > 0 else np.zeros_like(norms)
+        density = np.where(inside, self.densities[bins.clip(0, len(self.densities) - 1)], np.where(bins < 0, below, 0))
+        log_density: Array = np.log(np.maximum(density, _LEAST))
+        return log_density
+
+
+@dataclass(frozen=True)
+class InlierDensity:
+    """The density of images, of what an autoencoder makes of those that it has learned from.
+
+    Attributes:
+        shapes: of the generalised normal distribution of each component of a code, (D,).
+        locations: of the same, (D,).
+        scales: of the same, (D,).
+        norms: the density of the residual's norm.
+    """
+
+    shapes: Array
+    locations: Array
+    scales: Array
+    norms: Histogram
+
+    @classmethod
+    def fit(cls, codes: Array, norms: Array) -> InlierDensity:
+        """Fit the densities to codes (N, D), each component on its own by maximum likelihood, and norms (N,)."""
+        from scipy.stats import gennorm
+
+        fitted = [gennorm.fit(each, 2.0, loc=each.mean(), scale=np.sqrt(2) * each.std()) for each in codes.T]
+        shapes, locations, scales = np.array(fitted).T
+        return cls(shapes, locations, scales, Histogram.of(norms))
+
+    def log_likelihood(self, codes: Array, norms: Array, singular_values: Array, pixels: int) -> Array:
+        """Return the logarithm of the density of images, in nats (equations 4 to 9 of the paper).
+
+        Along the manifold it is the density of the codes over the volume that the decoder makes of a unit of theirs;
+        across, that of the residual's norm, spread evenly over the sphere of residuals with that norm.
+
+        Args:
+            codes: of the images, (M, D).
+            norms: of the residuals that are left by reconstruction, (M,).
+            singular_values: of the decoder's Jacobian at each code, (M, D).
+            pixels: numbers in an image.
+        """
+        from scipy.stats import gennorm
+
+        of_codes = gennorm.logpdf(codes, self.shapes, self.locations, self.scales).sum(1)
+        volume = np.log(np.maximum(singular_values, _LEAST)).sum(1)
+        of_norms = self.norms.log_density(norms)
+        along_manifold: Array = of_codes - volume
+        return along_manifold + of_norms - log_sphere(norms, pixels - codes.shape[1])
+
+
+def log_sphere(radii: Array, dimensions: int) -> Array:
+    """Return the logarithm of the area of spheres with radii (M,) in a space of so many dimensions."""
+    from scipy.special import gammaln
+
+    unit = np.log(2) + dimensions / 2 * np.log(np.pi) - gammaln(dimensions / 2)
+    area: Array = unit + (dimensions - 1) * np.log(np.maximum(radii, _LEAST))
+    return area
+
+
+@torch.no_grad()
+def singular_values(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """Return those of the Jacobian of a decoder at codes (N, D), (N, D) in descending order.
+
+    Args:
+        decoder: from codes (N, D) to images (N, C, H, W), each on its own; of at least D numbers.
+        codes: where to differentiate.
+    """
+
+    def along(direction: Tensor) -> Tensor:
+        _, tangent = torch.func.jvp(decoder, (codes,), (direction.expand_as(codes),))
+        return tangent.flatten(1)
+
+    jacobians = torch.func.vmap(along, out_dims=2)(torch.eye(codes.shape[1]))
+    return torch.linalg.svdvals(jacobians)

@@ -1,0 +1,158 @@
+"""One-class GAN with a constrained latent space (Perera et al., 2019)."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.reproduce.baselines.adversaries import adam, minimise, shuffled, verdict_loss
+from gradcon_ext.reproduce.baselines.pyramid import Pyramid, dense
+from gradcon_ext.training.seeding import seeded
+
+CODE = 16
+WIDTH = 16
+"""Channels behind the first convolution of the autoencoder and of the classifier; 64 in the authors' networks."""
+WIDTH_OF_DISCRIMINATOR = 12
+BATCH_SIZE = 128
+LEARNING_RATE = 2e-4
+NOISE = 0.2
+"""Standard deviation of what is added to images from -1 to 1."""
+WEIGHT_OF_ERROR = 10.0
+MINING_STEPS = 5
+MINING_RATE = 0.4
+
+_KERNEL = 5
+_SCORED_AT_ONCE = 500
+
+
+class Networks(nn.Module):
+    """The autoencoder and the networks that it is trained against; each of these returns logits (N, 1).
+
+    Args:
+        shape: (C, H, W) of the images.
+
+    Attributes:
+        encoder: from images in [-1, 1] to codes (N, `CODE`) in [-1, 1].
+        decoder: back to images.
+        of_codes: tells codes of images from uniform ones, which it is to call real.
+        of_images: tells images from what the decoder makes of uniform codes.
+        classifier: tells reconstructions, as if they were real, from what the decoder makes of uniform codes.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        wide, narrow = (
+            Pyramid.over(shape, (width, 2 * width, 4 * width), _KERNEL) for width in (WIDTH, WIDTH_OF_DISCRIMINATOR)
+        )
+        self.encoder = nn.Sequential(wide.downwards(CODE), nn.Tanh())
+        self.decoder = nn.Sequential(wide.upwards(CODE), nn.Tanh())
+        self.of_codes = dense((CODE, 128, 64, 32, 16, 1), nn.ReLU(), normalised=True)
+        self.of_images = narrow.downwards(1)
+        self.classifier = wide.downwards(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstruct images (N, C, H, W) in [-1, 1]."""
+        reconstruction: Tensor = self.decoder(self.encoder(images))
+        return reconstruction
+
+
+class Training:
+    """Networks in training, and their optimisers.
+
+    Args:
+        shape: (C, H, W) of the images.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.networks = Networks(shape)
+        self._autoencoder = adam(self.networks.encoder, self.networks.decoder, lr=LEARNING_RATE)
+        judges = self.networks.of_codes, self.networks.of_images, self.networks.classifier
+        self._judges = adam(*judges, lr=LEARNING_RATE)
+
+    def epoch(self, images: Tensor, *, mining: bool) -> None:
+        """Pass over images (N, C, H, W) in [-1, 1] once, with informative negatives or without."""
+        self.networks.train()
+        for batch in shuffled(images, BATCH_SIZE):
+            self._step(batch, mining)
+
+    def _step(self, images: Tensor, mining: bool) -> None:
+        """Algorithm 1 of the paper."""
+        networks = self.networks
+        codes = networks.encoder(images + NOISE * torch.randn_like(images))
+        reconstructions = networks.decoder(codes)
+        uniform = 2 * torch.rand_like(codes) - 1
+        made = networks.decoder(uniform)
+        minimise(
+            self._judges, self._loss_of_judges(images, codes.detach(), reconstructions.detach(), uniform, made.detach())
+        )
+        if mining:
+            made = networks.decoder(informative_negatives(networks, uniform))
+        error = mse_loss(reconstructions, images)
+        deceit = verdict_loss(networks.of_codes(codes), True) + verdict_loss(networks.of_images(made), True)
+        minimise(self._autoencoder, WEIGHT_OF_ERROR * error + deceit)
+
+    def _loss_of_judges(
+        self, images: Tensor, codes: Tensor, reconstructions: Tensor, uniform: Tensor, made: Tensor
+    ) -> Tensor:
+        """Sum over networks that have no weight in common."""
+        networks = self.networks
+        return (
+            verdict_loss(networks.of_codes(codes), False)
+            + verdict_loss(networks.of_codes(uniform), True)
+            + verdict_loss(networks.of_images(made), False)
+            + verdict_loss(networks.of_images(images), True)
+            + verdict_loss(networks.classifier(made), False)
+            + verdict_loss(networks.classifier(reconstructions), True)
+        )
+
+
+def informative_negatives(networks: Networks, codes: Tensor) -> Tensor:
+    """Move codes (N, `CODE`) to where the classifier is surer that what the decoder makes of them is out of class.
+
+    Each step raises the loss of the verdict that it is in class. The codes stay from -1 to 1.
+    """
+    for _ in range(MINING_STEPS):
+        moved = codes.detach().requires_grad_()
+        out_of_class = verdict_loss(networks.classifier(networks.decoder(moved)), False)
+        (slopes,) = torch.autograd.grad(len(codes) * out_of_class, moved)
+        codes = (codes - MINING_RATE * slopes).clamp(-1, 1)
+    return codes
+
+
+def score(
+    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int
+) -> npt.NDArray[np.float64]:
+    """Score by the mean squared error of the autoencoder, whose weights are those of the epoch that is best on
+    `validation` by the same error; see `Baseline.score`.
+
+    Readings of what the paper leaves open, after the authors' published code where it says anything: codes have 16
+    features, whatever the images; the last quarter of the epochs has informative negatives, by five steps that are
+    together as long as their single one; the squared error is a mean over pixels, with weight 10, of images from -1 to
+    1; and images are scored without noise. The autoencoder and the classifier have a quarter of their channels.
+    """
+    _, channels, height, width = train.shape
+    images, held_out, scored = (torch.from_numpy(some).float() / 127.5 - 1 for some in (train, validation, test))
+    with seeded(torch.device("cpu"), seed):
+        training = Training((channels, height, width))
+    best_error, best = torch.inf, training.networks.state_dict()
+    for epoch in range(1, epochs + 1):
+        with seeded(torch.device("cpu"), seed, epoch):
+            training.epoch(images, mining=4 * epoch > 3 * epochs)
+        error = float(errors(training.networks, held_out).mean())
+        if error < best_error:
+            best_error, best = error, deepcopy(training.networks.state_dict())
+    training.networks.load_state_dict(best)
+    return errors(training.networks, scored).double().numpy()
+
+
+@torch.no_grad()
+def errors(networks: Networks, images: Tensor) -> Tensor:
+    """Return the mean squared error (N,) of the reconstruction of each image (N, C, H, W)."""
+    networks.eval()
+    return torch.cat([(networks(batch) - batch).square().mean((1, 2, 3)) for batch in images.split(_SCORED_AT_ONCE)])
