@@ -27,7 +27,7 @@ WEIGHT_OF_CODES = 2.0
 
 _KERNEL = 4
 _NEGATIVE_SLOPE = 0.2
-_CODED_AT_ONCE = 200
+_CODED_AT_ONCE = 500
 
 
 class Networks(nn.Module):
@@ -66,18 +66,16 @@ class Training:
         self._decoder = adam(self.networks.decoder, lr=LEARNING_RATE)
         self._autoencoder = adam(self.networks.encoder, self.networks.decoder, lr=LEARNING_RATE)
         self._judges = adam(self.networks.of_codes, self.networks.of_images, lr=LEARNING_RATE)
+        self.optimizers = self._decoder, self._autoencoder, self._judges
         falls = [max(1, epochs * eighths // 8) for eighths in (3, 6)]
-        self._schedules = [
-            torch.optim.lr_scheduler.MultiStepLR(optimizer, falls, DECAY)
-            for optimizer in (self._decoder, self._autoencoder, self._judges)
-        ]
+        self.schedules = [torch.optim.lr_scheduler.MultiStepLR(each, falls, DECAY) for each in self.optimizers]
 
     def epoch(self, images: Tensor) -> None:
         """Pass over images (N, C, H, W) in [0, 1] once."""
         self.networks.train()
         for batch in shuffled(images, BATCH_SIZE):
             self._step(batch)
-        for schedule in self._schedules:
+        for schedule in self.schedules:
             schedule.step()
 
     def _step(self, images: Tensor) -> None:
@@ -122,11 +120,8 @@ def score(
             training.epoch(images)
     learned, found = (coded(training.networks, some) for some in (images, scored))
     density = InlierDensity.fit(learned.codes, learned.norms)
-    decoder = training.networks.decoder
-    values = torch.cat(
-        [singular_values(decoder, some) for some in torch.from_numpy(found.codes).float().split(_CODED_AT_ONCE)]
-    )
-    return -density.log_likelihood(found.codes, found.norms, values.double().numpy(), channels * height * width)
+    values = singular_values(training.networks.decoder, torch.from_numpy(found.codes).float()).double().numpy()
+    return -density.log_likelihood(found.codes, found.norms, values, channels * height * width)
 
 
 class Coded(NamedTuple):
@@ -146,7 +141,7 @@ def coded(networks: Networks, images: Tensor) -> Coded:
     """Encode and decode images (N, C, H, W) in [0, 1]."""
     networks.eval()
     codes, norms = [], []
-    for batch in images.split(_CODED_AT_ONCE):
+    for batch in torch.split(images, _CODED_AT_ONCE):
         codes.append(networks.encoder(batch))
         norms.append((batch - networks.decoder(codes[-1])).flatten(1).norm(dim=1))
     return Coded(torch.cat(codes).double().numpy(), torch.cat(norms).double().numpy())

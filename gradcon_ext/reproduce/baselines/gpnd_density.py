@@ -14,6 +14,8 @@ from torch import Tensor
 Array: TypeAlias = npt.NDArray[np.float64]
 
 BINS = 30
+
+_DERIVED_AT_ONCE = 40  # few enough for the caches, with as many tangents as a code has components
 _LEAST = np.finfo(float).tiny
 
 
@@ -109,13 +111,18 @@ def singular_values(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tenso
     """Return those of the Jacobian of a decoder at codes (N, D), (N, D) in descending order.
 
     Args:
-        decoder: from codes (N, D) to images (N, C, H, W), each on its own; of at least D numbers.
+        decoder: from codes (N, D) to images (N, C, H, W) of at least D numbers, each on its own.
         codes: where to differentiate.
     """
+    return torch.cat([torch.linalg.svdvals(_jacobians(decoder, some)) for some in torch.split(codes, _DERIVED_AT_ONCE)])
+
+
+def _jacobians(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """Return the Jacobian at each code (N, D), (N, pixels, D), by forward differentiation: codes are the shorter."""
 
     def along(direction: Tensor) -> Tensor:
-        _, tangent = torch.func.jvp(decoder, (codes,), (direction.expand_as(codes),))
-        return tangent.flatten(1)
+        tangents: Tensor = torch.func.jvp(decoder, (codes,), (direction.expand_as(codes),))[1]
+        return tangents.flatten(1)
 
-    jacobians = torch.func.vmap(along, out_dims=2)(torch.eye(codes.shape[1]))
-    return torch.linalg.svdvals(jacobians)
+    jacobians: Tensor = torch.func.vmap(along, out_dims=2)(torch.eye(codes.shape[1], dtype=codes.dtype))
+    return jacobians

@@ -74,6 +74,7 @@ class Training:
         self._autoencoder = adam(self.networks.encoder, self.networks.decoder, lr=LEARNING_RATE)
         judges = self.networks.of_codes, self.networks.of_images, self.networks.classifier
         self._judges = adam(*judges, lr=LEARNING_RATE)
+        self.optimizers = self._autoencoder, self._judges
 
     def epoch(self, images: Tensor, *, mining: bool) -> None:
         """Pass over images (N, C, H, W) in [-1, 1] once, with informative negatives or without."""
@@ -128,13 +129,15 @@ def informative_negatives(networks: Networks, codes: Tensor) -> Tensor:
 def score(
     train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int
 ) -> npt.NDArray[np.float64]:
-    """Score by the mean squared error of the autoencoder, whose weights are those of the epoch that is best on
-    `validation` by the same error; see `Baseline.score`.
+    """Score by the mean squared error of the autoencoder.
 
-    Readings of what the paper leaves open, after the authors' published code where it says anything: codes have 16
+    Its weights are those of the epoch with the lowest error on `validation`; see `Baseline.score`.
+
+    Readings of what the paper leaves open, after the authors' published code where that says anything: codes have 16
     features, whatever the images; the last quarter of the epochs has informative negatives, by five steps that are
-    together as long as their single one; the squared error is a mean over pixels, with weight 10, of images from -1 to
-    1; and images are scored without noise. The autoencoder and the classifier have a quarter of their channels.
+    together as long as the single one of that code; the squared error is a mean over pixels, with weight 10, of images
+    from -1 to 1; and images are scored without noise. Images of 28 pixels are halved three times, and a last
+    convolution takes what is left to the code. The autoencoder and the classifier have a quarter of their channels.
     """
     _, channels, height, width = train.shape
     images, held_out, scored = (torch.from_numpy(some).float() / 127.5 - 1 for some in (train, validation, test))
@@ -155,4 +158,6 @@ def score(
 def errors(networks: Networks, images: Tensor) -> Tensor:
     """Return the mean squared error (N,) of the reconstruction of each image (N, C, H, W)."""
     networks.eval()
-    return torch.cat([(networks(batch) - batch).square().mean((1, 2, 3)) for batch in images.split(_SCORED_AT_ONCE)])
+    return torch.cat(
+        [(networks(batch) - batch).square().mean((1, 2, 3)) for batch in torch.split(images, _SCORED_AT_ONCE)]
+    )

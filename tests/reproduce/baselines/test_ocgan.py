@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+
+from gradcon_ext.data import load, one_class_split
+from gradcon_ext.reproduce.baselines import ocgan
+from gradcon_ext.reproduce.baselines.adversaries import verdict_loss
+from gradcon_ext.reproduce.baselines.ocgan import CODE, Networks, Training, errors, informative_negatives
+
+SPLIT = one_class_split(load("digits"), "0", seed=0)
+
+
+@pytest.fixture
+def networks():
+    """After a few steps on the zeros of the digits."""
+    training = Training((1, 8, 8))
+    images = torch.from_numpy(SPLIT.train).float() / 127.5 - 1
+    for epoch in range(6):
+        training.epoch(images, mining=epoch > 3)
+    return training.networks.eval()
+
+
+def test_codes_and_images_are_bounded(networks):
+    images = 1000 * torch.randn(20, 1, 8, 8)
+    assert networks.encoder(images).abs().max() <= 1
+    assert networks(images).shape == images.shape
+    assert networks(images).abs().max() <= 1
+
+
+def test_informative_negatives_raise_the_loss_of_the_classifier(networks):
+    def losses(codes):
+        verdicts = networks.classifier(networks.decoder(codes))
+        return torch.stack([verdict_loss(verdict, True) for verdict in verdicts])
+
+    codes = 2 * torch.rand(50, CODE) - 1
+    before = deepcopy(networks.state_dict())
+    mined = informative_negatives(networks, codes)
+    assert (losses(mined) > losses(codes)).all()
+    assert mined.abs().max() <= 1
+    assert not mined.requires_grad
+    assert all(torch.equal(weight, before[name]) for name, weight in networks.state_dict().items())
+
+
+def test_informative_negatives_stay_in_bounds_however_long_the_steps(networks, monkeypatch):
+    monkeypatch.setattr(ocgan, "MINING_RATE", 1e6)
+    assert informative_negatives(networks, torch.zeros(10, CODE)).abs().max() == 1
+
+
+def test_the_last_quarter_of_the_epochs_has_informative_negatives(monkeypatch):
+    noted = []
+    monkeypatch.setattr(Training, "epoch", lambda self, images, *, mining: noted.append(mining))
+    ocgan.score(SPLIT.train, SPLIT.validation, SPLIT.test, seed=0, epochs=8)
+    assert noted == [False] * 6 + [True] * 2
+
+
+def test_the_epoch_with_the_least_validation_error_scores(monkeypatch):
+    noted = []
+
+    def note(networks, images):
+        found = errors(networks, images)
+        noted.append(float(found.mean()))
+        return found
+
+    def worsen(self, images, *, mining):
+        with torch.no_grad():
+            next(self.networks.decoder.parameters()).mul_(-3)
+
+    monkeypatch.setattr(ocgan, "errors", note)
+    monkeypatch.setattr(Training, "epoch", worsen)
+    scores = ocgan.score(SPLIT.train, SPLIT.validation, SPLIT.validation, seed=0, epochs=4)
+    *by_epoch, _ = noted
+    assert len(by_epoch) == 4
+    assert len(set(by_epoch)) == 4
+    assert scores.mean() == pytest.approx(min(by_epoch))
+
+
+def test_an_error_is_the_mean_over_an_images_pixels():
+    networks = Networks((1, 8, 8))
+    images = torch.rand(3, 1, 8, 8)
+    found = errors(networks, images)
+    expected = [(networks(image[None])[0] - image).square().mean().item() for image in images]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_damaged_images_score_higher(monkeypatch):
+    monkeypatch.setattr(ocgan, "LEARNING_RATE", 2e-3)  # so few images make a single step an epoch
+    damaged = SPLIT.test.copy()
+    damaged[:, :, 2:6, 2:6] = 255 - damaged[:, :, 2:6, 2:6]
+    scores = ocgan.score(SPLIT.train, SPLIT.validation, np.concatenate([SPLIT.test, damaged]), seed=0, epochs=60)
+    whole, changed = (part[~SPLIT.test_is_outlier] for part in np.split(scores, 2))
+    assert (changed > whole).mean() > 0.95
