@@ -106,7 +106,6 @@ def log_sphere(radii: Array, dimensions: int) -> Array:
     return area
 
 
-@torch.no_grad()
 def singular_values(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     """Return those of the Jacobian of a decoder at codes (N, D), (N, D) in descending order.
 
@@ -118,11 +117,15 @@ def singular_values(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tenso
 
 
 def _jacobians(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
-    """Return the Jacobian at each code (N, D), (N, pixels, D), by forward differentiation: codes are the shorter."""
+    """Return the Jacobian at each code (N, D), (N, pixels, D).
 
-    def along(direction: Tensor) -> Tensor:
-        tangents: Tensor = torch.func.jvp(decoder, (codes,), (direction.expand_as(codes),))[1]
-        return tangents.flatten(1)
-
-    jacobians: Tensor = torch.func.vmap(along, out_dims=2)(torch.eye(codes.shape[1], dtype=codes.dtype))
-    return jacobians
+    A code has far fewer numbers than an image, so what is batched is the product with directions in the space of codes:
+    the derivative of the product with directions in that of images, which is linear in these.
+    """
+    codes = codes.detach().requires_grad_()
+    images = decoder(codes)
+    weights = torch.zeros_like(images, requires_grad=True)
+    (slopes,) = torch.autograd.grad(images, codes, weights, create_graph=True)
+    directions = torch.eye(codes.shape[1], dtype=codes.dtype)[:, None].expand(-1, len(codes), -1)
+    (products,) = torch.autograd.grad(slopes, weights, directions, is_grads_batched=True)
+    return products.flatten(2).permute(1, 2, 0)

@@ -53,7 +53,7 @@ def test_each_component_is_fitted():
     density = InlierDensity.fit(codes, np.arange(1.0, 4001))
     np.testing.assert_allclose(density.shapes, shapes, rtol=0.15)
     np.testing.assert_allclose(density.locations, locations, atol=0.05)
-    np.testing.assert_allclose(density.scales, scales, rtol=0.05)
+    np.testing.assert_allclose(density.scales, scales, rtol=0.1)
 
 
 def test_the_likelihood_of_normal_codes_on_a_plane_is_that_of_a_normal_distribution():

@@ -32,7 +32,7 @@ def test_weights_are_small_and_biases_zero():
     for network in (pyramid.downwards(64), pyramid.upwards(64), dense((64, 64, 64), nn.ReLU(), normalised=False)):
         for module in network:
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-                assert module.weight.std() == pytest.approx(0.02, rel=0.15)
+                assert module.weight.std().item() == pytest.approx(0.02, rel=0.15)
                 assert module.bias.count_nonzero() == 0
 
 
