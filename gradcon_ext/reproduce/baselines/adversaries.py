@@ -29,6 +29,12 @@ def minimise(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def shuffled(images: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Yield images (N, C, H, W) in random order, in batches of nearly the same size: normalising needs a few each."""
+    """Yield images (N, C, H, W) in random order, in batches of nearly the same size, since normalising needs a few.
+
+    Raises:
+        ValueError: a single image.
+    """
+    if len(images) < 2:
+        raise ValueError(f"adversarial training normalises batches, which takes 2 images or more; got {len(images)}")
     for indices in torch.tensor_split(torch.randperm(len(images)), ceil(len(images) / batch_size)):
         yield images[indices]

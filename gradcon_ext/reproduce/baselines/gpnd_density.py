@@ -39,16 +39,15 @@ class Histogram:
     def log_density(self, norms: Array) -> Array:
         """Look up the logarithm of the density of norms (M,).
 
-        Below the bins the density falls linearly to 0 at a norm of 0. Where it is 0, above the bins and in those that
-        are empty, the least positive number takes its place, as in the authors' published code.
+        Below the bins the density falls linearly to 0 at a norm of 0, as in the authors' published code; above them,
+        and in those that are empty, it is 0.
         """
         bins = np.searchsorted(self.edges, norms, side="right") - 1
         bins[norms == self.edges[-1]] = len(self.densities) - 1
         inside = (bins >= 0) & (bins < len(self.densities))
         below = self.densities[0] * norms / self.edges[0] if self.edges[0] > 0 else np.zeros_like(norms)
         density = np.where(inside, self.densities[bins.clip(0, len(self.densities) - 1)], np.where(bins < 0, below, 0))
-        log_density: Array = np.log(np.maximum(density, _LEAST))
-        return log_density
+        return _log(density)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ class InlierDensity:
         """Fit the densities to codes (N, D), each component on its own by maximum likelihood, and norms (N,)."""
         from scipy.stats import gennorm
 
-        fitted = [gennorm.fit(each, 2.0, loc=each.mean(), scale=np.sqrt(2) * each.std()) for each in codes.T]
+        with np.errstate(over="ignore"):  # far out the density is 0
+            fitted = [gennorm.fit(each, 2.0, loc=each.mean(), scale=np.sqrt(2) * each.std()) for each in codes.T]
         shapes, locations, scales = np.array(fitted).T
         return cls(shapes, locations, scales, Histogram.of(norms))
 
@@ -80,7 +80,8 @@ class InlierDensity:
         """Return the logarithm of the density of images, in nats (equations 4 to 9 of the paper).
 
         Along the manifold it is the density of the codes over the volume that the decoder makes of a unit of theirs;
-        across, that of the residual's norm, spread evenly over the sphere of residuals with that norm.
+        across, that of the residual's norm, spread evenly over the sphere of residuals with that norm. The least
+        positive number takes the place of any factor that is 0, much as in the authors' published code.
 
         Args:
             codes: of the images, (M, D).
@@ -90,11 +91,12 @@ class InlierDensity:
         """
         from scipy.stats import gennorm
 
-        of_codes = gennorm.logpdf(codes, self.shapes, self.locations, self.scales).sum(1)
-        volume = np.log(np.maximum(singular_values, _LEAST)).sum(1)
-        of_norms = self.norms.log_density(norms)
-        along_manifold: Array = of_codes - volume
-        return along_manifold + of_norms - log_sphere(norms, pixels - codes.shape[1])
+        with np.errstate(over="ignore"):  # far out the density is 0
+            of_components = gennorm.pdf(codes, self.shapes, self.locations, self.scales)
+        along = (_log(of_components) - _log(singular_values)).sum(1)
+        across = self.norms.log_density(norms) - log_sphere(norms, pixels - codes.shape[1])
+        likelihood: Array = along + across
+        return likelihood
 
 
 def log_sphere(radii: Array, dimensions: int) -> Array:
@@ -102,8 +104,14 @@ def log_sphere(radii: Array, dimensions: int) -> Array:
     from scipy.special import gammaln
 
     unit = np.log(2) + dimensions / 2 * np.log(np.pi) - gammaln(dimensions / 2)
-    area: Array = unit + (dimensions - 1) * np.log(np.maximum(radii, _LEAST))
+    area: Array = unit + (dimensions - 1) * _log(radii)
     return area
+
+
+def _log(numbers: Array) -> Array:
+    """Return logarithms, of 0 that of the least positive number."""
+    logarithms: Array = np.log(np.maximum(numbers, _LEAST))
+    return logarithms
 
 
 def singular_values(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:

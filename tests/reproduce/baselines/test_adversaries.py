@@ -36,13 +36,18 @@ def test_only_the_weights_of_the_optimiser_move():
     assert fixed.weight.grad is None
 
 
-@given(st.integers(1, 40), st.integers(1, 12))
+@given(st.integers(2, 40), st.integers(1, 12))
 def test_every_image_comes_once_in_batches_of_nearly_one_size(count, batch_size):
     batches = list(shuffled(torch.arange(count), batch_size))
     sizes = [len(batch) for batch in batches]
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
     assert sorted(torch.cat(batches).tolist()) == list(range(count))
+
+
+def test_a_single_image_is_refused():
+    with pytest.raises(ValueError, match="2 images or more; got 1$"):
+        next(shuffled(torch.zeros(1, 1, 8, 8), 4))
 
 
 def test_the_order_is_drawn_anew():

@@ -73,6 +73,16 @@ def test_the_likelihood_of_normal_codes_on_a_plane_is_that_of_a_normal_distribut
 
 
 def test_a_likelihood_is_always_finite():
-    density = InlierDensity(np.array([2.0]), np.zeros(1), np.ones(1), Histogram.of(np.array([1.0, 2.0])))
-    likelihood = density.log_likelihood(np.array([[0.0], [90.0]]), np.array([0.0, 99.0]), np.zeros((2, 1)), 784)
+    density = InlierDensity(np.array([400.0]), np.zeros(1), np.ones(1), Histogram.of(np.array([1.0, 2.0])))
+    codes = np.array([[0.0], [-5.0], [90.0]])
+    likelihood = density.log_likelihood(codes, np.array([0.0, 99.0, 1.0]), np.zeros((3, 1)), 784)
     assert np.isfinite(likelihood).all()
+
+
+def test_components_without_ends_are_fitted():
+    """Of uniform codes the best shape is a large one, on whose way densities leave what a number can hold."""
+    codes = np.linspace(-1, 1, 500)[:, None] + np.array([0.0, 5.0])
+    density = InlierDensity.fit(codes, np.arange(1.0, 501))
+    assert (density.shapes > 10).all()
+    np.testing.assert_allclose(density.locations, [0, 5], atol=0.02)
+    np.testing.assert_allclose(density.scales, 1, atol=0.05)
