@@ -77,7 +77,7 @@ class InlierDensity:
         return cls(shapes, locations, scales, Histogram.of(norms))
 
     def log_likelihood(self, codes: Array, norms: Array, singular_values: Array, pixels: int) -> Array:
-        """Return the logarithm of the density of images, in nats (equations 4 to 9 of the paper).
+        """Return the logarithm of the density of images, in nats (section 3 of the paper).
 
         Along the manifold it is the density of the codes over the volume that the decoder makes of a unit of theirs;
         across, that of the residual's norm, spread evenly over the sphere of residuals with that norm. The least
