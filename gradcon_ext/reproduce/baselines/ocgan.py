@@ -116,7 +116,8 @@ class Training:
 def informative_negatives(networks: Networks, codes: Tensor) -> Tensor:
     """Move codes (N, `CODE`) to where the classifier is surer that what the decoder makes of them is out of class.
 
-    Each step raises the loss of the verdict that it is in class. The codes stay from -1 to 1.
+    Each step raises the loss of the verdict that it is in class. It goes down the loss of the other verdict, as in the
+    authors' published code, and so is the shorter the surer the classifier is already. The codes stay from -1 to 1.
     """
     for _ in range(MINING_STEPS):
         moved = codes.detach().requires_grad_()
