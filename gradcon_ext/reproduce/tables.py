@@ -12,8 +12,6 @@ from gradcon_ext.reproduce.records import Record, Records
 from gradcon_ext.reproduce.table import Row, Table
 from gradcon_ext.reproduce.variants import AVERAGED
 
-_NOT_RUN = "paper, not run here"
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -41,20 +39,20 @@ class Design:
     Attributes:
         title: of the table.
         dataset: that it is measured on.
-        rows: those that are measured, and names of those that the paper alone has; in order.
+        rows: in order.
         notes: below the table.
     """
 
     title: str
     dataset: str
-    rows: Sequence[Measured | str]
+    rows: Sequence[Measured]
     notes: Sequence[str] = ()
 
 
 _BALANCED = "balanced score"
 
 
-def _detectors(loss_of_vae: str) -> tuple[Measured | str, ...]:
+def _detectors(loss_of_vae: str) -> tuple[Measured, ...]:
     """Rows of Tables 2 and 3, in their order."""
     return (
         Measured("OCSVM", "ocsvm", "score"),
@@ -66,7 +64,7 @@ def _detectors(loss_of_vae: str) -> tuple[Measured | str, ...]:
         Measured("AND", "and", "score"),
         Measured("AnoGAN", "anogan", "score"),
         Measured("DSVDD", "dsvdd", "score"),
-        "OCGAN",
+        Measured("OCGAN", "ocgan", "score"),
         Measured("GradCon", "cae-grad", "combined"),
         Measured("GradCon, averaged weights", "cae-grad", "combined", AVERAGED, published=False),
         Measured(f"GradCon, {STRONG}", "cae-grad-strong", "combined", published=False),
@@ -127,18 +125,19 @@ DESIGNS = {
 
 TABLE4_DATA = "fashion-mnist"
 TABLE4_MODELS = {
+    "GPND": ("gpnd", ""),
     "GradCon": ("cae-grad", ""),
     f"GradCon, {STRONG}": ("cae-grad-strong", ""),
     _BALANCED: ("cae-grad-balanced", "balanced "),
 }
-"""Of each row that is measured the recipe, and what the names of its metrics begin with."""
+"""Of each row that is measured the recipe or baseline, and what the names of its metrics begin with."""
 
 
 def models_of(table: str) -> list[str]:
     """Names of the recipes and baselines that a table needs, each once."""
     if table == "table4":
         return [model for model, _ in TABLE4_MODELS.values()]
-    return list(dict.fromkeys(row.model for row in DESIGNS[table].rows if isinstance(row, Measured)))
+    return list(dict.fromkeys(row.model for row in DESIGNS[table].rows))
 
 
 def dataset_of(table: str) -> str:
@@ -162,13 +161,10 @@ def table_by_classes(
     columns = [class_names.index(each) for each in chosen]
     rows: list[Row] = []
     for row in design.rows:
-        label = row if isinstance(row, str) else row.label
-        if isinstance(row, Measured):
-            rows.append(_measured(row, design.dataset, records, chosen, seeds))
-        if isinstance(row, str) or row.published:
-            metrics = published_row(name, label)
-            source = _NOT_RUN if isinstance(row, str) else "paper"
-            rows.append(Row(label, source, [[metrics[column]] for column in columns]))
+        rows.append(_measured(row, design.dataset, records, chosen, seeds))
+        if row.published:
+            metrics = published_row(name, row.label)
+            rows.append(Row(row.label, "paper", [[metrics[column]] for column in columns]))
     return Table(design.title, chosen, rows, notes=design.notes)
 
 
@@ -181,8 +177,8 @@ def table4(records: Records, chosen: Sequence[str], folds: int) -> Table:
         for label, (model, prefix) in TABLE4_MODELS.items()
     }
     for metric, key in (("F1", "f1"), ("AUROC", "auroc")):
-        rows.append(Row(f"{metric}, GPND", _NOT_RUN, [[value] for value in paper["GPND"][key]]))
-        rows.append(Row(f"{metric}, GradCon", "paper", [[value] for value in paper["GradCon"][key]]))
+        for label in ("GPND", "GradCon"):
+            rows.append(Row(f"{metric}, {label}", "paper", [[value] for value in paper[label][key]]))
         for label, (complete, prefix) in measured.items():
             values = [
                 [
