@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from gradcon_ext.data import resize
 from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.reproduce.baselines import BASELINES
 from gradcon_ext.reproduce.baselines.baseline import AnomalyScores
@@ -23,7 +22,7 @@ from gradcon_ext.reproduce.baselines.checkpoint import RunBar
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.measuring import Metrics, area, most_of, over_shares_of
 from gradcon_ext.reproduce.records import Record, Records
-from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class, training_images
+from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class, shrunk, training_images
 
 
 def record_baselines(
@@ -109,14 +108,14 @@ def run_baseline(
 
 def _measured(score: Callable[[ImageArray], AnomalyScores], experiment: Experiment, data_root: Path | None) -> Metrics:
     """Score all images at once, since a baseline is trained for each call; of folds those for the threshold too."""
-    _, size = image_shape(experiment.dataset)
     if experiment.dataset in FIVE_FOLD:
+        _, size = image_shape(experiment.dataset)
         folds = five_fold(experiment.dataset, experiment.inlier, experiment.seed, data_root)
         validation, test = (most_of(mixture, folds, size) for mixture in (folds.validation, folds.test))
         known, scores = np.split(score(np.concatenate([validation, test])), [len(validation)])
         return over_shares_of(known, scores, folds)
     split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
-    return {"score": area(score(resize(split.test, size)), split.test_is_outlier)}
+    return {"score": area(score(shrunk(experiment.dataset, split.test)), split.test_is_outlier)}
 
 
 def _epochs(experiment: Experiment, epochs: int) -> int:

@@ -35,8 +35,8 @@ def score(
 ) -> npt.NDArray[np.float64]:
     """Score by how far an image is from the nearest one that a generator of the training images was found to make.
 
-    The networks are those of the GAN baseline. The search has `STEPS_PER_EPOCH` steps for each of
-    the epochs, up to `MOST_STEPS`.
+    The networks are those of the GAN baseline. The search has `STEPS_PER_EPOCH` steps for each epoch
+    of training, up to `MOST_STEPS`.
 
     `validation` does not matter; see `Baseline.score`.
     """
