@@ -138,8 +138,8 @@ def score(
     Readings of what the paper leaves open, after the authors' published code where that says anything: codes have 16
     features, whatever the images; the last quarter of the epochs has informative negatives, by five steps that are
     together as long as the single one of that code; the squared error is a mean over pixels, with weight 10, of images
-    from -1 to 1; and images are scored without noise. Images of 28 pixels are halved three times, and a last
-    convolution takes what is left to the code. The autoencoder and the classifier have a quarter of their channels.
+    from -1 to 1; and images are scored without noise. Images of 28 pixels are halved three times, and a
+    linear layer takes what is left to the code. The autoencoder and the classifier have a quarter of their channels.
     """
     images, held_out, scored = (scaled(some) for some in (train, validation, test))
     with seeded(torch.device("cpu"), seed):
