@@ -5,22 +5,24 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.synchronize import RLock
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from gradcon_ext.data import resize
+from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.reproduce.baselines import BASELINES
+from gradcon_ext.reproduce.baselines.baseline import AnomalyScores
 from gradcon_ext.reproduce.baselines.checkpoint import RunBar
 from gradcon_ext.reproduce.experiments import Experiment
-from gradcon_ext.reproduce.measuring import area
+from gradcon_ext.reproduce.measuring import Metrics, area, most_of, over_shares_of
 from gradcon_ext.reproduce.records import Record, Records
-from gradcon_ext.reproduce.splits import image_shape, one_class
+from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class, shrunk, training_images
 
 
 def record_baselines(
@@ -89,18 +91,31 @@ def run_baseline(
     folder: Path | None = None,
     progress: bool = False,
 ) -> Record:
-    """Train a baseline, and measure it as `measure` does the models of the paper; see `Baseline.score`.
+    """Train a baseline, and measure it as `measure_on` does the models of the paper; see `Baseline.score`.
 
     Its seconds are those of this call, without what an interrupted one did before.
     """
-    _, size = image_shape(experiment.dataset)
-    split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
-    train, validation, test = (resize(images, size) for images in (split.train, split.validation, split.test))
-    begin = perf_counter()
     baseline = BASELINES[experiment.model]
-    scores = baseline.score(train, validation, test, experiment.seed, max(epochs, 1), folder, progress)
-    metrics = {"score": area(scores, split.test_is_outlier)}
+    train, validation = training_images(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+
+    def score(test: ImageArray) -> AnomalyScores:
+        return baseline.score(train, validation, test, experiment.seed, max(epochs, 1), folder, progress)
+
+    begin = perf_counter()
+    metrics = _measured(score, experiment, data_root)
     return Record(epochs, 0, metrics, seconds=perf_counter() - begin)
+
+
+def _measured(score: Callable[[ImageArray], AnomalyScores], experiment: Experiment, data_root: Path | None) -> Metrics:
+    """Score all images at once, since a baseline is trained for each call; of folds those for the threshold too."""
+    if experiment.dataset in FIVE_FOLD:
+        _, size = image_shape(experiment.dataset)
+        folds = five_fold(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+        validation, test = (most_of(mixture, folds, size) for mixture in (folds.validation, folds.test))
+        known, scores = np.split(score(np.concatenate([validation, test])), [len(validation)])
+        return over_shares_of(known, scores, folds)
+    split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+    return {"score": area(score(shrunk(experiment.dataset, split.test)), split.test_is_outlier)}
 
 
 def _epochs(experiment: Experiment, epochs: int) -> int:

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from gradcon_ext.data import one_class_split, read_digits
 from gradcon_ext.reproduce import compared
-from gradcon_ext.reproduce.baselines import BASELINES, dcgan
+from gradcon_ext.reproduce.baselines import BASELINES, Baseline, dcgan
 from gradcon_ext.reproduce.baselines.fitting import descend
 from gradcon_ext.reproduce.compared import record_baselines, run_baseline
 from gradcon_ext.reproduce.experiments import Experiment
+from gradcon_ext.reproduce.measuring import OUTLIER_PERCENT
 from gradcon_ext.reproduce.records import Record
+from gradcon_ext.reproduce.splits import five_fold
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,6 +28,32 @@ def test_a_baseline_is_measured_on_the_same_split(experiment, epochs):
     record = run_baseline(experiment, epochs, None)
     assert (record.epochs, record.metrics) == (epochs, {"score": roc_auc_score(split.test_is_outlier, scores)})
     assert record.seconds > 0
+
+
+@pytest.mark.usefixtures("two_classes")
+def test_on_folds_a_baseline_is_measured_over_all_shares(monkeypatch):
+    calls = []
+
+    def darkness(train, validation, test, seed, epochs, checkpoints):
+        calls.append((train, validation, seed, epochs))
+        return 200.0 - test[:, 0, 0, 0]
+
+    monkeypatch.setitem(BASELINES, "darkness", Baseline("Darkness", "of the first pixel", darkness, trained=True))
+    metrics = run_baseline(Experiment("fashion-mnist", "darkness", "Dog", 3), 7, None).metrics
+    folds = five_fold("fashion-mnist", "Dog", 3, None)
+    ((train, validation, *arguments),) = calls  # trained once, for both folds
+    assert arguments == [3, 7]
+    np.testing.assert_array_equal(train, folds.images[folds.train])
+    np.testing.assert_array_equal(validation, folds.images[folds.validation.inliers])
+    assert list(metrics) == [f"{metric} at {percent} %" for percent in OUTLIER_PERCENT for metric in ("auroc", "f1")]
+    for percent in OUTLIER_PERCENT:
+        (known, known_is_outlier), (scores, is_outlier) = (
+            (200 - folds.images[indices, 0, 0, 0].astype(int), is_outlier)
+            for indices, is_outlier in (mixture.with_outliers(percent) for mixture in (folds.validation, folds.test))
+        )
+        threshold = max(known, key=lambda each, s=known, o=known_is_outlier: (f1_score(~o, s <= each), each))
+        assert metrics[f"auroc at {percent} %"] == pytest.approx(roc_auc_score(is_outlier, scores))
+        assert metrics[f"f1 at {percent} %"] == pytest.approx(f1_score(~is_outlier, scores <= threshold))
 
 
 @pytest.fixture

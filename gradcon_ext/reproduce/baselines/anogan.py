@@ -1,4 +1,8 @@
-"""AnoGAN, the search for an image among those of a generator (Schlegl et al., 2017)."""
+"""AnoGAN, the search for an image among those of a generator (Schlegl et al., 2017).
+
+The search has 10 steps for each epoch of training, up to the 500 of the paper: a quick look at all tables would spend
+most of its time on it. So a generator that was trained for 50 epochs or more is searched as in the paper.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.reproduce.baselines.adversaries import scaled
 from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
-from gradcon_ext.reproduce.baselines.dcgan import Discriminator, Generator, draw_codes, scaled, train_gan
+from gradcon_ext.reproduce.baselines.dcgan import Discriminator, Generator, draw_codes, train_gan
 from gradcon_ext.reproduce.baselines.fitting import Training, fit
 from gradcon_ext.training.seeding import seeded
 
 MOST_STEPS = 500
+"""Those of Schlegl et al. (2017)."""
 STEPS_PER_EPOCH = 10
 """Steps of the search for each epoch of training, up to `MOST_STEPS`."""
 
@@ -29,8 +35,8 @@ def score(
 ) -> npt.NDArray[np.float64]:
     """Score by how far an image is from the nearest one that a generator of the training images was found to make.
 
-    The networks are those of the GAN baseline. The search has the 500 steps of Schlegl et al. (2017) where training has
-    50 epochs or more, and 10 for each epoch otherwise: a quick look at all tables would spend most of its time on it.
+    The networks are those of the GAN baseline. The search has `STEPS_PER_EPOCH` steps for each epoch
+    of training, up to `MOST_STEPS`.
 
     `validation` does not matter; see `Baseline.score`.
     """

@@ -12,7 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcon_ext.data.labelled import ImageArray
-from gradcon_ext.reproduce.baselines import anogan, autoregressive_novelty, dae, dsvdd, gan, kde, ocsvm, pixelcnn
+from gradcon_ext.reproduce.baselines import (
+    anogan,
+    autoregressive_novelty,
+    dae,
+    dsvdd,
+    gan,
+    gpnd,
+    kde,
+    ocgan,
+    ocsvm,
+    pixelcnn,
+)
 from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
 from gradcon_ext.version import __version__
 
@@ -105,4 +116,6 @@ BASELINES = {
     ),
     "anogan": Baseline("AnoGAN", "search for the nearest image of a generator", anogan.score, trained=True),
     "dsvdd": Baseline("DSVDD", "deep support vector data description", dsvdd.score, trained=True),
+    "ocgan": Baseline("OCGAN", "one-class GAN with a constrained latent space", ocgan.score, trained=True),
+    "gpnd": Baseline("GPND", "generative probabilistic novelty detection", gpnd.score, trained=True),
 }

@@ -78,9 +78,10 @@ def shuffled(images: Tensor, batch_size: int) -> Iterator[Tensor]:
 
 
 def descend(optimizer: Optimizer, loss: Tensor) -> None:
-    """Take a step down the gradient of a loss."""
+    """Take a step down the gradient of a loss; only the gradients of the optimiser's own weights are computed."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     optimizer.zero_grad()
-    torch.autograd.backward(loss)
+    torch.autograd.backward(loss, inputs=weights)
     optimizer.step()
 
 

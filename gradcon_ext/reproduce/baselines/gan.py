@@ -7,8 +7,9 @@ import numpy.typing as npt
 import torch
 
 from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.reproduce.baselines.adversaries import scaled
 from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
-from gradcon_ext.reproduce.baselines.dcgan import BATCH_SIZE, scaled, train_gan
+from gradcon_ext.reproduce.baselines.dcgan import BATCH_SIZE, train_gan
 from gradcon_ext.reproduce.baselines.fitting import in_batches
 from gradcon_ext.training.seeding import seeded
 
@@ -22,4 +23,4 @@ def score(
     """
     with seeded(torch.device("cpu"), seed):
         _, discriminator = train_gan(scaled(train), epochs, checkpoints)
-    return -in_batches(discriminator, scaled(test), BATCH_SIZE).double().numpy()
+    return -in_batches(discriminator, scaled(test), BATCH_SIZE).squeeze(1).double().numpy()

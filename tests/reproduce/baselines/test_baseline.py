@@ -12,7 +12,18 @@ from gradcon_ext.reproduce.baselines import BASELINES
 from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
 
 # Of the 120 training images an epoch makes one or two steps.
-EPOCHS = {"ocsvm": 1, "kde": 1, "dae": 10, "pixelcnn": 60, "gan": 40, "and": 30, "anogan": 60, "dsvdd": 100}
+EPOCHS = {
+    "ocsvm": 1,
+    "kde": 1,
+    "dae": 10,
+    "pixelcnn": 60,
+    "gan": 40,
+    "and": 30,
+    "anogan": 60,
+    "dsvdd": 100,
+    "ocgan": 40,
+    "gpnd": 40,
+}
 AUROC = {
     "ocsvm": 0.98,
     "kde": 0.98,
@@ -22,6 +33,8 @@ AUROC = {
     "and": 0.9,
     "anogan": 0.7,
     "dsvdd": 0.75,
+    "ocgan": 0.9,
+    "gpnd": 0.9,
 }
 
 every_baseline = pytest.mark.parametrize("name", BASELINES)
@@ -74,6 +87,10 @@ def test_another_seed_trains_another_network(name, split, first_scores):
         ("anogan", 4, 6),
         ("dsvdd", 1, 4),
         ("dsvdd", 3, 4),
+        ("ocgan", 1, 3),
+        ("ocgan", 2, 3),
+        ("gpnd", 1, 3),
+        ("gpnd", 2, 3),
     ],
 )
 def test_an_interrupted_call_goes_on_and_ends_with_the_same_bits(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -73,6 +74,22 @@ def test_every_image_is_in_one_batch_and_none_is_alone(number, sizes):
     batches = list(shuffled(torch.arange(number), 4))
     assert [len(batch) for batch in batches] == sizes
     assert sorted(torch.cat(batches).tolist()) == list(range(number))
+
+
+def test_only_the_weights_of_the_optimiser_move():
+    moved, fixed = nn.Linear(2, 2), nn.Linear(2, 1)
+    before, kept = deepcopy(moved.state_dict()), deepcopy(fixed.state_dict())
+    optimizer = torch.optim.Adam(moved.parameters(), 0.1)
+    inputs = torch.ones(3, 2)
+    losses = []
+    for _ in range(2):
+        loss = fixed(moved(inputs)).square().mean()
+        losses.append(loss.item())
+        descend(optimizer, loss)
+    assert losses[1] < losses[0]
+    assert not torch.equal(moved.weight, before["weight"])
+    assert torch.equal(fixed.weight, kept["weight"])
+    assert fixed.weight.grad is None
 
 
 def test_batches_come_back_in_order():
