@@ -20,7 +20,7 @@ from gradcon_ext.chain.chain import Chain, Source
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
 from gradcon_ext.storage.header import Stored
-from gradcon_ext.storage.pixels import check_layout, unfit_pixels
+from gradcon_ext.storage.pixels import FEATURE_VALUES, check_layout, unfit_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,6 +72,7 @@ class Scorer:
         references: the running means of the training gradients, in the order of `chain.references`; likewise.
         alpha: weight of the alignment in the anomaly score.
         balance: what the balanced score is made with; without it there is none.
+        features: whether images are feature maps, whose values need not lie in [0, 1].
         threads: how many threads share the work of a call; by default as many as there are processors to run on. The
             scores are the same to the bit whatever the number.
 
@@ -89,11 +90,13 @@ class Scorer:
         alpha: float = 0.12,
         threads: int | None = None,
         balance: Balance | None = None,
+        features: bool = False,
     ) -> None:
         self.image_shape = chain.image_shape
         self.layers = chain.references
         self.alpha = alpha
         self.balance = balance
+        self.features = features
         self.threads = min(len(os.sched_getaffinity(0)), _runtime.most_threads) if threads is None else threads
         _check_threads(self.threads)
         self._dtype = _common_dtype([*parameters, *references])
@@ -135,7 +138,8 @@ class Scorer:
             parameters = [_value_of(source, arrays) for source in chain.parameters]
             references = [_array(arrays, REFERENCE + name) for name in chain.references]
             balance = balance_of(file.facts, arrays)
-            return cls(chain, parameters, references, file.facts["alpha"], threads, balance)
+            takes_features = file.architecture is not None and file.architecture.takes_features
+            return cls(chain, parameters, references, file.facts["alpha"], threads, balance, takes_features)
         except ValueError as error:
             raise ValueError(f"{file.path}: {error}") from error
 
@@ -156,7 +160,7 @@ class Scorer:
         _check_array(images, self.image_shape)
         if images.dtype != np.uint8:
             for start in range(0, len(images), batch_size):
-                _check_pixels(images[start : start + batch_size], start)
+                _check_pixels(images[start : start + batch_size], start, self.features)
         scored = [self._score_batch(batch) for batch in self._batches(images, batch_size)]
         return Scores(*(np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*scored, strict=True)))
 
@@ -232,12 +236,13 @@ def _check_array(images: Array, shape: tuple[int, int, int]) -> None:
         raise ValueError(f"images have shape (C, H, W) = {given}; expected {shape}")
 
 
-def _check_pixels(images: Array, first_index: int) -> None:
-    """Raise ValueError for the first of these images with a pixel that is not in [0, 1]."""
+def _check_pixels(images: Array, first_index: int, features: bool) -> None:
+    """Raise ValueError for the first of these images with a pixel that is not in [0, 1], or not finite."""
+    least, most = FEATURE_VALUES if features else (0, 1)
     axes = tuple(range(1, images.ndim))
     # Rounded, as pixels are before they are scored; both are NaN where a pixel is.
     low, high = images.min(axes).astype(np.float32), images.max(axes).astype(np.float32)
-    wrong = ~((low >= 0) & (high <= 1))
+    wrong = ~((low >= least) & (high <= most))
     if not wrong.any():
         return
     position = int(wrong.argmax())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -161,7 +161,7 @@ def _rebuilt(architecture: Architecture | None) -> nn.Module:
     if architecture is None:
         raise ValueError("it holds no architecture; from Python, Scorer.load(path, model=...) takes a custom model")
     with torch.device("meta"):
-        return models.build(asdict(architecture))
+        return models.build(architecture.entry)
 
 
 def _fitted(model: nn.Module, tensors: Mapping[str, Tensor], file: DetectorFile, balance: Balance | None) -> nn.Module:
