@@ -179,7 +179,7 @@ def test_a_width_beyond_counting_is_an_error(width):
         build({"name": "ConvAutoencoder", "width": width})
 
 
-@pytest.mark.parametrize(("size", "depth"), [(8, 2), (16, 3), (17, 3), (28, 4), (32, 4), (64, 5), (256, 7), (512, 8)])
+@pytest.mark.parametrize(("size", "depth"), [(8, 4), (28, 4), (33, 4), (34, 5), (64, 5), (256, 7), (512, 8)])
 def test_a_fitting_depth_keeps_the_code_as_large_as_that_of_28_pixels(size, depth):
     assert fitting_depth(size, size) == fitting_depth(size, 1) == depth
     with torch.device("meta"):

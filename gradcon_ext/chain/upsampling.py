@@ -47,10 +47,10 @@ def latent_side(size: int, depth: int) -> int:
 def fitting_depth(height: int, width: int) -> int:
     """Return how many convolutions bring images to a latent image no larger than that of the paper at 28 pixels.
 
-    That is 4 from 17 to 32 pixels, and one more for each doubling: 8 for 512. More pixels in a code that stays as
-    large is what keeps an autoencoder a bottleneck.
+    That is the paper's 4 up to 33 pixels, and one more for each doubling: 8 for 512. A code that stays as large for
+    more pixels is what keeps an autoencoder a bottleneck.
     """
-    depth = 1
+    depth = PUBLISHED_DEPTH
     while depth < MOST_DEPTH and latent_side(max(height, width), depth) > _LATENT_SIDE:
         depth += 1
     return depth

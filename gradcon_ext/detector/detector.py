@@ -18,6 +18,7 @@ from gradcon_ext.data.image_size import height_width
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.facts import (
     BALANCE,
+    EXTRA,
     FORMAT_VERSION,
     KIND,
     MODEL,
@@ -46,6 +47,7 @@ class Detector:
         preprocessing: how images are brought to the model's input; what JSON can hold.
         training: facts about the training; what JSON can hold.
         balance: what the balanced score is made with, by `gradcon_ext.balanced`.
+        extra: tensors that belong to the preprocessing: of feature maps, and of tiles; of the model's dtype.
     """
 
     model: nn.Module
@@ -55,6 +57,7 @@ class Detector:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     balance: Balance | None = None
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file: weights and references, and all else as JSON in its header.
@@ -78,6 +81,7 @@ class Detector:
             "versions": {"gradcon_ext": __version__, "torch": torch.__version__},
         }
         tensors = {**_tensors_of(self.model, self.references), **_tensors_of_balance(self.balance)}
+        tensors |= with_prefix(EXTRA, self.extra)
         write_tensors(path, KIND, FORMAT_VERSION, tensors, facts)
 
     @classmethod
@@ -111,6 +115,7 @@ class Detector:
             facts["preprocessing"],
             facts["training"],
             balance,
+            without_prefix(EXTRA, tensors),
         )
 
     def _architecture(self) -> dict[str, Any] | None:
@@ -170,6 +175,7 @@ def _fitted(model: nn.Module, tensors: Mapping[str, Tensor], file: DetectorFile,
     dtype = next(iter(dtypes)) if len(dtypes) == 1 else None
     references = {name: model.get_parameter(name) for name in file.facts["layers"]}
     expected = {**_tensors_of(model, references), **_tensors_of_balance(balance)}
+    expected |= {name: tensor for name, tensor in tensors.items() if name.startswith(EXTRA)}
     check_descriptions(_descriptions(tensors), _descriptions(expected, dtype))
     _check_chain(model, file)
     return model if dtype is None else model.to(dtype)
