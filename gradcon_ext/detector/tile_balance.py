@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -80,11 +81,19 @@ class TileBalance:
             ValueError: some are missing or do not fit each other.
         """
         grid = facts.get("grid")
-        if grid is not None and not (len(grid) == 2 and all(isinstance(number, int) and number > 0 for number in grid)):
+        if grid is not None and not _is_grid(grid):
             raise ValueError(f"expected the grid of tiles to be rows and columns, got {str(grid)[:40]}")
-        numbers = {name: facts.get(name) for name in ("center", "scale")}
-        for name, parts in numbers.items():
-            if not isinstance(parts, dict) or parts.keys() != WEIGHTS.keys():
+        for name, least in (("center", -math.inf), ("scale", 0.0)):
+            parts = facts.get(name)
+            if not isinstance(parts, dict) or parts.keys() != WEIGHTS.keys() or not _between(parts, least):
                 raise ValueError(f"expected the {name} of the parts {list(WEIGHTS)}, got {str(parts)[:100]}")
         direction, code = (Places.read(f"{_PREFIX}.{name}", tensors) for name in ("direction", "code"))
         return cls(direction, code, facts["center"], facts["scale"], None if grid is None else (grid[0], grid[1]))
+
+
+def _is_grid(grid: object) -> bool:
+    return isinstance(grid, list) and len(grid) == 2 and all(isinstance(count, int) and count > 0 for count in grid)
+
+
+def _between(parts: Mapping[str, Any], least: float) -> bool:
+    return all(isinstance(number, float) and least < number < math.inf for number in parts.values())

@@ -20,17 +20,17 @@ def interpolated(
         size: H and W.
     """
     for axis in (0, 1):
-        lower, upper, share = _between(centers[axis].to(scores), extent[axis], size[axis])
-        weights = share[:, None] if axis == 0 else share
+        lower, upper, share = _between(centers[axis].double(), extent[axis], size[axis])
+        weights = (share[:, None] if axis == 0 else share).to(scores)
         scores = torch.lerp(scores.index_select(axis, lower), scores.index_select(axis, upper), weights)
     return scores
 
 
 def _between(centers: Tensor, extent: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
     """The centers before and after each pixel, and how far it is on the way from one to the other."""
-    position = (torch.arange(length, device=centers.device) + 0.5) * (extent / length)
-    upper = torch.searchsorted(centers, position.to(centers)).clamp_(max=len(centers) - 1)
+    position = (torch.arange(length).to(centers) + 0.5) * (extent / length)
+    upper = torch.searchsorted(centers, position).clamp_(max=len(centers) - 1)
     lower = (upper - 1).clamp_(min=0)
     gap = centers[upper] - centers[lower]
     share = (position - centers[lower]) / torch.where(gap > 0, gap, 1.0)
-    return lower, upper, share.clamp_(0, 1).to(centers)
+    return lower, upper, share.clamp_(0, 1)
