@@ -21,6 +21,8 @@ class _Autoencoder(nn.Module):
     """What the models have in common: their description, and how they come by their input."""
 
     encoder: nn.Module
+    _name: str
+    """Of the class in an `architecture`; one derived from it, which may compute something else, has its own there."""
 
     def __init__(self, channels: int, size: Size, width: int, depth: int = PUBLISHED_DEPTH) -> None:
         super().__init__()
@@ -28,13 +30,13 @@ class _Autoencoder(nn.Module):
         self.size = height_width(size)
         self.width = _positive(width, "width")
         self.depth = _positive(depth, "depth")
-        self._known = Architecture(type(self).__name__, channels, self.size, width, depth)
+        self._known = Architecture(self._name, channels, self.size, width, depth)
         self.latent_shape = self._known.latent_shape
 
     @property
     def architecture(self) -> dict[str, Any]:
         """The class name and constructor arguments, as JSON can hold them; `build` takes them back."""
-        return self._known.entry
+        return {**self._known.entry, "name": type(self).__name__}
 
     def _encode(self, images: Tensor) -> Tensor:
         if images.dim() != 4 or images.shape[1:] != (self.channels, *self.size):
@@ -87,6 +89,7 @@ class ConvAutoencoder(_ImageAutoencoder):
     """
 
     loss = staticmethod(squared_error)
+    _name = "ConvAutoencoder"
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images (N, C, H, W) with pixels in [0, 1].
@@ -116,6 +119,7 @@ class ConvVariationalAutoencoder(_ImageAutoencoder):
     """
 
     loss = staticmethod(evidence_bound)
+    _name = "ConvVariationalAutoencoder"
     reparameterized = True  # What `gradcon_ext.training.objective.Objective` asks of a model to train it fused.
 
     def __init__(self, channels: int = 1, size: Size = 28, width: int = 32, depth: int = PUBLISHED_DEPTH) -> None:
@@ -157,6 +161,7 @@ class FeatureAutoencoder(_Autoencoder):
 
     loss = staticmethod(squared_error)
     accepts = "features"  # What `gradcon_ext.data.images.takes_features` asks of a model.
+    _name = "FeatureAutoencoder"
 
     def __init__(self, channels: int = 1, size: Size = 1, width: int = 128) -> None:
         super().__init__(channels, size, width)
@@ -174,7 +179,7 @@ class FeatureAutoencoder(_Autoencoder):
 
 
 _BY_NAME: dict[str, type[_Autoencoder]] = {
-    model.__name__: model for model in (ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder)
+    model._name: model for model in (ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder)
 }
 
 

@@ -212,3 +212,20 @@ def test_tiles_of_feature_maps_have_one_code_each_and_any_value():
     assert model(tiles).min() < 0
     assert model(tiles).max() > 1
     assert build(json.loads(json.dumps(model.architecture))).architecture == model.architecture
+
+
+def test_a_class_of_ones_own_has_a_name_of_its_own():
+    class Own(ConvAutoencoder):
+        pass
+
+    model = Own(size=8, width=1)
+    assert model.architecture["name"] == "Own"
+    assert model(torch.rand(1, 1, 8, 8)).shape == (1, 1, 8, 8)
+    with pytest.raises(ValueError, match="'Own'"):
+        build(model.architecture)
+
+
+@pytest.mark.parametrize("model_type", [*MODELS, FeatureAutoencoder])
+def test_a_model_beyond_any_memory_is_refused_when_it_is_made(model_type):
+    with pytest.raises(ValueError, match="weights"):
+        model_type(channels=10**7, size=64, width=10**5)
