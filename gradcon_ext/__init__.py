@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gradcon_ext.scoring.balancing import balanced
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
     from gradcon_ext.scoring.scorer import Scorer, Scores
+    from gradcon_ext.scoring.tile_balancing import balanced_tiles
+    from gradcon_ext.scoring.tile_scoring import TileScorer, TileScores
+    from gradcon_ext.tiles import Tiling, random_tiles
     from gradcon_ext.training.constraint import GradientConstraint
     from gradcon_ext.training.many import Run, RunsFailed, train_many
     from gradcon_ext.training.trainer import Trainer
@@ -33,11 +36,15 @@ __all__ = [
     "RunsFailed",
     "Scorer",
     "Scores",
+    "TileScorer",
+    "TileScores",
+    "Tiling",
     "Trainer",
     "__version__",
     "average_alignment",
     "average_detectors",
     "balanced",
+    "balanced_tiles",
     "build_info",
     "data",
     "evaluate",
@@ -45,6 +52,7 @@ __all__ = [
     "models",
     "ops",
     "per_sample_alignment",
+    "random_tiles",
     "train_many",
 ]
 
@@ -60,12 +68,17 @@ _HOMES = {
     "Detector": "detector.detector",
     "Evaluation": "scoring.evaluation",
     "balanced": "scoring.balancing",
+    "balanced_tiles": "scoring.tile_balancing",
     "evaluate": "scoring.evaluation",
     "Run": "training.many",
     "RunsFailed": "training.many",
     "train_many": "training.many",
     "Scorer": "scoring.scorer",
     "Scores": "scoring.scorer",
+    "TileScorer": "scoring.tile_scoring",
+    "TileScores": "scoring.tile_scoring",
+    "Tiling": "tiles",
+    "random_tiles": "tiles",
     "Trainer": "training.trainer",
 }
 
