@@ -148,9 +148,9 @@ def _basis(covariance: Tensor, directions: int) -> Tensor:
 def _places(scorer: Scorer, tiled: _Tiled, spaces: Sequence[_Space], count: int) -> list[Places]:
     sums = [_Sums(count, basis) for _, basis in spaces]
     for tiles in tiled:
-        place = torch.arange(len(tiles)) if count > 1 else torch.zeros(len(tiles), dtype=torch.int64)
         for codes, space, moments in zip(_codes(scorer, tiles), spaces, sums, strict=True):
-            moments.add(whitened(codes, *space), place.to(codes.device))
+            white = whitened(codes, *space)
+            moments.add(white[None] if count == 1 else white[:, None])
     return [Places(*space, *moments.centers_and_factors()) for space, moments in zip(spaces, sums, strict=True)]
 
 
@@ -159,24 +159,21 @@ class _Sums:
 
     def __init__(self, places: int, like: Tensor) -> None:
         kept = like.shape[1]
-        self._count = like.new_zeros(places)
+        self._count = 0
         self._first = like.new_zeros(places, kept)
         self._second = like.new_zeros(places, kept, kept)
 
-    def add(self, codes: Tensor, places: Tensor) -> None:
-        self._count.index_add_(0, places, torch.ones_like(codes[:, 0]))
-        self._first.index_add_(0, places, codes)
-        if len(self._count) == 1:
-            self._second[0] += codes.mT @ codes
-        else:
-            self._second.index_add_(0, places, codes[:, :, None] * codes[:, None, :])
+    def add(self, codes: Tensor) -> None:
+        """Add as many codes, (P, n, K), at every place."""
+        self._count += codes.shape[1]
+        self._first += codes.sum(1)
+        self._second.baddbmm_(codes.mT, codes)
 
     def centers_and_factors(self) -> tuple[Tensor, Tensor]:
-        count = self._count[:, None, None]
-        centers = self._first / count[:, 0]
-        covariances = self._second / count - centers[:, :, None] * centers[:, None, :]
+        centers = self._first / self._count
+        covariances = self._second / self._count - centers[:, :, None] * centers[:, None, :]
         unit = torch.eye(centers.shape[1], dtype=centers.dtype, device=centers.device)
-        mixed = (count * covariances + SHRINKAGE * unit) / (count + SHRINKAGE)
+        mixed = (self._count * covariances + SHRINKAGE * unit) / (self._count + SHRINKAGE)
         lower = torch.linalg.cholesky(mixed)
         return centers, torch.linalg.solve_triangular(lower, unit.expand_as(lower), upper=False)
 

@@ -82,7 +82,7 @@ class Tiling:
         return max(1, round(height * self.scale)), max(1, round(width * self.scale))
 
     def cut(self, image: Tensor, *, features: bool = False, index: int = 0) -> TiledImage:
-        """Return the tiles of an image (C, H, W); they are views until they are read.
+        """Return the tiles of an image (C, H, W); they are views of it until they are read.
 
         Args:
             image: uint8, or floating point from 0 to 1.
@@ -102,7 +102,7 @@ class Tiling:
             check_pixels(image[None], index, features)
         if features and self.even_contrast:
             raise ValueError("feature maps have no contrast to be made even")
-        return TiledImage(image, self)
+        return TiledImage(image if is_bytes(image) else image.detach().float(), self)
 
 
 class TiledImage(ImageDataset):

@@ -72,6 +72,14 @@ def test_images_are_resized_first() -> None:
     assert (tiles.stored(2) == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floating_point_of_any_kind_is_float32(dtype: torch.dtype) -> None:
+    image = torch.rand(1, 16, 16).to(dtype).requires_grad_()
+    tile = Tiling(4, scale=0.5).cut(image).stored(0)
+    assert tile.dtype == torch.float32
+    assert not tile.requires_grad
+
+
 def test_even_contrast_takes_light_and_shade_away() -> None:
     texture = torch.rand(1, 8, 8)
     tiling = Tiling(8, 8, even_contrast=True)
