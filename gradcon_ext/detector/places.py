@@ -35,8 +35,6 @@ class Places:
         given = tuple(tuple(getattr(self, name).shape) for name in ARRAYS)
         if given != (*expected, (self.count, self.kept, self.kept)):
             raise ValueError(f"the places of tiles have tensors of shapes {given}, which do not fit each other")
-        if not all(bool(getattr(self, name).isfinite().all()) for name in ARRAYS):
-            raise ValueError("the places of tiles hold numbers that are not finite")
 
     @property
     def count(self) -> int:
@@ -77,6 +75,8 @@ class Places:
         dimensions = [tensors[name].dim() for name in names]
         if dimensions != [1, 2, 2, 3]:
             raise ValueError(f"the places of tiles have tensors of {dimensions} dimensions; expected [1, 2, 2, 3]")
+        if not all(bool(tensors[name].isfinite().all()) for name in names):
+            raise ValueError("the places of tiles hold numbers that are not finite")
         return cls(*(tensors[name] for name in names))
 
 

@@ -72,7 +72,7 @@ class TileScorer:
     ) -> None:
         self.scorer = scorer
         self.tiling = tiling
-        self.balance = balance
+        self.balance = balance if balance is None else balance.to(next(scorer.model.parameters()).detach())
         self.pooling = pooling or Pooling("largest", 3)
 
     @classmethod
@@ -139,7 +139,6 @@ class TileScorer:
                 "anomaly": scores.anomaly,
             }
             if balance is not None:
-                balance = balance.to(codes)
                 places = torch.arange(first, first + len(codes), device=codes.device)
                 distances = (part.to("cpu", torch.float32) for part in balance.code_parts(codes, places))
                 parts |= dict(zip(("direction", "code"), distances, strict=True))
