@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
     from gradcon_ext.scoring.explanation import Explanation
     from gradcon_ext.scoring.scorer import Scorer, Scores
+    from gradcon_ext.scoring.tile_balancing import balanced_tiles
+    from gradcon_ext.scoring.tile_scoring import TileScorer, TileScores
+    from gradcon_ext.tiles import Tiling, random_tiles
     from gradcon_ext.training.constraint import GradientConstraint
     from gradcon_ext.training.many import Run, RunsFailed, train_many
     from gradcon_ext.training.trainer import Trainer
@@ -38,11 +41,15 @@ __all__ = [
     "RunsFailed",
     "Scorer",
     "Scores",
+    "TileScorer",
+    "TileScores",
+    "Tiling",
     "Trainer",
     "__version__",
     "average_alignment",
     "average_detectors",
     "balanced",
+    "balanced_tiles",
     "build_info",
     "calibrated",
     "data",
@@ -51,6 +58,7 @@ __all__ = [
     "models",
     "ops",
     "per_sample_alignment",
+    "random_tiles",
     "select",
     "train_many",
 ]
@@ -69,6 +77,7 @@ _HOMES = {
     "Evaluation": "scoring.evaluation",
     "Explanation": "scoring.explanation",
     "balanced": "scoring.balancing",
+    "balanced_tiles": "scoring.tile_balancing",
     "calibrated": "scoring.calibrating",
     "select": "scoring.calibrating",
     "evaluate": "scoring.evaluation",
@@ -77,6 +86,10 @@ _HOMES = {
     "train_many": "training.many",
     "Scorer": "scoring.scorer",
     "Scores": "scoring.scorer",
+    "TileScorer": "scoring.tile_scoring",
+    "TileScores": "scoring.tile_scoring",
+    "Tiling": "tiles",
+    "random_tiles": "tiles",
     "Trainer": "training.trainer",
 }
 

@@ -22,7 +22,7 @@ from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
 from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.storage.header import Stored
-from gradcon_ext.storage.pixels import channels_last, check_layout, unfit_pixels
+from gradcon_ext.storage.pixels import FEATURE_VALUES, channels_last, check_layout, unfit_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,6 +81,7 @@ class Scorer:
         balance: what the balanced score is made with; without it there is none.
         part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
         calibration: what p-values and verdicts are made with; without it there are none.
+        features: whether images are feature maps, whose values need not lie in [0, 1].
         threads: how many threads share the work of a call; by default as many as there are processors to run on. The
             scores are the same to the bit whatever the number.
 
@@ -100,6 +101,7 @@ class Scorer:
         balance: Balance | None = None,
         part: str = PAPERS,
         calibration: Calibration | None = None,
+        features: bool = False,
     ) -> None:
         self.image_shape = chain.image_shape
         self.layers = chain.references
@@ -109,6 +111,7 @@ class Scorer:
         self.calibration = calibration
         if calibration is not None:
             calibration.threshold(part)  # for its check of the part
+        self.features = features
         self.threads = min(len(os.sched_getaffinity(0)), _runtime.most_threads) if threads is None else threads
         _check_threads(self.threads)
         self._dtype = _common_dtype([*parameters, *references])
@@ -150,6 +153,7 @@ class Scorer:
             parameters = [_value_of(source, arrays) for source in chain.parameters]
             references = [_array(arrays, REFERENCE + name) for name in chain.references]
             balance = balance_of(file.facts, arrays)
+            takes_features = file.architecture is not None and file.architecture.takes_features
             return cls(
                 chain,
                 parameters,
@@ -159,6 +163,7 @@ class Scorer:
                 balance,
                 file.facts["part"],
                 file.calibration,
+                takes_features,
             )
         except ValueError as error:
             raise ValueError(f"{file.path}: {error}") from error
@@ -180,7 +185,7 @@ class Scorer:
         _check_array(images, self.image_shape)
         if images.dtype != np.uint8:
             for start in range(0, len(images), batch_size):
-                _check_pixels(images[start : start + batch_size], start)
+                _check_pixels(images[start : start + batch_size], start, self.features)
         scored = [self._score_batch(batch) for batch in self._batches(images, batch_size)]
         scores = Scores(*(np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*scored, strict=True)))
         if self.calibration is None:
@@ -260,12 +265,13 @@ def _check_array(images: Array, shape: tuple[int, int, int]) -> None:
         raise ValueError(f"images have shape (C, H, W) = {given}; expected {shape}{channels_last(given, shape)}")
 
 
-def _check_pixels(images: Array, first_index: int) -> None:
-    """Raise ValueError for the first of these images with a pixel that is not in [0, 1]."""
+def _check_pixels(images: Array, first_index: int, features: bool) -> None:
+    """Raise ValueError for the first of these images with a pixel that is not in [0, 1], or not finite."""
+    least, most = FEATURE_VALUES if features else (0, 1)
     axes = tuple(range(1, images.ndim))
     # Rounded, as pixels are before they are scored; both are NaN where a pixel is.
     low, high = images.min(axes).astype(np.float32), images.max(axes).astype(np.float32)
-    wrong = ~((low >= 0) & (high <= 1))
+    wrong = ~((low >= least) & (high <= most))
     if not wrong.any():
         return
     position = int(wrong.argmax())

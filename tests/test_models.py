@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gradcon_ext.losses import VariationalOutput, evidence_bound, reconstruction_of, squared_error
-from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder, build
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder, build, fitting_depth
 
 MODELS = (ConvAutoencoder, ConvVariationalAutoencoder)
 
@@ -138,7 +138,7 @@ def test_a_model_is_built_again_from_its_architecture(model_type):
         ({}, "got None"),
         ({"name": "Perceptron"}, "ConvAutoencoder.*got 'Perceptron'"),
         ({"name": ["ConvAutoencoder"]}, "got "),
-        ({"name": "ConvAutoencoder", "depth": 3}, "ConvAutoencoder .*depth"),
+        ({"name": "ConvAutoencoder", "layers": 3}, "ConvAutoencoder .*layers"),
         ({"name": "ConvAutoencoder", "width": 0}, "positive.* 0$"),
     ],
 )
@@ -153,6 +153,8 @@ def test_an_unknown_architecture_is_an_error(architecture, message):
         {"channels": 0},
         {"channels": 1.0},
         {"width": -1},
+        {"depth": 0},
+        {"depth": 2.0},
         {"size": 0},
         {"size": (28, 0)},
         {"size": (28, 28, 28)},
@@ -175,3 +177,55 @@ def test_images_of_another_shape_are_an_error(model_type, shape):
 def test_a_width_beyond_counting_is_an_error(width):
     with pytest.raises(ValueError, match=rf"^ConvAutoencoder .*{width}[^\n]*$"):
         build({"name": "ConvAutoencoder", "width": width})
+
+
+@pytest.mark.parametrize(("size", "depth"), [(8, 4), (28, 4), (33, 4), (34, 5), (64, 5), (256, 7), (512, 8)])
+def test_a_fitting_depth_keeps_the_code_as_large_as_that_of_28_pixels(size, depth):
+    assert fitting_depth(size, size) == fitting_depth(size, 1) == depth
+    with torch.device("meta"):
+        model = ConvAutoencoder(1, size, width=4, depth=depth)
+        assert model.latent_shape == model.encoder(torch.empty(1, 1, size, size)).shape[1:]
+    assert model.latent_shape[0] == 8
+    assert model.latent_shape[1] <= 3
+
+
+@given(model_type=st.sampled_from(MODELS), height=st.integers(1, 90), width=st.integers(1, 90), depth=st.integers(1, 8))
+@settings(max_examples=40)
+def test_models_of_any_depth_return_to_the_size_and_are_built_again(model_type, height, width, depth):
+    with torch.device("meta"):
+        model = model_type(1, (height, width), width=1, depth=depth)
+        assert reconstruction_of(model(torch.empty(2, 1, height, width))).shape == (2, 1, height, width)
+        assert [type(layer) for layer in model.encoder].count(nn.Conv2d) == depth
+        assert build(json.loads(json.dumps(model.architecture))).architecture == model.architecture
+
+
+def test_the_published_depth_is_not_named():
+    assert "depth" not in ConvAutoencoder(depth=4).architecture
+    assert ConvAutoencoder(depth=5).architecture["depth"] == 5
+
+
+def test_tiles_of_feature_maps_have_one_code_each_and_any_value():
+    model = FeatureAutoencoder(channels=5, size=(2, 3), width=4)
+    tiles = 100 * torch.randn(7, 5, 2, 3)
+    assert model.encoder(tiles).shape == (7, *model.latent_shape) == (7, 4, 1, 1)
+    assert model(tiles).shape == tiles.shape
+    assert model(tiles).min() < 0
+    assert model(tiles).max() > 1
+    assert build(json.loads(json.dumps(model.architecture))).architecture == model.architecture
+
+
+def test_a_class_of_ones_own_has_a_name_of_its_own():
+    class Own(ConvAutoencoder):
+        pass
+
+    model = Own(size=8, width=1)
+    assert model.architecture["name"] == "Own"
+    assert model(torch.rand(1, 1, 8, 8)).shape == (1, 1, 8, 8)
+    with pytest.raises(ValueError, match="'Own'"):
+        build(model.architecture)
+
+
+@pytest.mark.parametrize("model_type", [*MODELS, FeatureAutoencoder])
+def test_a_model_beyond_any_memory_is_refused_when_it_is_made(model_type):
+    with pytest.raises(ValueError, match="weights"):
+        model_type(channels=10**7, size=64, width=10**5)

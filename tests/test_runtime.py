@@ -22,7 +22,7 @@ from gradcon_ext import runtime
 from gradcon_ext.chain.tracing import parameters_of, trace_chain
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import squared_error
-from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder
 from gradcon_ext.storage.tensor_file import read_tensors, write_tensors
 from support.strategies import ChainCase, chain_cases
 
@@ -54,6 +54,8 @@ class Normalised(nn.Module):
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "CAE": (lambda: ConvAutoencoder(1, 28, width=8), (1, 28, 28)),
     "VAE": (lambda: ConvVariationalAutoencoder(3, (9, 12), width=4), (3, 9, 12)),
+    "deep": (lambda: ConvAutoencoder(1, 40, width=2, depth=6), (1, 40, 40)),
+    "features": (lambda: FeatureAutoencoder(3, 2, width=4), (3, 2, 2)),
     "BatchNorm": (Normalised, (2, 8, 8)),
     "float64": (lambda: Normalised().double(), (2, 8, 8)),
 }

@@ -1,39 +1,35 @@
-"""The paper's autoencoders as chains of layers, without torch: what a detector's file should hold."""
+"""The autoencoders of `gradcon_ext.models` as chains of layers, without torch: what a detector's file should hold."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 from gradcon_ext.chain.chain import Chain, Layer, LayerKind, Shape, Source
+from gradcon_ext.chain.upsampling import (
+    ENCODER_PADDING,
+    KERNEL,
+    MOST_DEPTH,
+    PUBLISHED_DEPTH,
+    STRIDE,
+    downsampled,
+    latent_side,
+    upsampling,
+)
 
-KERNEL = 4
-STRIDE = 2
-ENCODER_LAYERS = 4
-ENCODER_PADDING = 2
 LARGEST_MODEL = 2**30
 """Numbers that the weights of a model may have in all."""
 
-_LOSSES = {"ConvAutoencoder": "squared_error", "ConvVariationalAutoencoder": "evidence_bound"}
+FEATURES = "FeatureAutoencoder"
+_LOSSES = {
+    "ConvAutoencoder": "squared_error",
+    "ConvVariationalAutoencoder": "evidence_bound",
+    FEATURES: "squared_error",
+}
 _LINEAR = ("mean", "log_variance", "expansion")
-
-
-class Upsampling(NamedTuple):
-    """How one transposed convolution pads one axis."""
-
-    padding: int
-    output_padding: int
-
-    def size_from(self, size: int) -> int:
-        """Return the size of the output from that of the input."""
-        return (size - 1) * STRIDE - 2 * self.padding + KERNEL + self.output_padding
-
-
-# From 3 to 28 pixels: 3, 4, 8, 14, 28.
-_PUBLISHED = (Upsampling(2, 0), Upsampling(1, 0), Upsampling(2, 0), Upsampling(1, 0))
 
 
 @dataclass(frozen=True)
@@ -41,20 +37,24 @@ class Architecture:
     """The name and the constructor's arguments of one of `gradcon_ext.models`.
 
     Raises:
-        ValueError: an unknown name, a number that is not a positive whole one, or more weights than `LARGEST_MODEL`.
+        ValueError: an unknown name, a number that is not a positive whole one, a depth beyond `MOST_DEPTH`, or more
+            weights than `LARGEST_MODEL`.
     """
 
     name: str
     channels: int = 1
     size: tuple[int, int] = (28, 28)
     width: int = 32
+    depth: int = PUBLISHED_DEPTH
 
     def __post_init__(self) -> None:
         if self.name not in _LOSSES:
             raise ValueError(f"expected an architecture named one of {sorted(_LOSSES)}, got {self.name!r}")
-        for number in (self.channels, *self.size, self.width):
+        for number in (self.channels, *self.size, self.width, self.depth):
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise ValueError(f"expected positive whole numbers, got {str(number)[:40]}")
+        if self.depth > MOST_DEPTH:
+            raise ValueError(f"expected a depth of {MOST_DEPTH} at most, got {str(self.depth)[:40]}")
         numbers = sum(map(math.prod, self.shapes.values()))
         if numbers > LARGEST_MODEL:
             raise ValueError(f"it would have {numbers:.3g} weights; expected {LARGEST_MODEL} at most")
@@ -74,29 +74,47 @@ class Architecture:
         try:
             if len(pair) != 2:
                 raise ValueError(f"expected a size of two numbers, got {len(pair)}")
+            if name == FEATURES and "depth" in entry:
+                raise ValueError("it has no depth")
             return cls(**{**entry, "size": pair})
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{name} cannot be built from {str(dict(entry))[:200]}: {error}") from error
 
     @property
+    def entry(self) -> dict[str, Any]:
+        """What `read` takes, as JSON can hold it; a depth that is the published one is left out, as it once was."""
+        entry = {"name": self.name, "channels": self.channels, "size": list(self.size), "width": self.width}
+        return entry if self.depth == PUBLISHED_DEPTH else {**entry, "depth": self.depth}
+
+    @property
+    def takes_features(self) -> bool:
+        """Whether the model is given feature maps, whose values may be any, in place of pixels from 0 to 1."""
+        return self.name == FEATURES
+
+    @property
     def latent_shape(self) -> Shape:
         """Of the encoder's output, (C, H, W)."""
-        rows, columns = self.size
-        for _ in range(ENCODER_LAYERS):
-            rows, columns = downsampled(rows), downsampled(columns)
-        return (2 * self.width, rows, columns)
+        if self.takes_features:
+            return (self.width, 1, 1)
+        rows, columns = (latent_side(length, self.depth) for length in self.size)
+        return (self.encoder_channels[-1], rows, columns)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of the tensors in the model's state dict, by their names."""
+        if self.takes_features:
+            weight = (self.width, self.channels, *self.size)
+            return _weight_and_bias("encoder.0", weight, self.width) | _weight_and_bias(
+                "decoder.0", weight, self.channels
+            )
         shapes: dict[str, tuple[int, ...]] = {}
-        for position, (given, made) in enumerate(pairwise(self._encoder_channels)):
+        for position, (given, made) in enumerate(pairwise(self.encoder_channels)):
             shapes |= _weight_and_bias(f"encoder.{2 * position}", (made, given, KERNEL, KERNEL), made)
         if self.name == "ConvVariationalAutoencoder":
             features = math.prod(self.latent_shape)
             for name in _LINEAR:
                 shapes |= _weight_and_bias(name, (features, features), features)
-        for position, (given, made) in enumerate(pairwise(reversed(self._encoder_channels))):
+        for position, (given, made) in enumerate(pairwise(reversed(self.encoder_channels))):
             shapes |= _weight_and_bias(f"decoder.{2 * position}", (given, made, KERNEL, KERNEL), made)
         return shapes
 
@@ -115,14 +133,23 @@ class Architecture:
         return Chain((self.channels, *self.size), tuple(layers), parameters, tuple(references), _LOSSES[self.name])
 
     @property
-    def _encoder_channels(self) -> tuple[int, ...]:
-        return (self.channels, self.width, self.width, 2 * self.width, 2 * self.width)
+    def encoder_channels(self) -> tuple[int, ...]:
+        """Of the images, and of what each convolution makes: the first two narrow, if there are more, others wide."""
+        narrow = min(2, self.depth - 1)
+        return (self.channels, *[self.width] * narrow, *[2 * self.width] * (self.depth - narrow))
 
     def _layers(self, references: Sequence[int]) -> Iterator[Layer]:
         """The layers, given the index of the reference of each weight."""
+        if self.takes_features:
+            yield Layer(LayerKind.CONV, self.latent_shape, 0, 1, references[0])
+            yield Layer(LayerKind.CONV_TRANSPOSED, (self.channels, *self.size), 2, 3, references[1])
+        else:
+            yield from self._image_layers(references)
+
+    def _image_layers(self, references: Sequence[int]) -> Iterator[Layer]:
         weight = 0
         shape: Shape = (self.channels, *self.size)
-        for made in self._encoder_channels[1:]:
+        for made in self.encoder_channels[1:]:
             shape = (made, downsampled(shape[1]), downsampled(shape[2]))
             padding = (ENCODER_PADDING, ENCODER_PADDING)
             index = references[weight // 2]
@@ -138,47 +165,15 @@ class Architecture:
             if shape != flat:
                 yield Layer(LayerKind.RESHAPE, shape)
             weight += 6
-        rows, columns = (upsampling(*pair) for pair in zip(shape[1:], self.size, strict=True))
+        rows, columns = (upsampling(*pair, self.depth) for pair in zip(shape[1:], self.size, strict=True))
         for position, (row, column) in enumerate(zip(rows, columns, strict=True)):
-            made = self._encoder_channels[-2 - position]
+            made = self.encoder_channels[-2 - position]
             shape = (made, row.size_from(shape[1]), column.size_from(shape[2]))
             padding = (row.padding, column.padding)
             index = references[weight // 2]
             yield Layer(LayerKind.CONV_TRANSPOSED, shape, weight, weight + 1, index, (STRIDE, STRIDE), padding)
             yield Layer(LayerKind.SIGMOID if position == len(rows) - 1 else LayerKind.RELU, shape)
             weight += 2
-
-
-def downsampled(size: int) -> int:
-    """Return the size that a convolution of the encoder makes of another."""
-    return (size + 2 * ENCODER_PADDING - KERNEL) // STRIDE + 1
-
-
-def upsampling(latent_size: int, size: int) -> tuple[Upsampling, ...]:
-    """Choose the paddings nearest to the published ones that lead from the latent size to the image's size.
-
-    Padding 2 everywhere mirrors the encoder, with an output padding where an odd size was halved: there always
-    is a way.
-    """
-    options = [Upsampling(padding, output_padding) for padding in (2, 1) for output_padding in (0, 1)]
-    ways = (way for way in product(options, repeat=len(_PUBLISHED)) if _leads(way, latent_size, size))
-    return min(ways, key=_departures)
-
-
-def _leads(way: Sequence[Upsampling], start: int, end: int) -> bool:
-    size = start
-    for step in way:
-        size = step.size_from(size)
-        if size < 1:
-            return False
-    return size == end
-
-
-def _departures(way: Sequence[Upsampling]) -> int:
-    return sum(
-        (step.padding != published.padding) + (step.output_padding != published.output_padding)
-        for step, published in zip(way, _PUBLISHED, strict=True)
-    )
 
 
 def _weight_and_bias(name: str, weight: tuple[int, ...], bias: int) -> dict[str, tuple[int, ...]]:

@@ -18,7 +18,14 @@ Images: TypeAlias = Tensor | Array | Dataset[Any]
 _CHECKED_AT_ONCE = 1024
 
 
-def as_image_dataset(images: Images, *, channels: int | None = None, size: Size | None = None) -> ImageDataset:
+def takes_features(model: object) -> bool:
+    """Whether a model says, by `accepts = "features"`, that it is given feature maps, whose values may be any."""
+    return getattr(model, "accepts", "pixels") == "features"
+
+
+def as_image_dataset(
+    images: Images, *, channels: int | None = None, size: Size | None = None, features: bool = False
+) -> ImageDataset:
     """View `images` as an `ImageDataset`; what is uint8 stays so, anything else is float32 when it is asked for.
 
     Args:
@@ -27,6 +34,7 @@ def as_image_dataset(images: Images, *, channels: int | None = None, size: Size 
             floating point must lie in [0, 1] already.
         channels: the number of channels to insist on.
         size: the height and width (one number for a square) to insist on.
+        features: whether they are feature maps: their values, in floating point, may be any finite ones.
 
     Raises:
         TypeError: something else than the above, or another dtype.
@@ -36,19 +44,20 @@ def as_image_dataset(images: Images, *, channels: int | None = None, size: Size 
     if isinstance(images, ImageDataset):
         dataset = images
     elif isinstance(images, Tensor | np.ndarray):
-        dataset = _ArrayImages(images)
+        dataset = _ArrayImages(images, features)
     else:
-        dataset = _DatasetImages(images)
+        dataset = _DatasetImages(images, features)
     _check_shape(dataset.shape, channels, size)
     return dataset
 
 
-def check_batch(images: Tensor, first_index: int) -> None:
+def check_batch(images: Tensor, first_index: int, features: bool = False) -> None:
     """Check a batch of images as `as_image_dataset` checks them; bytes are not looked at.
 
     Args:
         images: (n, C, H, W).
         first_index: what an error calls the first of them.
+        features: whether they are feature maps, whose values may be any finite ones.
 
     Raises:
         TypeError: no tensor, or another dtype than uint8 and floating point.
@@ -61,13 +70,13 @@ def check_batch(images: Tensor, first_index: int) -> None:
     if images.dim() != 4:
         raise ValueError(f"a batch of images has shape {tuple(images.shape)}; expected (n, C, H, W)")
     if not is_bytes(images):
-        check_pixels(images.detach(), first_index)
+        check_pixels(images.detach(), first_index, features)
 
 
 class _ArrayImages(ImageDataset):
     """A tensor or numpy array (N, C, H, W) or (N, H, W), kept as it is."""
 
-    def __init__(self, images: Tensor | Array) -> None:
+    def __init__(self, images: Tensor | Array, features: bool) -> None:
         check_dtype(images, "images")
         check_layout(images.shape)
         self._images = images.detach() if isinstance(images, Tensor) else images
@@ -75,7 +84,7 @@ class _ArrayImages(ImageDataset):
         self.shape = (channels, images.shape[-2], images.shape[-1])
         if not is_bytes(images):
             for start in range(0, len(self), _CHECKED_AT_ONCE):
-                check_pixels(self.stored_span(start, start + _CHECKED_AT_ONCE), start)
+                check_pixels(self.stored_span(start, start + _CHECKED_AT_ONCE), start, features)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -100,7 +109,7 @@ class _ArrayImages(ImageDataset):
 class _DatasetImages(ImageDataset):
     """Any other dataset, read an item at a time."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, features: bool) -> None:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise TypeError(
                 f"images are a {type(dataset).__name__}; expected a tensor, a numpy array, or a dataset with "
@@ -109,6 +118,7 @@ class _DatasetImages(ImageDataset):
         if len(dataset) == 0:
             raise ValueError(f"there are no images: the {type(dataset).__name__} is empty")
         self._dataset = dataset
+        self._features = features
         self.shape = _chw(self._read(0), 0)
 
     def __len__(self) -> int:
@@ -120,7 +130,7 @@ class _DatasetImages(ImageDataset):
             raise ValueError(f"image {index} has shape {tuple(image.shape)}; the first one has {self.shape}")
         pixels = as_stored(image).reshape(self.shape)
         if not is_bytes(pixels):
-            check_pixels(pixels[None], index)
+            check_pixels(pixels[None], index, self._features)
         return pixels
 
     def _read(self, index: int) -> Tensor | Array:

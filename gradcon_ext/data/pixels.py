@@ -1,4 +1,4 @@
-"""Pixels as the models take them: bytes from 0 to 255, or floating point from 0 to 1."""
+"""Pixels as the models take them: bytes from 0 to 255, or floating point from 0 to 1; and values of feature maps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gradcon_ext.storage.pixels import unfit_pixels
+from gradcon_ext.storage.pixels import FEATURE_VALUES, unfit_pixels
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -50,17 +50,19 @@ def like_weight(pixels: Tensor, weight: Tensor) -> Tensor:
     return pixels.to(weight) / 255 if is_bytes(pixels) else pixels.to(weight)
 
 
-def check_pixels(images: Tensor, first_index: int) -> None:
+def check_pixels(images: Tensor, first_index: int, features: bool = False) -> None:
     """Raise ValueError for the first image with a pixel that is NaN, infinite or outside [0, 1].
 
     Args:
         images: (n, C, H, W), floating point.
         first_index: what the error calls the first of them.
+        features: whether they are feature maps, whose values may be any finite ones.
     """
+    least, most = FEATURE_VALUES if features else (0, 1)
     # Rounded, as pixels are before they are scored; both are NaN where a pixel is.
     lowest, highest = torch.stack(images.aminmax()).float().tolist()
-    if lowest >= 0 and highest <= 1:
+    if lowest >= least and highest <= most:
         return
     low, high = (bounds.float() for bounds in images.flatten(1).aminmax(dim=1))
-    position = int((~((low >= 0) & (high <= 1))).int().argmax())
+    position = int((~((low >= least) & (high <= most))).int().argmax())
     raise unfit_pixels(first_index + position, float(low[position]), float(high[position]))

@@ -80,7 +80,12 @@ class Balance:
             reconstruction: the sum of reconstruction and latent loss.
         """
         parts = {"direction": direction, "code": code, "gradient": gradient, "reconstruction": reconstruction}
-        return sum(WEIGHTS[name] * ((part - self.center[name]) / self.scale[name]) for name, part in parts.items())
+        return weighted(parts, self.center, self.scale)
+
+
+def weighted(parts: Mapping[str, Any], center: Mapping[str, float], scale: Mapping[str, float]) -> Any:
+    """Return the sum of parts (N,) in deviations from a center, weighted by `WEIGHTS`."""
+    return sum(weight * ((parts[name] - center[name]) / scale[name]) for name, weight in WEIGHTS.items())
 
 
 def at_length_1(code: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import TENSOR, Calibration
 from gradcon_ext.detector.facts import (
     BALANCE,
+    EXTRA,
     FORMAT_VERSION,
     KIND,
     MODEL,
@@ -51,6 +52,7 @@ class Detector:
         balance: what the balanced score is made with, by `gradcon_ext.balanced`.
         part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
         calibration: what p-values and verdicts are made with, by `gradcon_ext.calibrated`.
+        extra: tensors that belong to the preprocessing: of feature maps, and of tiles; of the model's dtype.
     """
 
     model: nn.Module
@@ -62,6 +64,7 @@ class Detector:
     balance: Balance | None = None
     part: str = PAPERS
     calibration: Calibration | None = None
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file: weights and references, and all else as JSON in its header.
@@ -91,6 +94,7 @@ class Detector:
             **_tensors_of_balance(self.balance),
             **_tensors_of_calibration(self.calibration),
         }
+        tensors |= with_prefix(EXTRA, self.extra)
         write_tensors(path, KIND, FORMAT_VERSION, tensors, facts)
 
     @classmethod
@@ -126,6 +130,7 @@ class Detector:
             balance,
             facts["part"],
             file.calibration,
+            without_prefix(EXTRA, tensors),
         )
 
     def _architecture(self) -> dict[str, Any] | None:
@@ -176,7 +181,7 @@ def _rebuilt(architecture: Architecture | None) -> nn.Module:
     if architecture is None:
         raise ValueError("it holds no architecture; from Python, Scorer.load(path, model=...) takes a custom model")
     with torch.device("meta"):
-        return models.build(asdict(architecture))
+        return models.build(architecture.entry)
 
 
 def _fitted(model: nn.Module, tensors: Mapping[str, Tensor], file: DetectorFile, balance: Balance | None) -> nn.Module:
@@ -185,6 +190,7 @@ def _fitted(model: nn.Module, tensors: Mapping[str, Tensor], file: DetectorFile,
     dtype = next(iter(dtypes)) if len(dtypes) == 1 else None
     references = {name: model.get_parameter(name) for name in file.facts["layers"]}
     expected = {**_tensors_of(model, references), **_tensors_of_balance(balance)}
+    expected |= {name: tensor for name, tensor in tensors.items() if name.startswith(EXTRA)}
     check_descriptions(_descriptions(tensors), _descriptions(expected, dtype))
     _check_chain(model, file)
     return model if dtype is None else model.to(dtype)

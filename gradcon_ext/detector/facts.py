@@ -22,6 +22,8 @@ MODEL = "model."
 """What the names of a model's tensors begin with,"""
 REFERENCE = "reference."
 """and those of the references."""
+EXTRA = "extra."
+"""What the names of a detector's further tensors begin with."""
 BALANCE = tuple(f"balance.{space}.{array}" for space in ("direction", "code") for array in ("mean", "directions"))
 """The tensors of a balance, where the detector has one."""
 
@@ -197,6 +199,7 @@ def _check_tensors(architecture: Architecture, facts: Mapping[str, Any], tensors
     expected |= {REFERENCE + name: f"{dtype} {shapes[name]}" for name in layers}
     if facts["balance"] is not None:
         expected |= _given_balance(tensors, dtype)
+    expected |= {name: f"{dtype} {stored.shape}" for name, stored in tensors.items() if name.startswith(EXTRA)}
     check_descriptions({name: f"{stored.dtype} {stored.shape}" for name, stored in tensors.items()}, expected)
 
 

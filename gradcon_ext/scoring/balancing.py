@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.data.image_dataset import ImageDataset
-from gradcon_ext.data.images import Images, as_image_dataset
+from gradcon_ext.data.images import Images, as_image_dataset, takes_features
 from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace, at_length_1
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.scorer import Scorer, Scores
@@ -43,7 +43,7 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
         ValueError: bad images, fewer than two held-out ones, or scores that are not finite.
     """
     scorer = Scorer.from_detector(replace(detector, balance=None, calibration=None), device=device)
-    codes = _codes_of_some(scorer, as_image_dataset(train)).double()
+    codes = _codes_of_some(scorer, as_image_dataset(train, features=takes_features(detector.model))).double()
     like = next(iter(detector.references.values())).cpu()
     direction, code = (principal_directions(vectors).to(like) for vectors in (at_length_1(codes), codes))
     shape = Balance(direction, code, center={}, scale={})

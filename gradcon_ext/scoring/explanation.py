@@ -18,7 +18,7 @@ from gradcon_ext.alignment.routes import Route
 from gradcon_ext.alignment.sample_gradients import sample_gradients
 from gradcon_ext.alignment.shares import location_shares
 from gradcon_ext.data.image_dataset import stored_batches
-from gradcon_ext.data.images import Images, as_image_dataset
+from gradcon_ext.data.images import Images, as_image_dataset, takes_features
 from gradcon_ext.data.pixels import like_weight
 from gradcon_ext.losses import reconstruction_of
 
@@ -86,7 +86,7 @@ def explain(scorer: Scorer, images: Images, batch_size: int = 64) -> Explanation
 
 def explain_batches(scorer: Scorer, images: Images, batch_size: int = 64) -> Iterator[Explanation]:
     """Yield the explanations of images a batch at a time; the arguments are those of `explain`."""
-    for batch in stored_batches(as_image_dataset(images), batch_size):
+    for batch in stored_batches(as_image_dataset(images, features=takes_features(scorer.model)), batch_size):
         yield from _explain_batch(scorer, batch)
 
 

@@ -18,8 +18,8 @@ from gradcon_ext.chain.chain import Chain
 from gradcon_ext.chain.choice import EngineChoice
 from gradcon_ext.chain.engine import Engine
 from gradcon_ext.chain.tracing import trace_chain
-from gradcon_ext.data.image_dataset import stored_batches
-from gradcon_ext.data.images import as_image_dataset, check_batch
+from gradcon_ext.data.image_dataset import ImageDataset, stored_batches
+from gradcon_ext.data.images import Images, as_image_dataset, check_batch, takes_features
 from gradcon_ext.data.pixels import like_weight
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
@@ -90,7 +90,8 @@ class Scorer:
 
     Args:
         model: an autoencoder; it is run in eval mode and left in the mode it was in. Its weights are read at each
-            call, and samples must not influence each other.
+            call, and samples must not influence each other. One with `accepts = "features"` is given feature
+            maps, whose values need not lie in [0, 1].
         references: the running means of the training gradients, by the names of the constrained weights.
         alpha: weight of the alignment in the anomaly score; 0.12 in the paper.
         loss: takes the model's output and the images, returns the losses of the samples. `model.loss` by default, or
@@ -181,7 +182,7 @@ class Scorer:
             TypeError: a dtype or container of another kind.
             ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
         """
-        dataset = as_image_dataset(images)
+        dataset = self._as_dataset(images)
         _refuse_channels_last(dataset.shape, self.model)
         # What the data set has checked is not checked again.
         parts = [self._score_batch(batch) for batch in stored_batches(dataset, batch_size)]
@@ -200,7 +201,7 @@ class Scorer:
         """
         first = 0
         for images in image_batches:
-            check_batch(images, first)
+            check_batch(images, first, takes_features(self.model))
             first += len(images)
             yield self._score_batch(images)
 
@@ -216,7 +217,7 @@ class Scorer:
             batch_size: likewise.
             order: int64 indices (n,) of the images; all of them by default.
         """
-        for batch in stored_batches(as_image_dataset(images), batch_size, order):
+        for batch in stored_batches(self._as_dataset(images), batch_size, order):
             losses, cosine, code = self._computed(batch, with_code=True)
             yield code, self._scores_of(losses, cosine, code)
 
@@ -227,6 +228,9 @@ class Scorer:
     def maps(self, images: Any, batch_size: int = 64) -> Iterator[dict[str, Tensor]]:
         """Yield the maps of images batch by batch, those of `Explanation.maps`, for streams that are not all kept."""
         return (explanation.maps for explanation in explain_batches(self, images, batch_size))
+
+    def _as_dataset(self, images: Images) -> ImageDataset:
+        return as_image_dataset(images, features=takes_features(self.model))
 
     def _present_choice(self) -> EngineChoice:
         settings = (self.loss, self.layers)

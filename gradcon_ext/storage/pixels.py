@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+FEATURE_VALUES = (-3.4028234663852886e38, 3.4028234663852886e38)
+"""What a value of a feature map may be: any finite float32."""
+
 
 def check_layout(shape: Sequence[int]) -> None:
     """Raise ValueError unless an array of this shape holds images, (N, C, H, W) or (N, H, W)."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gradcon_ext._install.device import usable_device
 from gradcon_ext.chain.engine import Engine
 from gradcon_ext.data.image_dataset import ImageDataset, batches, stored_batches
-from gradcon_ext.data.images import Images, as_image_dataset
+from gradcon_ext.data.images import Images, as_image_dataset, takes_features
 from gradcon_ext.data.survey import survey
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import Loss, loss_of
@@ -49,7 +49,8 @@ class Trainer:
     random numbers are left as they were.
 
     Args:
-        model: any module, such as those of `gradcon_ext.models`; it is trained in place.
+        model: any module, such as those of `gradcon_ext.models`; it is trained in place. One with
+            `accepts = "features"` is trained on feature maps, whose values need not lie in [0, 1].
         alpha: weight of the constraint in training; 0 trains without it.
         lr: learning rate of Adam.
         batch_size: images a step.
@@ -355,7 +356,12 @@ class Trainer:
     def _as_dataset(self, images: Images) -> ImageDataset:
         """Check images against the model's architecture, where it has one; any other model checks them itself."""
         architecture = getattr(self.model, "architecture", {})
-        return as_image_dataset(images, channels=architecture.get("channels"), size=architecture.get("size"))
+        return as_image_dataset(
+            images,
+            channels=architecture.get("channels"),
+            size=architecture.get("size"),
+            features=takes_features(self.model),
+        )
 
     def _dtypes(self) -> str:
         return ", ".join(sorted({str(parameter.dtype) for parameter in self.model.parameters()}))

@@ -12,23 +12,27 @@ from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.chain.tracing import trace_chain
 from gradcon_ext.losses import loss_of
-from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder, build
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder, build
 
 SIZES = st.integers(1, 40)
 
 
 @given(
-    model_type=st.sampled_from([ConvAutoencoder, ConvVariationalAutoencoder]),
+    model_type=st.sampled_from([ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder]),
     channels=st.integers(1, 4),
     size=st.tuples(SIZES, SIZES),
     width=st.integers(1, 3),
+    depth=st.integers(1, 6),
     data=st.data(),
 )
 @settings(max_examples=60)
-def test_it_is_what_tracing_finds_in_the_model(model_type, channels, size, width, data):
+def test_it_is_what_tracing_finds_in_the_model(model_type, channels, size, width, depth, data):
+    arguments = {"channels": channels, "size": size, "width": width}
+    if model_type is not FeatureAutoencoder:
+        arguments["depth"] = depth
     with torch.device("meta"):
-        traced = model_type(channels, size, width)
-    model = model_type(channels, size, width)
+        traced = model_type(**arguments)
+    model = model_type(**arguments)
     architecture = Architecture.read(json.loads(json.dumps(model.architecture)))
     assert {name: tuple(tensor.shape) for name, tensor in traced.state_dict().items()} == architecture.shapes
     assert model.latent_shape == architecture.latent_shape
@@ -60,7 +64,11 @@ def test_a_weight_that_cannot_be_constrained_is_refused(reference):
         {"size": [8, None]},
         {"name": ["ConvAutoencoder"]},
         {"name": "Perceptron"},
-        {"depth": 3},
+        {"depth": 0},
+        {"depth": 17},
+        {"depth": 10**30},
+        {"name": "FeatureAutoencoder", "depth": 4},
+        {"name": "FeatureAutoencoder", "size": [10**9, 8]},
     ],
 )
 def test_what_no_memory_would_hold_is_refused_at_once(changes):

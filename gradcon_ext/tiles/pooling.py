@@ -1,0 +1,56 @@
+"""One score of an image from those of its tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+_KINDS = ("max", "largest", "quantile")
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """The score of an image from those of its tiles.
+
+    Attributes:
+        kind: "max", the largest; "largest", the mean of the k largest, or of all where there are fewer; or "quantile".
+        value: k, or which quantile, from 0 to 1.
+
+    Raises:
+        ValueError: another kind, or a value out of range.
+    """
+
+    kind: str = "max"
+    value: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            raise ValueError(f"pooling must be one of {', '.join(_KINDS)}, got {self.kind!r}")
+        if self.kind == "largest" and not (self.value >= 1 and float(self.value).is_integer()):
+            raise ValueError(f"the number of largest scores must be a whole one of at least 1, got {self.value}")
+        if self.kind == "quantile" and not 0 <= self.value <= 1:
+            raise ValueError(f"a quantile must be from 0 to 1, got {self.value}")
+
+    @classmethod
+    def parse(cls, text: str) -> Pooling:
+        """Read "max", "largest:3" or "quantile:0.9".
+
+        Raises:
+            ValueError: any other text.
+        """
+        kind, _, value = text.partition(":")
+        try:
+            return cls(kind, float(value)) if value else cls(kind)
+        except ValueError as error:
+            raise ValueError(f"expected a pooling such as max, largest:3 or quantile:0.9, got {text!r}") from error
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "max" else f"{self.kind}:{self.value:g}"
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Return the pooled score, (), of the scores of tiles, of any shape."""
+        flat = scores.flatten()
+        if self.kind == "quantile":
+            return flat.quantile(self.value)
+        return flat.topk(min(int(self.value), len(flat))).values.mean() if self.kind == "largest" else flat.max()
