@@ -68,8 +68,10 @@ def detector_of(experiment, runs):
 
 
 def by_command(out, *options):
-    assert main(["train", "--dataset", "digits", "--out", str(out), "--quiet", *options]) == 0
-    return Detector.load(out / DETECTOR)
+    assert main(["train", "--dataset", "digits", "--out", str(out), "--quiet", "--score", "gradcon", *options]) == 0
+    detector = Detector.load(out / DETECTOR)
+    assert detector.training.pop("score") == "gradcon"
+    return detector
 
 
 def test_a_run_is_that_of_the_command_line(tmp_path):

@@ -61,7 +61,7 @@ def test_each_file_of_a_run_is_named(tmp_path):
 
     assert limited(resource.RLIM_INFINITY, tmp_path, *train, "whole").returncode == 0
     written = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
-    for size, name in ((10, "evaluation.json"), (1000, "evaluation.csv"), (20_000, "evaluation.png")):
+    for size, name in ((10, "evaluation.json"), (5000, "evaluation.csv"), (20_000, "evaluation.png")):
         done = limited(size, tmp_path, "evaluate", "whole")
         assert done.returncode == 1, name
         assert done.stderr.endswith(f"gradcon: error: whole/{name}: File too large\n")  # joblib warns of the limit
