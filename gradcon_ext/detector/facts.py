@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace
+from gradcon_ext.detector.golden import Golden, take_golden
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.storage.header import Stored, check_facts, read_stored
 
@@ -32,6 +33,7 @@ _TYPES = {
     "training": dict,
     "chain": dict | None,
     "balance": dict | None,
+    "golden": dict | None,
 }
 
 
@@ -40,10 +42,11 @@ class DetectorFile(NamedTuple):
 
     Attributes:
         path: of the file.
-        tensors: by their names.
+        tensors: by their names, but for those of the golden scores.
         facts: as `checked` returns them.
         architecture: of the model, if it is one of `gradcon_ext.models`.
         chain: of layers that the model is, if it is one.
+        golden: images with their scores, if it has them.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class DetectorFile(NamedTuple):
     facts: dict[str, Any]
     architecture: Architecture | None
     chain: Chain | None
+    golden: Golden | None
 
 
 def read_detector(path: str | os.PathLike[str]) -> DetectorFile:
@@ -68,21 +72,22 @@ def read_detector(path: str | os.PathLike[str]) -> DetectorFile:
     try:
         architecture = None if facts["architecture"] is None else Architecture.read(facts["architecture"])
         chain = None if facts["chain"] is None else _chain(facts["chain"], facts["layers"])
+        golden = take_golden(facts, tensors)
         if architecture is not None:
             _check_tensors(architecture, facts, tensors)
             chain = _same_chain(architecture, facts["layers"], chain)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    return DetectorFile(file, tensors, facts, architecture, chain)
+    return DetectorFile(file, tensors, facts, architecture, chain, golden)
 
 
 def checked(path: str | os.PathLike[str], header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts in the header of a detector's file; chain and balance are None where there was none of them yet.
+    """Return the facts in the header of a detector's file; what earlier versions did not write is None.
 
     Raises:
         ValueError: a fact is missing, of another type or out of range; the message names the file.
     """
-    facts = {"chain": None, "balance": None, **header}
+    facts = {"chain": None, "balance": None, "golden": None, **header}
     check_facts(path, facts, _TYPES)
     layers, count, alpha = facts["layers"], facts["count"], facts["alpha"]
     if not layers or not 0 <= count < 2**63 or not 0 <= alpha <= sys.float_info.max:
