@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import Balance, Subspace
 from gradcon_ext.detector.golden import Golden
+from gradcon_ext.detector.stored_chain import Judged
 from gradcon_ext.ops import score_autoencoder
 
 _GOLDEN_IMAGES = 4
@@ -26,6 +27,7 @@ class ScoreProgram(nn.Module):
         references: in the order of `chain.references`, likewise.
         alpha: weight of the alignment in the anomaly score.
         balance: what the balanced score is made with; without it there is none.
+        judged: what p-values and verdicts are made with; without it there are none.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class ScoreProgram(nn.Module):
         references: Sequence[Tensor],
         alpha: float,
         balance: Balance | None = None,
+        judged: Judged | None = None,
     ) -> None:
         super().__init__()
         self._chain = chain
         self._alpha = alpha
         self._balance = balance
+        self._judged = judged
         self._parameter_names = self._keep("parameter", parameters)
         self._reference_names = self._keep("reference", references)
         spaces = () if balance is None else (balance.direction, balance.code)
@@ -47,8 +51,12 @@ class ScoreProgram(nn.Module):
             "balance", [each for space in spaces for each in (space.mean, space.directions)]
         )
 
+        self._calibration_names = self._keep("calibration", [] if judged is None else [torch.from_numpy(judged.scores)])
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the parts of the scores by their names, (N,) each, and (N, L) for the cosine.
+        """Return the parts of the scores by their names, (N,) each, and (N, L) for the cosine; float32.
+
+        Where they are judged, also "p_value", and "is_outlier" of truth values.
 
         Args:
             images: (N, C, H, W), uint8 (0 to 255) or of the dtype of the parameters (0 to 1).
@@ -70,7 +78,12 @@ class ScoreProgram(nn.Module):
             balance = Balance(direction, own, self._balance.center, self._balance.scale)
             parts["direction"], parts["code"] = balance.code_parts(code)
             parts["balanced"] = balance.combined(parts["direction"], parts["code"], gradient, total)
-        return {name: part.float() for name, part in parts.items()}
+        parts = {name: part.float() for name, part in parts.items()}
+        if self._judged is not None:
+            (calibration,) = self._kept(self._calibration_names)
+            count = 1 + (calibration >= parts[self._judged.part][:, None]).sum(1)
+            parts |= {"p_value": count / (len(calibration) + 1), "is_outlier": count <= self._judged.most}
+        return parts
 
     def _keep(self, kind: str, tensors: Sequence[Tensor]) -> list[str]:
         names = [f"{kind}_{index}" for index in range(len(tensors))]

@@ -13,10 +13,32 @@ import numpy.typing as npt
 from gradcon_ext.chain.chain import Chain, Source
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
-from gradcon_ext.detector.golden import Golden
+from gradcon_ext.detector.golden import IMAGES, SCORES, Golden
 from gradcon_ext.storage.header import Stored
 
 Array = npt.NDArray[Any]
+
+
+class Judged(NamedTuple):
+    """What makes a p-value and a verdict of one part of a score: its values on calibration images.
+
+    The p-value is (1 + how many of them are as high or higher) / (n + 1), and an outlier has one of at most the rate.
+
+    Attributes:
+        part: name of the part, as in `gradcon_ext.detector.program.ScoreProgram`.
+        scores: of the calibration images, float32 (n,).
+        rate: stated false-alarm rate.
+    """
+
+    part: str
+    scores: Array
+    rate: float
+
+    @property
+    def most(self) -> int:
+        """The largest number of calibration images as high or higher, and the image itself, that is an outlier's."""
+        whole = len(self.scores) + 1
+        return int(sum(count / whole <= self.rate for count in range(1, whole + 1)))
 
 
 class StoredChain(NamedTuple):
@@ -29,7 +51,8 @@ class StoredChain(NamedTuple):
         alpha: weight of the alignment in the anomaly score.
         balance: what the balanced score is made with, if there is one.
         preprocessing: how images are brought to the model's input.
-        golden: images with their scores, if the file has them.
+        golden: images with their scores, arrays, if the file has them.
+        judged: what makes p-values and verdicts, if there is something.
     """
 
     chain: Chain
@@ -39,6 +62,7 @@ class StoredChain(NamedTuple):
     balance: Balance | None = None
     preprocessing: Mapping[str, Any] = {}
     golden: Golden | None = None
+    judged: Judged | None = None
 
 
 def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
@@ -65,10 +89,14 @@ def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
             file.facts["alpha"],
             balance_of(file.facts, arrays),
             file.facts["preprocessing"],
-            file.golden,
+            None if file.golden is None else _golden(file.golden),
         )
     except ValueError as error:
         raise ValueError(f"{file.path}: {error}") from error
+
+
+def _golden(stored: Golden) -> Golden:
+    return stored._replace(images=_numpy(IMAGES, stored.images), scores=_numpy(SCORES, stored.scores))
 
 
 def _numpy(name: str, stored: Stored) -> Array:

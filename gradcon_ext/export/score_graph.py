@@ -13,6 +13,7 @@ from gradcon_ext.export.balance import balanced_parts
 from gradcon_ext.export.onnx_graph import OnnxGraph
 from gradcon_ext.export.reconstruction import cross_entropy, squared_error
 from gradcon_ext.export.step import Step
+from gradcon_ext.export.verdict import judged_parts
 from gradcon_ext.version import __version__
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def score_graph(detector: StoredChain, in_bytes: bool = False) -> ModelProto:
     """Write the scores of a detector as an ONNX graph of standard operators, of float32 throughout.
 
     Its input "images" is (N, C, H, W) for any N. Its outputs are those of `gradcon_ext.Scorer.score` by the same names,
-    (N,), and (N, L) for the cosine. Names and order of the layers, alpha and preprocessing stand in its metadata.
+    (N,), and (N, L) for the cosine; where the detector judges also "p_value" and "is_outlier". Names and order of the
+    layers, alpha and preprocessing stand in its metadata.
 
     Args:
         detector: of which model, and with which numbers.
@@ -76,6 +78,8 @@ def _parts(graph: OnnxGraph, detector: StoredChain, pixels: str) -> dict[str, st
         first = _first_constrained(steps)
         code = graph.reshape(values[first], math.prod(steps[first].given))
         outputs |= balanced_parts(graph, detector.balance, code, outputs["gradient"], total)
+    if detector.judged is not None:
+        outputs |= judged_parts(graph, detector.judged, outputs[detector.judged.part])
     return outputs
 
 
