@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from gradcon_ext.detector.golden import Golden
 from gradcon_ext.detector.stored_chain import Judged
 from gradcon_ext.ops import score_autoencoder
 
-_GOLDEN_IMAGES = 4
+_MOST_IMAGES, _MOST_NUMBERS = 4, 1 << 20
+"""Of golden scores, which are to add little to a file; of large images there are fewer."""
 _SEED = 0
 
 
@@ -98,8 +100,8 @@ class ScoreProgram(nn.Module):
 def golden_scores(program: ScoreProgram, chain: Chain) -> Golden:
     """Score a few images of noise, the same each time."""
     generator = torch.Generator().manual_seed(_SEED)
-    shape = (_GOLDEN_IMAGES, *chain.image_shape)
-    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8, device="cpu")
+    count = max(1, min(_MOST_IMAGES, _MOST_NUMBERS // math.prod(chain.image_shape)))
+    images = torch.randint(0, 256, (count, *chain.image_shape), generator=generator, dtype=torch.uint8, device="cpu")
     with torch.no_grad():
         columns = columns_of(program(images), chain.references)
     return Golden(list(columns), images, torch.stack(list(columns.values()), 1))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from zipfile import is_zipfile
 
 import torch
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from gradcon_ext.detector.program import ScoreProgram
@@ -60,22 +64,45 @@ def write_compiled(path: Path, program: ExportedProgram) -> None:
 
 
 def run_pt2(path: Path, images: Array) -> dict[str, Array]:
-    """Score uint8 images with what `write_pt2` wrote."""
-    program = torch.export.load(path)
-    (given,) = program.example_inputs[0]
-    return _run(program.module(), given.dtype, images)
+    """Score uint8 images with what `write_pt2` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no exported program, or one of other images.
+    """
+    with _what_is_wrong_with(path):
+        program = torch.export.load(path)
+        (given,) = program.example_inputs[0]
+        return _run(program.module(), given.dtype, images)
 
 
 def run_compiled(path: Path, images: Array) -> dict[str, Array]:
-    """Score uint8 images with what `write_compiled` wrote."""
+    """Score uint8 images with what `write_compiled` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no compiled program, or one of other images.
+    """
     from torch._inductor import aoti_load_package
 
-    package = aoti_load_package(str(path))
-    return _run(package, getattr(torch, package.get_metadata()[INPUT].removeprefix("torch.")), images)
+    with _what_is_wrong_with(path):
+        package = aoti_load_package(str(path))
+        return _run(package, getattr(torch, package.get_metadata()[INPUT].removeprefix("torch.")), images)
 
 
-def _run(program: object, dtype: torch.dtype, images: Array) -> dict[str, Array]:
-    assert callable(program)
+@contextmanager
+def _what_is_wrong_with(path: Path) -> Iterator[None]:
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {path}")
+    if not is_zipfile(path):  # before torch writes a traceback into its log
+        raise ValueError(f"{path} is no file of torch.export")
+    try:
+        yield
+    except Exception as error:  # whatever torch makes of a foreign program
+        raise ValueError(f"{path}: torch does not run it: {error}") from error
+
+
+def _run(program: Callable[[Tensor], dict[str, Tensor]], dtype: torch.dtype, images: Array) -> dict[str, Array]:
     pixels = torch.from_numpy(images)
     scaled = pixels if dtype == torch.uint8 else pixels.to(dtype) / 255
     with torch.no_grad():

@@ -80,6 +80,10 @@ def test_a_file_without_golden_scores(gradcon, digits_run):
 
 
 def test_what_no_engine_runs(gradcon, digits_run, tmp_path):
+    assert gradcon("export", digits_run, "--to", "pt2", "--out", tmp_path / "b.pt2").code == 0
+    assert (
+        "torch does not run it" in gradcon("verify", digits_run, "--engine", "aoti", "--file", tmp_path / "b.pt2").err
+    )
     for name, engine in (("a.onnx", "onnx"), ("a.pt2", "pt2"), ("a.pt2", "aoti")):
         (tmp_path / name).write_bytes(b"no program")
         assert (

@@ -97,7 +97,7 @@ VALUES = st.one_of(
     st.just([]),
     st.just({}),
 )
-CHANGED = ("architecture", "layers", "count", "alpha", "preprocessing", "training", "chain", "balance")
+CHANGED = ("architecture", "layers", "count", "alpha", "preprocessing", "training", "chain", "balance", "golden")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -22,7 +22,7 @@ LAYERS = ["decoder.6.weight", "decoder.0.weight"]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    model = ConvAutoencoder(1, 8, width=2).eval()
+    model = ConvAutoencoder(1, 8, width=8).eval()
     references = {name: torch.randn_like(model.get_parameter(name)) for name in LAYERS}
     Detector(model, references, 3, 0.2).save(tmp_path / "detector.safetensors")
     return tmp_path / "detector.safetensors"
@@ -42,6 +42,7 @@ def test_they_are_the_scores_of_the_images_beside_them(path: Path) -> None:
     parts = [scores.reconstruction, scores.latent, scores.gradient, scores.anomaly, *scores.cosine.T]
     names = ["reconstruction", "latent", "gradient", "anomaly", *(f"cosine.{name}" for name in LAYERS)]
     assert golden.columns == names
+    assert golden.scores[:, 2:].all()
     np.testing.assert_allclose(golden.scores, np.stack(parts, 1), atol=1e-6)
 
 
@@ -55,6 +56,15 @@ def test_they_are_made_anew_by_each_save_and_the_same_each_time(path: Path) -> N
     detector.save(path)
     assert np.array_equal(golden_of(path).images, before.images)
     assert not np.array_equal(golden_of(path).scores, before.scores)
+
+
+def test_of_large_images_there_are_fewer(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3, padding=1)).eval()
+    sizes = {"channels": 1, "size": [512, 1024]}
+    Detector(model, {"0.weight": torch.ones(1, 1, 3, 3)}, 1, preprocessing=sizes).save(
+        tmp_path / "detector.safetensors"
+    )
+    assert golden_of(tmp_path).images.shape == (2, 1, 512, 1024)
 
 
 def changed(path: Path, change: Any) -> None:

@@ -23,7 +23,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), np.uint8)
 
 
 def small(model: torch.nn.Module | None = None) -> StoredChain:
-    model = model or ConvAutoencoder(1, 8, width=2)
+    model = model or ConvAutoencoder(1, 8, width=8)
     return stored_chain(model.eval(), random_references(model), (1, 8, 8))
 
 
@@ -33,18 +33,19 @@ def scores(detector: StoredChain, images: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("in_bytes", [False, True])
 def test_any_number_of_images(in_bytes: bool) -> None:
-    detector = small(ConvVariationalAutoencoder(1, 8, width=2))
+    detector = small(ConvVariationalAutoencoder(1, 8, width=8))
     program = pt2.exported(detector, in_bytes).module()
     images = IMAGES if in_bytes else IMAGES.astype(np.float32) / 255
     for count in (1, 2, 5):
         given, expected = program(torch.from_numpy(images[:count])), scores(detector, images[:count])
         assert given.keys() == expected.keys()
+        assert given["cosine"].all()
         for name, part in expected.items():
             np.testing.assert_array_equal(given[name], part)
 
 
 def test_a_balanced_detector_scores_as_the_scorer_does(tmp_path: Path) -> None:
-    model = ConvAutoencoder(1, 8, width=2).eval()
+    model = ConvAutoencoder(1, 8, width=8).eval()
     detector = Detector(model, random_references(model), 3, 0.2, {"channels": 1, "size": [8, 8]})
     training = torch.rand(30, 1, 8, 8)
     gradcon_ext.balanced(detector, training[:20], training[20:]).save(tmp_path / "detector.safetensors")
