@@ -59,7 +59,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Export a detector."""
     suffix = _SUFFIXES[args.to]
-    out = args.out or Path(args.detector.resolve().stem + suffix)
+    given = args.detector.resolve()
+    out = args.out or Path((given.name if given.is_dir() else given.stem) + suffix)
     if out.suffix != suffix:
         raise ValueError(f"--out {out}: a file of this format has a name that ends in {suffix}")
     if out.exists() or out.is_symlink():

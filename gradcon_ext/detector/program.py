@@ -52,7 +52,6 @@ class ScoreProgram(nn.Module):
         self._balance_names = self._keep(
             "balance", [each for space in spaces for each in (space.mean, space.directions)]
         )
-
         self._calibration_names = self._keep("calibration", [] if judged is None else [torch.from_numpy(judged.scores)])
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

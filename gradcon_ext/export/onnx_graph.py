@@ -61,14 +61,14 @@ class OnnxGraph:
             ValueError: finite ones of float64 that float32 does not hold.
         """
         with np.errstate(over="ignore"):
-            single = np.ascontiguousarray(array, np.float32)
+            single = np.asarray(array, np.float32, order="C")
         if (np.isinf(single) & np.isfinite(array)).any():
             raise ValueError(f"{name} holds numbers that float32, in which an ONNX graph computes, does not hold")
         return self._constant(single, name)
 
     def number(self, value: float) -> str:
         """Add a number as float32."""
-        return self._constant(np.array(value, np.float32), "number")
+        return self.parameter(np.array(value, np.float64), "number")
 
     def integers(self, *values: int) -> str:
         """Add a vector of integers, such as a shape, in which 0 stands for the number of images, or axes."""
