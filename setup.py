@@ -24,6 +24,7 @@ DEPENDENCIES = [
     "pillow>=10.3",
     "pooch>=1.8",
     "scikit-learn>=1.5",
+    "scipy>=1.11",
     "threadpoolctl>=3.1",
     "tqdm>=4.66",
 ]

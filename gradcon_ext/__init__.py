@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
     from gradcon_ext.detector.averaging import average_detectors
     from gradcon_ext.detector.detector import Detector
+    from gradcon_ext.estimator import OneClassDetector
     from gradcon_ext.scoring.balancing import balanced
+    from gradcon_ext.scoring.calibrating import calibrated, select
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
     from gradcon_ext.scoring.explanation import Explanation
     from gradcon_ext.scoring.scorer import Scorer, Scores
@@ -31,6 +33,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "GradientConstraint",
+    "OneClassDetector",
     "Run",
     "RunsFailed",
     "Scorer",
@@ -41,12 +44,14 @@ __all__ = [
     "average_detectors",
     "balanced",
     "build_info",
+    "calibrated",
     "data",
     "evaluate",
     "keep_freed_memory",
     "models",
     "ops",
     "per_sample_alignment",
+    "select",
     "train_many",
 ]
 
@@ -60,9 +65,12 @@ _HOMES = {
     "keep_freed_memory": "_install.freed_memory",
     "GradientConstraint": "training.constraint",
     "Detector": "detector.detector",
+    "OneClassDetector": "estimator",
     "Evaluation": "scoring.evaluation",
     "Explanation": "scoring.explanation",
     "balanced": "scoring.balancing",
+    "calibrated": "scoring.calibrating",
+    "select": "scoring.calibrating",
     "evaluate": "scoring.evaluation",
     "Run": "training.many",
     "RunsFailed": "training.many",

@@ -18,8 +18,10 @@ import numpy as np
 from gradcon_ext._install.runtime import load_runtime
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import Balance
+from gradcon_ext.detector.calibration import Calibration
+from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.detector.stored_chain import read_stored_chain
-from gradcon_ext.storage.pixels import check_layout, unfit_pixels
+from gradcon_ext.storage.pixels import channels_last, check_layout, unfit_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +36,7 @@ _COMPILED = {"float32": _runtime.ChainScorerFloat32, "float64": _runtime.ChainSc
 
 
 class Scores(NamedTuple):
-    """Scores of N samples, float32.
+    """Scores of N samples, float32 where nothing else is said.
 
     Attributes:
         reconstruction: reconstruction loss, (N,).
@@ -45,6 +47,9 @@ class Scores(NamedTuple):
         code: how far the code itself does, (N,); likewise.
         balanced: direction, code, gradient and reconstruction on one scale each, (N,); None without a balance. See
             `gradcon_ext.detector.balance.Balance`.
+        p_value: how rare a score as high is among normal images, float64 (N,); None without a calibration. See
+            `gradcon_ext.detector.calibration.Calibration`.
+        is_outlier: the verdict, true where the p-value is at most the stated false-alarm rate, (N,); likewise.
     """
 
     reconstruction: Float32
@@ -54,6 +59,8 @@ class Scores(NamedTuple):
     direction: Float32 | None = None
     code: Float32 | None = None
     balanced: Float32 | None = None
+    p_value: Array | None = None
+    is_outlier: Array | None = None
 
     @property
     def gradient(self) -> Float32:
@@ -71,6 +78,8 @@ class Scorer:
         references: the running means of the training gradients, in the order of `chain.references`; likewise.
         alpha: weight of the alignment in the anomaly score.
         balance: what the balanced score is made with; without it there is none.
+        part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
+        calibration: what p-values and verdicts are made with; without it there are none.
         threads: how many threads share the work of a call; by default as many as there are processors to run on. The
             scores are the same to the bit whatever the number.
 
@@ -88,11 +97,17 @@ class Scorer:
         alpha: float = 0.12,
         threads: int | None = None,
         balance: Balance | None = None,
+        part: str = PAPERS,
+        calibration: Calibration | None = None,
     ) -> None:
         self.image_shape = chain.image_shape
         self.layers = chain.references
         self.alpha = alpha
         self.balance = balance
+        self.part = part
+        self.calibration = calibration
+        if calibration is not None:
+            calibration.threshold(part)  # for its check of the part
         self.threads = min(len(os.sched_getaffinity(0)), _runtime.most_threads) if threads is None else threads
         _check_threads(self.threads)
         self._dtype = _common_dtype([*parameters, *references])
@@ -124,7 +139,16 @@ class Scorer:
             _check_threads(threads)
         file, stored = read_stored_chain(path)
         try:
-            return cls(stored.chain, stored.parameters, stored.references, stored.alpha, threads, stored.balance)
+            return cls(
+                stored.chain,
+                stored.parameters,
+                stored.references,
+                stored.alpha,
+                threads,
+                stored.balance,
+                stored.part,
+                stored.calibration,
+            )
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
 
@@ -147,7 +171,11 @@ class Scorer:
             for start in range(0, len(images), batch_size):
                 _check_pixels(images[start : start + batch_size], start)
         scored = [self._score_batch(batch) for batch in self._batches(images, batch_size)]
-        return Scores(*(np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*scored, strict=True)))
+        scores = Scores(*(np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*scored, strict=True)))
+        if self.calibration is None:
+            return scores
+        p_value = self.calibration.p_values(self.part, part_of(scores, self.part))
+        return scores._replace(p_value=p_value, is_outlier=p_value <= self.calibration.rate)
 
     def _score_batch(self, batch: Array) -> list[Array]:
         """The columns of `Scores`."""
@@ -190,7 +218,7 @@ def _check_array(images: Array, shape: tuple[int, int, int]) -> None:
     check_layout(images.shape)
     given = (images.shape[1] if images.ndim == 4 else 1, *images.shape[-2:])
     if given != shape:
-        raise ValueError(f"images have shape (C, H, W) = {given}; expected {shape}")
+        raise ValueError(f"images have shape (C, H, W) = {given}; expected {shape}{channels_last(given, shape)}")
 
 
 def _check_pixels(images: Array, first_index: int) -> None:

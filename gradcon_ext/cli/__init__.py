@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from gradcon_ext._install.freed_memory import keep_freed_memory
-from gradcon_ext.cli import demo, download, evaluate, export, info, report, reproduce, score, train, verify
+from gradcon_ext.cli import check, demo, download, evaluate, export, info, report, reproduce, score, train, verify
 from gradcon_ext.cli.arguments import HelpFormatter
 from gradcon_ext.version import __version__
 
@@ -31,7 +31,8 @@ examples:
   gradcon train --images photos --out runs/photos
   gradcon score runs/photos new-photos --out scores.csv
 
-exit codes: 0 success, 1 failure, 2 bad usage, 130 interrupted, 143 terminated
+exit codes: 0 success, 1 failure, 2 bad usage, 3 success but for images that
+cannot be read, 130 interrupted, 143 terminated
 """
 
 
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; those of this process by default.
 
     Returns:
-        The exit code: 0 for success, 1 for failure, 2 for bad usage, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code: 0 for success, 1 for failure, 2 for bad usage, 3 for success but for images that cannot be read,
+        130 after Ctrl-C, 143 after SIGTERM.
     """
     parser = _parser()
     try:
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         keep_freed_memory()  # a command computes and ends: what it frees it needs again
-        args.run(args)
+        code = args.run(args)
         sys.stdout.flush()  # here, where a closed pipe is still met
     except argparse.ArgumentError as error:
         print(f"{args.usage}gradcon: error: {error}", file=sys.stderr)
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"gradcon: error: {_one_line(error)}", file=sys.stderr)
         return 1
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gradcon {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where in the program an error arose")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, download, train, score, evaluate, report, export, verify, reproduce, info):
+    for command in (demo, download, check, train, score, evaluate, report, export, verify, reproduce, info):
         subparser = command.add_parser(commands)
         subparser.set_defaults(run=command.run, usage=subparser.format_usage())
     return parser

@@ -74,9 +74,25 @@ def pixels(text: str) -> int:
     return _whole(text, 1, 2**14)
 
 
+def workers(text: str) -> int:
+    """Parse a number of threads."""
+    return _whole(text, 1, 1024)
+
+
 def seed(text: str) -> int:
     """Parse a whole number of at least 0 that torch takes as a seed."""
     return _whole(text, 0, 2**63 - 1)
+
+
+def rate(text: str) -> float:
+    """Parse a number above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and below 1, got {text!r}")
+    return value
 
 
 def learning_rate(text: str) -> float:

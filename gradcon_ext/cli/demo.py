@@ -59,7 +59,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Run the commands of the demonstration."""
-    out, data = str(args.out), ["--dataset", "digits", "--inlier", args.inlier, "--seed", str(args.seed)]
+    out, data = str(args.out), ["--dataset", "digits", "--inlier", args.inlier, "--seed", str(args.seed), "--calibrate"]
     steps = ["--epochs", str(args.epochs), "--batch-size", str(_BATCH_SIZE)]
     # What the demonstration keeps in its own folder may be replaced; what stands anywhere else may not.
     overwrite = ["--overwrite"] if args.out == _OUT else []

@@ -2,105 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from gradcon_ext.data import ImageFolder, read_image_folder, resize
-from gradcon_ext.data.image_dataset import ImageDataset
-from gradcon_ext.data.images import as_image_dataset
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.cli.array_to_score import read_array
+from gradcon_ext.cli.image_reader import ImageReader
+from gradcon_ext.data.image_dataset import ImageDataset, stacked, stored_batches
+from gradcon_ext.data.reading import FileImages, ImageFile, Preparation, Reading
+
+
+class Batch(NamedTuple):
+    """Some images to score, and some that cannot be.
+
+    Attributes:
+        labels: columns, each with one entry an image.
+        problems: why an image cannot be read; None of those that can.
+        images: (n, C, H, W), those that can be read; None where none can.
+    """
+
+    labels: dict[str, Sequence[Any]]
+    problems: Sequence[str | None]
+    images: Tensor | None
 
 
 @dataclass(frozen=True)
-class ImagesToScore:
-    """Images, and what they are called.
-
-    Attributes:
-        dataset: N images of the detector's shape.
-        column: what the labels are: "path" or "index".
-        labels: of the images, (N,).
-    """
+class ArrayToScore:
+    """The images of an array, by their index."""
 
     dataset: ImageDataset
-    column: str
-    labels: Sequence[str | int]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.dataset)
+
+    def named(self) -> tuple[ImageDataset, list[str]]:
+        """Return the images, and a name of each."""
+        return self.dataset, [str(index) for index in range(len(self))]
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Read the images."""
+        start = 0
+        for images in stored_batches(self.dataset, batch_size):
+            indices = range(start, start + len(images))
+            yield Batch({"index": indices}, [None] * len(images), images)
+            start = indices.stop
 
 
-def images_to_score(paths: Sequence[Path], preprocessing: Mapping[str, Any]) -> ImagesToScore:
-    """Find images: files and folders of them, or one .npy file.
+@dataclass(frozen=True)
+class FilesToScore:
+    """Images of files, by their paths, and by their frames where there are several of a file."""
+
+    files: Sequence[ImageFile]
+    reader: ImageReader
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def named(self) -> tuple[ImageDataset, list[str]]:
+        """Return those that could be read, once they have been, and a name of each: its path, and its frame."""
+        unreadable = {reading.file for reading in self.reader.unreadable}
+        readable = [file for file in self.files if file not in unreadable]
+        several = self.reader.preparation.frame == "all"
+        names = [f"{file.path}.frame-{file.frame}" if several else str(file.path) for file in readable]
+        return FileImages(readable, self.reader.preparation), names
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Read the images."""
+        readings = self.reader.read(self.files, "scoring")
+        while some := list(islice(readings, batch_size)):
+            yield self._batch(some)
+
+    def _batch(self, readings: Sequence[Reading]) -> Batch:
+        labels = file_labels([reading.file for reading in readings], self.reader.preparation)
+        problems = [None if reading.error is None else reading.error.problem for reading in readings]
+        pixels = [reading.pixels for reading in readings if reading.pixels is not None]
+        return Batch(labels, problems, stacked(pixels) if pixels else None)
+
+
+def images_to_score(paths: Sequence[Path], reader: ImageReader) -> ArrayToScore | FilesToScore:
+    """Find images: files, folders and lists of them, or one .npy file.
 
     Args:
-        paths: files and folders.
-        preprocessing: of the detector, with its channels and size.
+        paths: each what `find_images` takes, or one array.
+        reader: of the detector's preparation.
 
     Raises:
         OSError: a file or folder is not there.
-        TypeError: an array of another dtype than uint8 or floating point.
-        ValueError: no images, an array that does not fit the detector or is not alone, or a damaged file.
+        TypeError: an array of another dtype than uint8, uint16 or floating point.
+        ValueError: no images, an array that does not fit the detector or is not alone, or a damaged list or array.
     """
-    channels, size = preprocessing["channels"], preprocessing["size"]
     if any(path.suffix == ".npy" for path in paths):
         if len(paths) > 1:
             raise ValueError(f"an .npy file is scored alone; got it among {len(paths)} files and folders")
-        array = _read_array(paths[0], channels, size)
-        return ImagesToScore(array, "index", range(len(array)))
-    files = [file for path in paths for file in _files(path, channels, size)]
-    return ImagesToScore(ImageFolder(files, channels, size), "path", [str(file) for file in files])
+        return ArrayToScore(read_array(paths[0], reader))
+    for path in paths:
+        if not os.path.lexists(path):
+            raise FileNotFoundError(
+                f"there is no {path}; expected an image, a folder or list of images or an .npy file"
+            )
+    return FilesToScore([file for path in paths for file in reader.find(path, "test")], reader)
 
 
-def _files(path: Path, channels: int, size: Sequence[int]) -> list[Path]:
-    if path.is_dir():
-        return read_image_folder(path, channels, size).paths
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path}; expected an image, a folder of images or an .npy file")
-    return [path]
-
-
-def _read_array(path: Path, channels: int, size: Sequence[int]) -> ImageDataset:
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path}")
-    try:
-        # Not by `np.load`, which opens archives and pickles too.
-        array = np.lib.format.open_memmap(path, mode="r")
-    except OSError:
-        raise
-    except Exception as error:  # a damaged header is parsed as Python, and fails in many ways
-        raise ValueError(f"{path}: cannot be read as an .npy array ({error})") from error
-    try:
-        if array.dtype == np.uint8:
-            return _ResizedBytes(array, channels, size)
-        return as_image_dataset(array, channels=channels, size=size)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{path}: {error}") from error
-
-
-class _ResizedBytes(ImageDataset):
-    """An array uint8 (N, C, H, W) or (N, H, W) whose images are resized when they are asked for."""
-
-    def __init__(self, array: Array, channels: int, size: Sequence[int]) -> None:
-        as_image_dataset(array, channels=channels)  # for its checks
-        self._images = array if array.ndim == 4 else array[:, None]
-        height, width = size
-        self.shape = (channels, height, width)
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def stored(self, index: int) -> Tensor:
-        return self._resized(self._images[index][None])[0]
-
-    def stored_take(self, indices: Tensor) -> Tensor:
-        return self._resized(self._images[indices.numpy()])
-
-    def stored_span(self, start: int, stop: int) -> Tensor:
-        return self._resized(self._images[start:stop])
-
-    def _resized(self, images: Array) -> Tensor:
-        # A copy, because the array is a file that is not to be written to.
-        return torch.from_numpy(np.array(resize(images, self.shape[1:])))
+def file_labels(files: Sequence[ImageFile], preparation: Preparation) -> dict[str, Sequence[Any]]:
+    """Return the columns that tell images of files apart."""
+    labels: dict[str, Sequence[Any]] = {"path": [str(file.path) for file in files]}
+    if preparation.frame == "all":
+        labels["frame"] = [file.frame for file in files]
+    return labels

@@ -10,12 +10,14 @@ from typing import Any
 
 from gradcon_ext._install.build_facts import build_info
 from gradcon_ext.cli import arguments
-from gradcon_ext.detector.detector import read_facts
+from gradcon_ext.detector.calibration import Calibration
+from gradcon_ext.detector.facts import read_detector
 from gradcon_ext.detector.place import detector_file
 
 _DETAILS = """\
 Of the installation: versions, the instruction set in use, CUDA architectures.
-Of a detector: model, preprocessing, and the facts of its training.
+Of a detector: model, what decides and how it is calibrated, preprocessing, and
+the facts of its training.
 """
 
 _EXAMPLES = """\
@@ -42,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    facts = read_facts(path)
+    file = read_detector(path)
+    facts = file.facts
     return {
         "file": path,
         "model": facts["architecture"] or facts["training"].get("model", "a custom one"),
@@ -50,8 +53,18 @@ def _facts(path: Path) -> dict[str, Any]:
         "gradients averaged": facts["count"],
         "alpha": facts["alpha"],
         **({} if facts["balance"] is None else {"balance": facts["balance"]}),
+        "decides": facts["part"],
+        "calibration": "none, so there are no verdicts" if file.calibration is None else _calibration(file.calibration),
         "preprocessing": facts["preprocessing"],
         "training": {name: fact for name, fact in facts["training"].items() if name not in ("model", "layers")},
+    }
+
+
+def _calibration(calibration: Calibration) -> dict[str, Any]:
+    return {
+        "images": calibration.count,
+        "false-alarm rate": calibration.rate,
+        "least false-alarm rate": calibration.least_rate,
     }
 
 

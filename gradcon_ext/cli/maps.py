@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from torch import Tensor
 
-from gradcon_ext.cli.images_to_score import ImagesToScore
 from gradcon_ext.data.image_dataset import ImageDataset
 from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.overlay import Scale, as_png, common_scale, extents_of, overlay
@@ -29,7 +28,9 @@ def refuse_maps_folder(folder: Path) -> None:
         raise FileExistsError(f"--maps {folder} is there already, and not an empty folder: give another")
 
 
-def write_maps(scorer: HasMaps, images: ImagesToScore, folder: Path, batch_size: int) -> dict[str, Scale]:
+def write_maps(
+    scorer: HasMaps, images: ImageDataset, names: Sequence[str], folder: Path, batch_size: int
+) -> dict[str, Scale]:
     """Write pictures of each image, NAME.residual.png and NAME.alignment.png, each kind on one scale.
 
     A scale is of all images, and known only when all have been seen. Not to keep their maps, they are computed twice.
@@ -37,6 +38,7 @@ def write_maps(scorer: HasMaps, images: ImagesToScore, folder: Path, batch_size:
     Args:
         scorer: a trained one.
         images: to draw.
+        names: of the images, as `safe_names` takes them.
         folder: made if need be.
         batch_size: images in memory at a time.
 
@@ -45,31 +47,29 @@ def write_maps(scorer: HasMaps, images: ImagesToScore, folder: Path, batch_size:
     """
     folder.mkdir(parents=True, exist_ok=True)
     extents: dict[str, list[tuple[float, float]]] = {}
-    for maps in drawn_maps(scorer, images.dataset, batch_size):
+    for maps in drawn_maps(scorer, images, batch_size):
         for name, values in maps.items():
             extents.setdefault(name, []).extend(extents_of(values))
     scales = {name: common_scale(each) for name, each in extents.items()}
-    names = safe_names(images.labels)
+    safe = safe_names(names)
     done = 0
-    for maps in drawn_maps(scorer, images.dataset, batch_size):
+    for maps in drawn_maps(scorer, images, batch_size):
         for name, values in maps.items():
             for row, value in enumerate(values, done):
-                png = as_png(overlay(images.dataset.stored(row), value, scales[name]))
-                with replace_file(folder / f"{names[row]}.{name}.png") as temporary:
+                png = as_png(overlay(images.stored(row), value, scales[name]))
+                with replace_file(folder / f"{safe[row]}.{name}.png") as temporary:
                     temporary.write_bytes(png)
         done += len(values)
     return scales
 
 
-def safe_names(labels: Sequence[str | int]) -> list[str]:
-    """Return names for files, of no more than ASCII letters, digits and -._~%, different ones for different labels.
+def safe_names(names: Sequence[str]) -> list[str]:
+    """Return names for files, of no more than ASCII letters, digits and -._~%, different ones for different names.
 
     Args:
-        labels: paths of images, which are named by their path from the folder that all of them are in; or numbers.
+        names: paths of images, which are named by their path from the folder that all of them are in; or numbers.
     """
-    if not all(isinstance(label, str) for label in labels):
-        return [str(label) for label in labels]
-    paths = [os.path.abspath(str(label)) for label in labels]
+    paths = [os.path.abspath(name) for name in names]
     common = os.path.commonpath([os.path.dirname(path) for path in paths])
     return [_safe(os.path.relpath(path, common)) for path in paths]
 

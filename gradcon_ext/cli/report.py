@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 
-from tqdm import tqdm
-
-from gradcon_ext.cli import arguments
-from gradcon_ext.cli.report_images import draw, score_readable
+from gradcon_ext.cli import arguments, reading_options
+from gradcon_ext.cli.image_reader import own_pixel_limit
+from gradcon_ext.cli.images_to_score import FilesToScore
+from gradcon_ext.cli.reading_options import reader_of
+from gradcon_ext.cli.report_images import draw, score_files
 from gradcon_ext.cli.run_files import load_detector
-from gradcon_ext.data import read_image_folder
+from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.place import detector_file
-from gradcon_ext.report.content import Report
+from gradcon_ext.report.content import ImageRow, Report
 from gradcon_ext.report.page import is_report, write_report
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.version import __version__
@@ -55,35 +56,54 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         default=200,
         help="images with pictures, the worst ones (default: %(default)s)",
     )
+    reading_options.add_reading(parser, on_error="skip")
     arguments.add_batch_size(parser, 512)
     arguments.add_device(parser)
     return parser
 
 
-def run(args: argparse.Namespace) -> None:
-    """Score the images and write the report."""
+def run(args: argparse.Namespace) -> int:
+    """Score the images and write the report; return the exit code."""
     _refuse_to_replace(args.out)
     detector = load_detector(args.detector)
-    images = read_image_folder(args.folder, detector.preprocessing["channels"], detector.preprocessing["size"])
+    preparation = replace(Preparation.read(detector.preprocessing), max_pixels=args.max_pixels)
     scorer = Scorer.from_detector(detector, device=args.device)
-    scored = score_readable(scorer, images, args.folder, args.batch_size)
-    rows = list(tqdm(scored, total=len(images), unit=" images", unit_scale=True, disable=not sys.stderr.isatty()))
-    channels, height, width = images.shape
-    report = Report(
+    reader = reader_of(args, preparation)
+    with own_pixel_limit():
+        images = FilesToScore(reader.find(args.folder, "test"), reader)
+        rows = list(score_files(scorer, images, args.folder, args.batch_size))
+        report = _report(args, preparation, scorer, rows)
+        pictures, scales = draw(scorer, images, args.folder, report.worst_first[: args.most])
+    write_report(args.out, replace(report, pictures=pictures, scales=scales))
+    reader.report()
+    print(f"Wrote a report of {len(rows)} images, {len(reader.unreadable)} of them unreadable, to {args.out}.")
+    return reader.exit_code
+
+
+def _report(args: argparse.Namespace, preparation: Preparation, scorer: Scorer, rows: list[ImageRow]) -> Report:
+    height, width = preparation.size
+    return Report(
         title=f"Anomalies in {args.folder}",
         facts={
             "detector": str(detector_file(args.detector)),
-            "image size": f"{width} by {height}, {'grey' if channels == 1 else 'colour'}",
+            "score": scorer.part,
+            "image size": f"{width} by {height}, {'grey' if preparation.channels == 1 else 'colour'}",
             "written": f"{datetime.now():%Y-%m-%d %H:%M}",
             "gradcon": __version__,
         },
         rows=rows,
-        no_verdict=_NO_CALIBRATION,
+        threshold=_threshold(scorer),
+        no_verdict=_NO_CALIBRATION if scorer.calibration is None else None,
     )
-    pictures, scales = draw(scorer, images, args.folder, report.worst_first[: args.most])
-    write_report(args.out, replace(report, pictures=pictures, scales=scales))
-    unreadable = sum(row.error is not None for row in rows)
-    print(f"Wrote a report of {len(rows)} images, {unreadable} of them unreadable, to {args.out}.")
+
+
+def _threshold(scorer: Scorer) -> float | None:
+    """The score from which on images are anomalous; None where none is high enough, or nothing is calibrated."""
+    calibration = scorer.calibration
+    if calibration is None:
+        return None
+    threshold = calibration.threshold(scorer.part)
+    return threshold if isfinite(threshold) else None
 
 
 def _refuse_to_replace(out: Path) -> None:

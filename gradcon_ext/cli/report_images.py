@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from gradcon_ext.cli.images_to_score import FilesToScore
 from gradcon_ext.cli.maps import MAPS_AT_A_TIME, drawn_maps
-from gradcon_ext.data import ImageFolder
-from gradcon_ext.report.content import ImageRow, Picture
+from gradcon_ext.data.reading import FileImages, ImageFile
+from gradcon_ext.detector.parts import losses_of, part_of
+from gradcon_ext.report.content import ImageRow, Picture, Verdict
 from gradcon_ext.report.place import brightest_place
-from gradcon_ext.scoring.evaluation import losses_of
+from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.overlay import Scale, as_png, common_scale, extents_of, overlay, picture
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
@@ -20,7 +22,7 @@ _LONGEST_SIDE = 256
 """Pixels of a picture; larger ones are shrunk."""
 
 
-def score_readable(scorer: Scorer, images: ImageFolder, folder: Path, batch_size: int) -> Iterator[ImageRow]:
+def score_files(scorer: Scorer, images: FilesToScore, folder: Path, batch_size: int) -> Iterator[ImageRow]:
     """Yield one row an image, in their order, with a score or why there is none; one batch is in memory.
 
     Args:
@@ -29,24 +31,29 @@ def score_readable(scorer: Scorer, images: ImageFolder, folder: Path, batch_size
         folder: from which on they are named.
         batch_size: files at a time.
     """
-    for start in range(0, len(images), batch_size):
-        paths = images.paths[start : start + batch_size]
-        read = [_read(images, number) for number in range(start, start + len(paths))]
-        readable = [image for image in read if isinstance(image, Tensor)]
-        scores = scorer.score(torch.stack(readable)) if readable else None
-        done = 0
-        for path, image in zip(paths, read, strict=True):
-            name = str(path.relative_to(folder))
-            if isinstance(image, str):
-                yield ImageRow(name, error=image)
+    done = 0
+    for batch in images.batches(batch_size):
+        scores = None if batch.images is None else scorer.score(batch.images, batch_size)
+        scored = 0
+        for problem in batch.problems:
+            name = name_of(images.files[done], folder)
+            done += 1
+            if problem is None:
+                assert scores is not None  # of the images without a problem
+                yield _row(name, scores, scorer.part, scored)
+                scored += 1
             else:
-                assert scores is not None
-                yield _row(name, scores, done)
-                done += 1
+                yield ImageRow(name, error=problem)
+
+
+def name_of(file: ImageFile, folder: Path) -> str:
+    """The path of a file from a folder on, and its frame if that is not the first."""
+    path = file.path.relative_to(folder) if file.path.is_relative_to(folder) else file.path
+    return f"{path}, frame {file.frame}" if file.frame else str(path)
 
 
 def draw(
-    scorer: Scorer, images: ImageFolder, folder: Path, numbers: Sequence[int]
+    scorer: HasMaps, images: FilesToScore, folder: Path, numbers: Sequence[int]
 ) -> tuple[dict[int, list[Picture]], dict[str, Scale]]:
     """Return pictures of some images, by their numbers, and the scales of the heat maps in them, by their names.
 
@@ -58,13 +65,13 @@ def draw(
     """
     if not numbers:
         return {}, {}
-    chosen = ImageFolder([images.paths[number] for number in numbers], images.shape[0], images.shape[1:])
+    chosen = FileImages([images.files[number] for number in numbers], images.reader.preparation)
     parts = list(drawn_maps(scorer, chosen, MAPS_AT_A_TIME))
     maps = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     scales = {name: common_scale(extents_of(values)) for name, values in maps.items()}
     pictures = {}
     for row, number in enumerate(numbers):
-        image, title = chosen.stored(row), str(chosen.paths[row].relative_to(folder))
+        image, title = chosen.stored(row), name_of(chosen.files[row], folder)
         pictures[number] = [Picture(as_png(picture(image), _LONGEST_SIDE), "image", title)]
         for name, scale in scales.items():
             heat_map = as_png(overlay(image, maps[name][row], scale), _LONGEST_SIDE)
@@ -73,17 +80,13 @@ def draw(
     return pictures, scales
 
 
-def _read(images: ImageFolder, number: int) -> Tensor | str:
-    """An image, or why it cannot be read."""
-    try:
-        return images.stored(number)
-    except ValueError as error:
-        return str(error).removeprefix(f"{images.paths[number]}: ")
-
-
-def _row(name: str, scores: Scores, index: int) -> ImageRow:
-    parts = {part: float(column[index]) for part, column in losses_of(scores).items() if part != "combined"}
-    anomaly = float(scores.anomaly[index])
-    if not scores.anomaly[index].isfinite():
-        return ImageRow(name, error=f"its anomaly score is {anomaly}")
-    return ImageRow(name, anomaly, parts=parts)
+def _row(name: str, scores: Scores, decides: str, index: int) -> ImageRow:
+    losses = {part: float(column[index]) for part, column in losses_of(scores).items()}
+    deciding = float(part_of(scores, decides)[index])
+    if not isfinite(deciding):
+        return ImageRow(name, error=f"its anomaly score is {deciding}")
+    others = {part: loss for part, loss in losses.items() if part != decides}
+    if scores.p_value is None or scores.is_outlier is None:
+        return ImageRow(name, deciding, parts=others)
+    verdict: Verdict = "anomalous" if scores.is_outlier[index] else "normal"
+    return ImageRow(name, deciding, float(scores.p_value[index]), verdict, parts=others)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gradcon_ext.data.image_size import height_width
+from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR, detector_file
 from gradcon_ext.storage.lock import refuse_in_use
@@ -27,16 +27,17 @@ def load_detector(path: Path) -> Detector:
     detector = Detector.load(file)
     if not {"channels", "size"} <= detector.preprocessing.keys():
         raise ValueError(f"{file} does not say which channels and size it takes; use it from Python")
-    _check_image_shape(file, detector)
+    _check_preprocessing(file, detector)
     return detector
 
 
-def _check_image_shape(file: Path, detector: Detector) -> None:
-    """Raise ValueError if images would be brought to another shape than the model takes."""
+def _check_preprocessing(file: Path, detector: Detector) -> None:
+    """Raise ValueError if it is unknown how images are prepared, or to another shape than the model takes."""
     try:
-        given = (detector.preprocessing["channels"], *height_width(detector.preprocessing["size"]))
+        preparation = Preparation.read(detector.preprocessing)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+    given = (preparation.channels, *preparation.size)
     known: Any = detector.model.architecture  # without a model from elsewhere, all that `Detector.load` builds have one
     expected = (known["channels"], *known["size"])
     if given != expected:

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
+from typing import Any, TextIO
 
-from tqdm import tqdm
+import numpy as np
+import torch
+from torch import Tensor
 
-from gradcon_ext.cli import arguments
-from gradcon_ext.cli.images_to_score import ImagesToScore, images_to_score
+from gradcon_ext.cli import arguments, reading_options
+from gradcon_ext.cli.failed_rows import with_failed_rows
+from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
+from gradcon_ext.cli.images_to_score import ArrayToScore, FilesToScore, file_labels, images_to_score
 from gradcon_ext.cli.maps import MAPS_AT_A_TIME, refuse_maps_folder, write_maps
+from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
-from gradcon_ext.data.image_dataset import stored_batches
+from gradcon_ext.cli.verdicts import judging, remark
+from gradcon_ext.data.reading import Preparation
+from gradcon_ext.detector.calibration import VERDICTS
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
+from gradcon_ext.scoring.calibrating import select
 from gradcon_ext.scoring.scorer import Scorer
 
 _DETAILS = """\
-Images are brought to the channels and size that the detector was trained on.
-Of any number of images, one batch at a time is in memory.
+Images are brought to the channels, size and range of values that the detector
+was trained on. Of any number of images, one batch at a time is in memory.
 
 One row an image:
   path            or, for an array, index
@@ -33,12 +46,24 @@ One row an image:
   code            how far the code itself does, and
   balanced        these, gradient and reconstruction on the scale of held-out
                   images, higher is more anomalous: all three only of a
-                  detector that was trained with --score balanced
+                  detector with a balance, not with --score gradcon
+  p_value         how rare a score as high is among normal images: the share
+                  of calibration images whose part that decides is as high
+  verdict         outlier where the p-value is at most the false-alarm rate,
+                  inlier elsewhere: both only of a calibrated detector
   cosine.LAYER    alignment of the layer's gradient with that of training
+  error           why an image cannot be read, and so has no score; empty of all
+                  others, and not there with --on-error fail or for an array
+
+Where images cannot be read the exit code is 3, and all others are scored.
+
+`gradcon info DETECTOR` says which part decides, and the false-alarm rate.
 """
 
 _EXAMPLES = """\
   gradcon score runs/photos new-photos --out scores.csv
+  gradcon score runs/photos new-photos --false-alarms 0.05 | grep ,outlier,
+  gradcon score runs/photos new-photos --fdr 0.1 --out scores.csv
   gradcon score runs/photos new-photos | sort -t, -k2 -g -r | head
   gradcon score runs/photos new-photos --out scores.csv --maps heat-maps
   gradcon score detector.safetensors frames.npy --out scores.jsonl
@@ -54,8 +79,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         metavar="IMAGES",
         type=Path,
         nargs="+",
-        help="image files and folders of them, searched in depth; or one .npy file (N, H, W) or (N, C, H, W), of "
-        "uint8, or of floating point from 0 to 1 in the detector's size",
+        help="image files, folders of them, searched in depth, and .csv or .jsonl with their paths; or one .npy file "
+        "(N, H, W) or (N, C, H, W), of uint8 or uint16, or of floating point from 0 to 1 in the detector's size",
     )
     parser.add_argument(
         "--out",
@@ -74,40 +99,116 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         help="folder, new or empty, for two heat maps of each image: where its reconstruction is off, and where its "
         "gradients are least aligned; all on one scale",
     )
+    reading_options.add_frames(parser, "those of the detector")
+    reading_options.add_reading(parser, on_error="skip")
+    verdict = parser.add_argument_group("verdict")
+    verdict.add_argument(
+        "--by", metavar="PART", choices=PARTS, help=f"the part of the score that decides: {', '.join(PARTS)}"
+    )
+    rule = verdict.add_mutually_exclusive_group()
+    rule.add_argument(
+        "--false-alarms",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of normal images that may be called outliers (default: that of the detector)",
+    )
+    rule.add_argument(
+        "--fdr",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of those called outliers that may be normal: selects among all rows by Benjamini and Hochberg",
+    )
     arguments.add_batch_size(parser, 512)
     arguments.add_device(parser)
     return parser
 
 
-def run(args: argparse.Namespace) -> None:
-    """Score images and write the rows."""
-    detector = load_detector(args.detector)
-    images = images_to_score(args.images, detector.preprocessing)
+def run(args: argparse.Namespace) -> int:
+    """Score images and write the rows; return the exit code."""
+    detector = judging(load_detector(args.detector), args.by, args.false_alarms, args.fdr)
     to_stdout = args.out == Path("-")
+    with own_pixel_limit():
+        reader = _reader(args, detector, quiet=to_stdout and sys.stdout.isatty())
+        if not to_stdout:
+            refuse_to_replace(args.out, [detector_file(args.detector), *args.images])
+        if args.maps is not None:
+            refuse_maps_folder(args.maps)
+        images = images_to_score(args.images, reader)
+        scorer = Scorer.from_detector(detector, device=args.device)
+        format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")
+        rows = _rows(scorer, images, args.batch_size)
+        if args.fdr is not None:
+            rows = _selected(rows, args.fdr)
+        if to_stdout:
+            write_rows(_standard_output(), rows, format)
+            sys.stdout.flush()  # rows come before what is said of them
+        else:
+            write_rows_file(args.out, rows, format)
+        drawn = "" if args.maps is None else _draw(scorer, images, args)
+    reader.report()
     if not to_stdout:
-        refuse_to_replace(args.out, [detector_file(args.detector), *args.images])
-    if args.maps is not None:
-        refuse_maps_folder(args.maps)
-    scorer = Scorer.from_detector(detector, device=args.device)
-    format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")
-    rows = _rows(scorer, images, args.batch_size, progress=not to_stdout and sys.stderr.isatty())
-    if to_stdout:
-        write_rows(sys.stdout, rows, format)
-    else:
-        write_rows_file(args.out, rows, format)
-        print(f"Wrote {len(images.labels)} rows to {args.out}.", file=sys.stderr)
-    if args.maps is not None:
-        scales = write_maps(scorer, images, args.maps, min(args.batch_size, MAPS_AT_A_TIME))
-        drawn = ", ".join(f"{name} from {scale.low:.3g} to {scale.high:.3g}" for name, scale in scales.items())
-        print(f"Wrote {len(scales) * len(images.labels)} heat maps to {args.maps}: {drawn}.", file=sys.stderr)
+        print(f"Wrote {len(images)} rows to {args.out}.", file=sys.stderr)
+    if remarked := remark(scorer.calibration, args.fdr):
+        print(remarked, file=sys.stderr)
+    if drawn:
+        print(drawn, file=sys.stderr)
+    return reader.exit_code
 
 
-def _rows(scorer: Scorer, images: ImagesToScore, batch_size: int, progress: bool) -> Iterator[Row]:
-    done = 0
-    with tqdm(total=len(images.labels), unit=" images", unit_scale=True, disable=not progress) as bar:
-        for scores in scorer.score_batches(stored_batches(images.dataset, batch_size)):
-            count = len(scores.anomaly)
-            labels = {images.column: images.labels[done : done + count]}
-            yield from score_rows(labels, scores, scorer.layers)
-            done += count
-            bar.update(count)
+def _draw(scorer: Scorer, images: ArrayToScore | FilesToScore, args: argparse.Namespace) -> str:
+    """Draw the maps of what could be read, and say so."""
+    dataset, names = images.named()
+    if not names:
+        return f"Wrote no heat maps to {args.maps}: no image can be read."
+    scales = write_maps(scorer, dataset, names, args.maps, min(args.batch_size, MAPS_AT_A_TIME))
+    drawn = ", ".join(f"{name} from {scale.low:.3g} to {scale.high:.3g}" for name, scale in scales.items())
+    return f"Wrote {len(scales) * len(names)} heat maps to {args.maps}: {drawn}."
+
+
+def _reader(args: argparse.Namespace, detector: Detector, quiet: bool) -> ImageReader:
+    preparation = Preparation.read(detector.preprocessing)
+    frame = preparation.frame if args.frames is None else args.frames
+    return reader_of(args, replace(preparation, frame=frame, max_pixels=args.max_pixels), quiet)
+
+
+def _standard_output() -> TextIO:
+    """Standard output, through which names of files that are not UTF-8 pass unchanged."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+    return sys.stdout
+
+
+def _rows(scorer: Scorer, images: ArrayToScore | FilesToScore, batch_size: int) -> Iterator[Row]:
+    parts = _scored(scorer, images, batch_size)
+    if isinstance(images, FilesToScore) and images.reader.skip:
+        preparation = images.reader.preparation
+        black = torch.zeros(1, preparation.channels, *preparation.size)
+        labels = file_labels(images.files[:1], preparation)
+        return with_failed_rows(parts, lambda: next(_score_rows(scorer, labels, black)))
+    return (row for _, _, rows in parts for row in rows)
+
+
+def _selected(rows: Iterable[Row], rate: float) -> Iterator[Row]:
+    """Rows whose verdicts depend on all p-values."""
+    kept = list(rows)
+    scored = [row for row in kept if row["p_value"] is not None]
+    chosen = select(np.array([row["p_value"] for row in scored]), rate)
+    for row, is_outlier in zip(scored, chosen.tolist(), strict=True):
+        row["verdict"] = VERDICTS[is_outlier]
+    return iter(kept)
+
+
+def _scored(
+    scorer: Scorer, images: ArrayToScore | FilesToScore, batch_size: int
+) -> Iterator[tuple[Mapping[str, Sequence[Any]], Sequence[str | None], Iterator[Row]]]:
+    for labels, problems, pixels in images.batches(batch_size):
+        if pixels is None:
+            yield labels, problems, iter(())
+            continue
+        good = [index for index, problem in enumerate(problems) if problem is None]
+        of_good = {name: [entries[index] for index in good] for name, entries in labels.items()}
+        yield labels, problems, _score_rows(scorer, of_good, pixels)
+
+
+def _score_rows(scorer: Scorer, labels: Mapping[str, Sequence[Any]], pixels: Tensor) -> Iterator[Row]:
+    return score_rows(labels, scorer.score(pixels, len(pixels)), scorer.layers)

@@ -7,17 +7,22 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gradcon_ext.cli import arguments
+from gradcon_ext.cli import arguments, reading_options
+from gradcon_ext.cli.finishing import SCORES, Finished, finish, refuse_unfit, score_before, was_calibrated
+from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
+from gradcon_ext.cli.reading_options import DEFAULT_SIZE, PREPARATION, preparation_of, reader_of
 from gradcon_ext.cli.run_files import refuse_used
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.data import DATA_SETS
 from gradcon_ext.data.images import as_image_dataset
+from gradcon_ext.data.reading import remove_caches
 from gradcon_ext.detector.detector import Detector, read_facts
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
@@ -25,7 +30,7 @@ from gradcon_ext.scoring import balancing
 from gradcon_ext.storage.lock import reserved
 from gradcon_ext.training.checkpoint import planned_epochs
 from gradcon_ext.training.precision import Precision
-from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, remove_own
+from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, holds_run, remove_own
 from gradcon_ext.training.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
@@ -47,9 +52,18 @@ The images are one class of a data set, or a folder of your own normal images.
 Of either, 10 % are held out for validation, and the epoch that does best on
 them is kept. The same command gives the same detector again.
 
+A verdict needs a third split, for calibration: of a folder it is 10 %, or up
+to 20 % where fewer than 99 images, which allow a false-alarm rate of 1 %, would
+be held out. A data set's split is the paper's, unless --calibrate is given.
+
+Which part of the score decides is chosen at the end, by how well each notices
+synthetic damage of the images held out for validation; --score overrides it.
+
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
 line an epoch) and checkpoint.safetensors (for --resume). While a run is at
 work, .lock and .lock.json keep others out; those of a killed one do no harm.
+Images of a folder are read once, into .images-*.cache, which an interrupted run
+leaves for --resume and a finished one removes.
 """
 
 _EXAMPLES = """\
@@ -66,21 +80,29 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     images = parser.add_argument_group("images")
     source = images.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", choices=DATA_SETS, help="a data set, from its original files")
-    source.add_argument("--images", metavar="FOLDER", type=Path, help="a folder of normal images, searched in depth")
+    source.add_argument(
+        "--images",
+        metavar="FOLDER",
+        type=Path,
+        help="a folder of normal images, searched in depth, or of MVTec AD; or a .csv or .jsonl with their paths",
+    )
     images.add_argument("--inlier", metavar="CLASS", help="with --dataset: name or index of the normal class")
     arguments.add_data_root(images)
     images.add_argument(
         "--validation", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of 10 %% of them"
     )
     images.add_argument(
-        "--channels", type=int, choices=(1, 3), help="with --images: 1 for grey, 3 for colour (default: 3)"
+        "--calibration", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of some of them"
     )
     images.add_argument(
-        "--size",
-        metavar="PIXELS",
-        type=arguments.pixels,
-        help="height and width that images are resized to (default: 28, for digits 8)",
+        "--calibrate",
+        action=argparse.BooleanOptionalAction,
+        help="hold images out for p-values and verdicts (default: with --images or --false-alarms; with --resume, as "
+        "the run in OUT)",
     )
+    files = parser.add_argument_group("image files, with --images (--size with --dataset too)")
+    reading_options.add_preparation(files)
+    reading_options.add_reading(files, on_error="fail")
 
     training = parser.add_argument_group("training")
     training.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the run; made if need be")
@@ -112,9 +134,17 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--score",
-        choices=("gradcon", "balanced"),
-        help="gradcon is the paper's; balanced adds a score that weighs the code too, on the scale of held-out images "
-        "(default: gradcon; with --resume, what the detector in OUT has)",
+        choices=SCORES,
+        help="what decides what is an outlier: gradcon is the paper's score, alone; balanced one that weighs the code "
+        "too, on the scale of held-out images, trained for; any other a part of these; auto the part that notices "
+        "synthetic damage (default: auto; with --resume, what the detector in OUT was trained with)",
+    )
+    training.add_argument(
+        "--false-alarms",
+        metavar="RATE",
+        type=arguments.rate,
+        help="share of normal images that a verdict may call outliers (default: 0.01, or the smallest that the number "
+        "of calibration images allows)",
     )
     training.add_argument(
         "--average",
@@ -145,16 +175,32 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> None:
-    """Train and save a detector."""
+def run(args: argparse.Namespace) -> int:
+    """Train and save a detector; return the exit code."""
     _check(args)
     refuse_used(args.out, args.resume, args.overwrite)
-    progress = not args.quiet and sys.stderr.isatty()
-    images = _images(args, progress)
-    with_balance = _with_balance(args)
-    settings = _BALANCED if with_balance else _PAPERS
-    if with_balance and len(as_image_dataset(images.validation)) < 2:
-        raise ValueError("--score balanced needs at least 2 held-out images to tell the scale of scores by")
+    is_new = not args.out.exists()
+    try:
+        with own_pixel_limit(), reserved(args.out):
+            refuse_used(args.out, args.resume, args.overwrite)  # again: another run may have ended meanwhile
+            return _train(args)
+    except BaseException:
+        if not holds_run(args.out):  # and so nothing that --resume could go on with
+            remove_caches(args.out)
+            if is_new:
+                with suppress(OSError):
+                    args.out.rmdir()
+        raise
+
+
+def _train(args: argparse.Namespace) -> int:
+    reader = reader_of(args, preparation_of(args, DEFAULT_SIZE), args.quiet)
+    before = _facts_before(args)
+    images = _images(args, before, reader)
+    reader.report()
+    score = args.score or score_before(before)
+    settings = _BALANCED if score == "balanced" else _PAPERS
+    refuse_unfit(score, args.false_alarms, images)
     channels, height, width = as_image_dataset(images.train).shape
     torch.manual_seed(args.seed)
     trainer = Trainer(
@@ -169,31 +215,36 @@ def run(args: argparse.Namespace) -> None:
         precision=args.precision,
         out=args.out,
         overwrite=args.overwrite,
-        progress=progress,
+        progress=not args.quiet and sys.stderr.isatty(),
         data=images.facts,
+        preprocessing=images.preprocessing,
     )
     trainer.check()
-    with reserved(args.out):
-        refuse_used(args.out, args.resume, args.overwrite)  # again: reading the images may have taken long
-        if args.overwrite:
-            remove_own(args.out, DETECTOR, *EVALUATIONS)
-        detector = _fit(trainer, images, args.resume)
-        if with_balance:
-            detector = balancing.balanced(detector, images.train, images.validation, args.device)
-        detector.save(args.out / DETECTOR)
-        remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
+    if args.overwrite:
+        remove_own(args.out, DETECTOR, *EVALUATIONS)
+    detector = _fit(trainer, images, args.resume)
+    finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet)
+    finished.detector.save(args.out / DETECTOR)
+    remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
+    remove_caches(args.out)
     if not args.quiet:
-        _summarise(detector, args)
+        _summarise(finished, images, args)
+    return reader.exit_code
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raise ArgumentError for options that do not go together, which argparse cannot tell."""
     if args.dataset and args.inlier is None:
         raise argparse.ArgumentError(None, "--dataset needs --inlier, the normal class")
-    source, foreign = ("--dataset", ("validation", "channels")) if args.dataset else ("--images", ("inlier",))
+    if args.calibrate is False and (args.calibration is not None or args.false_alarms is not None):
+        raise argparse.ArgumentError(None, "--calibration and --false-alarms do not go with --no-calibrate")
+    if args.score == "latent" and args.model == "cae":
+        raise argparse.ArgumentError(None, "--score latent needs a model with a latent loss: --model vae")
+    of_folder = ("validation", "calibration", *PREPARATION)
+    source, foreign = ("--dataset", of_folder) if args.dataset else ("--images", ("inlier",))
     for name in foreign:
         if getattr(args, name) is not None:
-            raise argparse.ArgumentError(None, f"--{name} does not go with {source}")
+            raise argparse.ArgumentError(None, f"--{name.replace('_', '-')} does not go with {source}")
 
 
 def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
@@ -206,19 +257,21 @@ def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
     return epochs
 
 
-def _with_balance(args: argparse.Namespace) -> bool:
-    before = args.out / DETECTOR
-    if args.score is None and args.resume and before.exists():
-        facts = read_facts(before)
-        return facts["balance"] is not None
-    return bool(args.score == "balanced")
+def _facts_before(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What the detector says whose run is resumed, if it is there."""
+    path = args.out / DETECTOR
+    return read_facts(path) if args.resume and path.exists() else None
 
 
-def _images(args: argparse.Namespace, progress: bool) -> TrainingImages:
-    size = args.size or _DEFAULT_SIZES.get(args.dataset, 28)
+def _images(args: argparse.Namespace, before: Mapping[str, Any] | None, reader: ImageReader) -> TrainingImages:
+    calibrate = args.calibrate
+    if calibrate is None:
+        calibrate = bool(args.images or args.false_alarms) if before is None else was_calibrated(before)
     if args.dataset:
-        return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root)
-    return from_folder(args.images, args.validation, args.seed, args.channels or 3, size, progress)
+        size = args.size or _DEFAULT_SIZES.get(args.dataset, DEFAULT_SIZE)
+        return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root, calibrate)
+    others = {"validation": args.validation, "calibration": args.calibration}
+    return from_folder(args.images, others, args.seed, reader, args.out, calibrate)
 
 
 def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:
@@ -230,8 +283,8 @@ def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:
         raise
 
 
-def _summarise(detector: Detector, args: argparse.Namespace) -> None:
-    facts = detector.training
+def _summarise(finished: Finished, images: TrainingImages, args: argparse.Namespace) -> None:
+    facts = finished.detector.training
     print(
         f"Trained on {facts['train_images']} images for {facts['seconds']:.0f} s. Of {facts['epochs']} epochs, "
         f"number {facts['best_epoch']} was the best, with validation objective {facts['validation_objective']:.4f}.\n"
@@ -240,6 +293,7 @@ def _summarise(detector: Detector, args: argparse.Namespace) -> None:
     if facts["best_epoch"] == facts["epochs"]:
         print("The last epoch was the best: more epochs may help, by --resume --epochs N.")
     _warn_of_poor_reconstructions(args.out / HISTORY, facts)
+    print(finished.report(images))
     if args.dataset:
         known = args.data_root is None or str(args.data_root) == os.environ.get("GRADCON_DATA")
         print(f"Next: gradcon evaluate {args.out}{'' if known else f' --data-root {args.data_root}'}")

@@ -2,80 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-from tqdm import tqdm
-
-from gradcon_ext.data import ImageFolder, read_image_folder
+from gradcon_ext.cli.image_reader import ImageReader
+from gradcon_ext.data.held_out import held_out
+from gradcon_ext.data.image_size import Size
 from gradcon_ext.data.images import Images
 from gradcon_ext.data.named_split import named_split
-
-_VALIDATION_SHARE = 0.1
+from gradcon_ext.data.reading import range_of
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Training and validation images (n, C, H, W), and the facts that find them again, as JSON can hold them."""
+    """Images (n, C, H, W), and what is known of them, as JSON can hold it.
+
+    Attributes:
+        train: to learn from.
+        validation: to choose by.
+        calibration: for p-values and verdicts, and nothing else; None where there are to be none, or are too few.
+        facts: what finds them again.
+        preprocessing: how they were brought to what they are, beside channels and size.
+    """
 
     train: Images
     validation: Images
+    calibration: Images | None
     facts: dict[str, Any]
+    preprocessing: dict[str, Any] = field(default_factory=dict)
 
 
-def from_data_set(dataset: str, inlier: str, seed: int, size: int, data_root: Path | None) -> TrainingImages:
-    """One class of a named data set.
+def from_data_set(
+    dataset: str, inlier: str, seed: int, size: Size, data_root: Path | None, calibrate: bool
+) -> TrainingImages:
+    """One class of a named data set; with `calibrate`, calibration images are taken from those to learn from.
 
     Raises:
         FileNotFoundError: the data set's files are not there.
         ValueError: they are damaged, there is no such class, or no `data_root` though the data set needs one.
     """
     split = named_split(dataset, inlier, seed, size, data_root)
-    return TrainingImages(split.train, split.validation, {"dataset": dataset, "inlier": split.inlier, "seed": seed})
+    facts = {"dataset": dataset, "inlier": split.inlier, "seed": seed}
+    if not calibrate:
+        return TrainingImages(split.train, split.validation, None, facts)
+    parts = held_out(len(split.train), seed, validation=False)
+    facts["calibration"] = len(parts.calibration)
+    return TrainingImages(split.train[parts.train], split.validation, split.train[parts.calibration], facts)
 
 
 def from_folder(
-    folder: Path, validation: Path | None, seed: int, channels: int, size: int, progress: bool
+    folder: Path,
+    others: Mapping[str, Path | None],
+    seed: int,
+    reader: ImageReader,
+    cache: Path,
+    calibrate: bool = False,
 ) -> TrainingImages:
-    """A folder of images; without another for validation, 10 % of them are held out.
+    """A folder or list of images, some of which are held out where there are no others for it; see `held_out`.
 
     Args:
-        folder: searched in depth.
-        validation: another folder.
+        folder: what `find_images` takes.
+        others: what is to be for "validation" and "calibration" instead of a part of `folder`.
         seed: decides which images are held out.
-        channels: 1 for grey, 3 for colour.
-        size: height and width that the images are resized to.
-        progress: whether to show a progress bar.
+        reader: of the images. Where its preparation has no range, it is given that of the images of `folder`.
+        cache: a folder for the images as they are read.
+        calibrate: whether to hold images out for calibration where there are no others for it.
 
     Raises:
-        OSError: no such folder.
+        OSError: no such folder, or the disk is full.
         ValueError: no images, a single one where some must be held out, or one that cannot be read.
     """
-    # Resolved, so that a path that is spelled differently is the same data.
-    facts = {
-        "images": str(folder.resolve()),
-        "validation": validation and str(validation.resolve()),
-        "seed": seed,
-    }
-    images = read_image_folder(folder, channels, size)
-    if validation is not None:
-        held_out = read_image_folder(validation, channels, size)
-        return TrainingImages(_read(images, progress), _read(held_out, progress), facts)
-    if len(images) < 2:
+    files = reader.find(folder, "train")
+    given = {name: reader.find(path, "train") for name, path in others.items() if path is not None}
+    if "validation" not in given and len(files) < 2:
         raise ValueError(f"{folder}: holds a single image; expected at least 2, one of them for validation")
-    pixels = _read(images, progress)
-    order = np.random.default_rng(seed).permutation(len(pixels))
-    count = max(1, round(_VALIDATION_SHARE * len(pixels)))
-    return TrainingImages(pixels[np.sort(order[count:])], pixels[np.sort(order[:count])], facts)
-
-
-def _read(images: ImageFolder, progress: bool) -> Tensor:
-    """Hold a folder's images in memory as bytes (N, C, H, W), for decoding them in each epoch takes long."""
-    pixels = torch.empty((len(images), *images.shape), dtype=torch.uint8)
-    for index in tqdm(range(len(images)), desc="reading", unit=" images", disable=not progress):
-        pixels[index] = images.stored(index)
-    return pixels
+    if reader.preparation.range is None:
+        found = range_of(files, reader.preparation.max_pixels, reader.workers)
+        if found is None:
+            reader.notes.append("Note: images of several bit depths, each read on its own full scale; see --range")
+        reader.preparation = replace(reader.preparation, range=found)
+    images = reader.cached(files, cache, "reading")
+    if "validation" not in given and len(images) < 2:
+        raise ValueError(f"{folder}: of {len(files)} images one can be read; expected at least 2")
+    parts = held_out(len(images), seed, "validation" not in given, calibrate and "calibration" not in given)
+    held = {"validation": images.selected(parts.validation), "calibration": images.selected(parts.calibration)}
+    held |= {name: reader.cached(of_other, cache, f"reading for {name}") for name, of_other in given.items()}
+    calibration = held["calibration"] if len(held["calibration"]) else None
+    # Resolved, so that a path that is spelled differently is the same data.
+    paths = {name: path and str(path.resolve()) for name, path in others.items()}
+    facts: dict[str, Any] = {"images": str(folder.resolve()), "validation": paths.get("validation"), "seed": seed}
+    if calibration is not None:  # without, they are those of a version that knew of no calibration
+        facts["calibration"] = paths.get("calibration") or len(parts.calibration)
+    return TrainingImages(
+        images.selected(parts.train), held["validation"], calibration, facts, reader.preparation.facts()
+    )

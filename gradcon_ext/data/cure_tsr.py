@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gradcon_ext.data.image_folder import check_pixel_count
 from gradcon_ext.data.image_size import Size
 from gradcon_ext.data.labelled import ImageArray, LabelledImages
+from gradcon_ext.data.reading.decoded import check_pixel_count
 from gradcon_ext.data.resizing import resize
 from gradcon_ext.data.tar_stream import files_in_tar
 
@@ -164,7 +164,7 @@ def _decode(content: bytes, what: str) -> ImageArray:
     """Decode a BMP file to (3, H, W)."""
     try:
         with Image.open(io.BytesIO(content), formats=("BMP",)) as image:
-            check_pixel_count(image, _LARGEST_IMAGE)
+            check_pixel_count(image.width, image.height, _LARGEST_IMAGE)
             pixels = np.asarray(image.convert("RGB"))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         raise ValueError(f"{what}: cannot be read as a BMP image ({error})") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import torch
@@ -36,10 +36,7 @@ class ImageDataset(Dataset[Tensor], ABC):
 
     def stored_take(self, indices: Tensor) -> Tensor:
         """Return the images (n, C, H, W) at the int64 `indices` (n,), as bytes if all of them are kept so."""
-        images = [self.stored(index) for index in indices.tolist()]
-        if len({image.dtype for image in images}) > 1:
-            images = [as_floats(image) for image in images]
-        return torch.stack(images)
+        return stacked([self.stored(index) for index in indices.tolist()])
 
     def stored_span(self, start: int, stop: int) -> Tensor:
         """Return the images from `start` up to `stop`, or to the last one before it, as `stored_take` does."""
@@ -48,6 +45,13 @@ class ImageDataset(Dataset[Tensor], ABC):
     def __getitem__(self, index: int) -> Tensor:
         """Return one image, float32 (C, H, W) in [0, 1]."""
         return as_floats(self.stored(index))
+
+
+def stacked(images: Sequence[Tensor]) -> Tensor:
+    """Return images of one shape, at least one, as a batch, of bytes if all of them are."""
+    if len({image.dtype for image in images}) > 1:
+        images = [as_floats(image) for image in images]
+    return torch.stack(list(images))
 
 
 def batches(dataset: ImageDataset, batch_size: int, order: Tensor | None = None) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from gradcon_ext.data.image_dataset import ImageDataset, Shape
 from gradcon_ext.data.image_size import Size, height_width
 from gradcon_ext.data.pixels import Array, as_stored, check_dtype, check_pixels, is_bytes
-from gradcon_ext.storage.pixels import check_layout
+from gradcon_ext.storage.pixels import channels_last, check_layout
 
 Images: TypeAlias = Tensor | Array | Dataset[Any]
 
@@ -146,4 +146,4 @@ def _check_shape(shape: Shape, channels: int | None, size: Size | None) -> None:
     height, width = shape[1:] if size is None else height_width(size)
     expected = (shape[0] if channels is None else channels, height, width)
     if shape != expected:
-        raise ValueError(f"images have shape (C, H, W) = {shape}; expected {expected}")
+        raise ValueError(f"images have shape (C, H, W) = {shape}; expected {expected}{channels_last(shape, expected)}")

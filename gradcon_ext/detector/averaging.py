@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import OF_BALANCE, PAPERS
 
 
 def average_detectors(detectors: Sequence[Detector]) -> Detector:
     """Average the weights and the references of detectors, such as the snapshots of one run (see `Trainer`).
 
     Args:
-        detectors: of the same model and the same layers. What else the last one holds is kept, but for a balance: that
-            is of the codes of one model.
+        detectors: of the same model and the same layers. What else the last one holds is kept, but for balance and
+            calibration, which are of the codes and the scores of one model, and a part that needs a balance.
 
     Raises:
         ValueError: no detectors, or tensors of other names or shapes.
@@ -27,7 +28,8 @@ def average_detectors(detectors: Sequence[Detector]) -> Detector:
     result = copy.deepcopy(detectors[-1])
     result.model.load_state_dict(_means(states))
     result.references = _means([detector.references for detector in detectors])
-    result.balance = None
+    result.balance = result.calibration = None
+    result.part = PAPERS if result.part in OF_BALANCE else result.part
     return result
 
 

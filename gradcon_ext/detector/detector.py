@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from gradcon_ext.chain.chain import Chain, NotAChain
 from gradcon_ext.chain.tracing import parameters_of, trace_chain
 from gradcon_ext.data.image_size import height_width
 from gradcon_ext.detector.balance import Balance
+from gradcon_ext.detector.calibration import TENSOR, Calibration
 from gradcon_ext.detector.facts import (
     BALANCE,
     FORMAT_VERSION,
@@ -29,6 +31,7 @@ from gradcon_ext.detector.facts import (
     read_detector,
 )
 from gradcon_ext.detector.golden import IMAGES, SCORES, Golden
+from gradcon_ext.detector.parts import PAPERS
 from gradcon_ext.detector.program import ScoreProgram, golden_scores
 from gradcon_ext.detector.verification import proven_chain
 from gradcon_ext.losses import loss_of
@@ -48,6 +51,8 @@ class Detector:
         preprocessing: how images are brought to the model's input; what JSON can hold.
         training: facts about the training; what JSON can hold.
         balance: what the balanced score is made with, by `gradcon_ext.balanced`.
+        part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
+        calibration: what p-values and verdicts are made with, by `gradcon_ext.calibrated`.
     """
 
     model: nn.Module
@@ -57,6 +62,8 @@ class Detector:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     balance: Balance | None = None
+    part: str = PAPERS
+    calibration: Calibration | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file: weights and references, and all else as JSON in its header.
@@ -79,12 +86,17 @@ class Detector:
             "training": self.training,
             "chain": None if chain is None else chain.to_json(),
             "balance": None if self.balance is None else {"center": self.balance.center, "scale": self.balance.scale},
+            "part": self.part,
+            "calibration": None if self.calibration is None else self.calibration.facts(),
             "golden": None if golden is None else {"columns": golden.columns},
             "versions": {"gradcon_ext": __version__, "torch": torch.__version__},
         }
-        tensors = {**_tensors_of(self.model, self.references), **_tensors_of_balance(self.balance)}
-        if golden is not None:
-            tensors |= {IMAGES: golden.images, SCORES: golden.scores}
+        tensors = {
+            **_tensors_of(self.model, self.references),
+            **_tensors_of_balance(self.balance),
+            **_tensors_of_calibration(self.calibration),
+            **({} if golden is None else {IMAGES: golden.images, SCORES: golden.scores}),
+        }
         write_tensors(path, KIND, FORMAT_VERSION, tensors, facts)
 
     @classmethod
@@ -118,6 +130,8 @@ class Detector:
             facts["preprocessing"],
             facts["training"],
             balance,
+            facts["part"],
+            file.calibration,
         )
 
     def _architecture(self) -> dict[str, Any] | None:
@@ -210,6 +224,12 @@ def _tensors_of_balance(balance: Balance | None) -> dict[str, Tensor]:
         return {}
     spaces = balance.direction, balance.code
     return dict(zip(BALANCE, (array for space in spaces for array in (space.mean, space.directions)), strict=True))
+
+
+def _tensors_of_calibration(calibration: Calibration | None) -> dict[str, Tensor]:
+    if calibration is None:
+        return {}
+    return {TENSOR: torch.from_numpy(np.stack(list(calibration.scores.values())))}
 
 
 def _descriptions(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, str]:

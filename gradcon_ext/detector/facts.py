@@ -1,4 +1,4 @@
-"""What a detector's file holds beside its numbers, with torch and without. Imports neither torch nor numpy."""
+"""What a detector's file holds beside its numbers, with torch and without. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace
+from gradcon_ext.detector.calibration import TENSOR, Calibration, calibration_of
 from gradcon_ext.detector.golden import Golden, take_golden
+from gradcon_ext.detector.parts import OF_BALANCE, PAPERS, PARTS
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.storage.header import Stored, check_facts, read_stored
 
@@ -33,6 +35,8 @@ _TYPES = {
     "training": dict,
     "chain": dict | None,
     "balance": dict | None,
+    "part": str,
+    "calibration": dict | None,
     "golden": dict | None,
 }
 
@@ -42,10 +46,11 @@ class DetectorFile(NamedTuple):
 
     Attributes:
         path: of the file.
-        tensors: by their names, but for those of the golden scores.
+        tensors: by their names, but for those of the calibration and the golden scores.
         facts: as `checked` returns them.
         architecture: of the model, if it is one of `gradcon_ext.models`.
         chain: of layers that the model is, if it is one.
+        calibration: of the detector, if it has one.
         golden: images with their scores, if it has them.
     """
 
@@ -54,6 +59,7 @@ class DetectorFile(NamedTuple):
     facts: dict[str, Any]
     architecture: Architecture | None
     chain: Chain | None
+    calibration: Calibration | None
     golden: Golden | None
 
 
@@ -72,22 +78,25 @@ def read_detector(path: str | os.PathLike[str]) -> DetectorFile:
     try:
         architecture = None if facts["architecture"] is None else Architecture.read(facts["architecture"])
         chain = None if facts["chain"] is None else _chain(facts["chain"], facts["layers"])
+        calibration = _calibration(facts, tensors)
         golden = take_golden(facts, tensors)
         if architecture is not None:
             _check_tensors(architecture, facts, tensors)
             chain = _same_chain(architecture, facts["layers"], chain)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    return DetectorFile(file, tensors, facts, architecture, chain, golden)
+    return DetectorFile(file, tensors, facts, architecture, chain, calibration, golden)
 
 
 def checked(path: str | os.PathLike[str], header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts in the header of a detector's file; what earlier versions did not write is None.
+    """Return the facts in the header of a detector's file, which earlier versions wrote fewer of.
+
+    Chain, balance, calibration and golden are None where there was none of them yet, and the part is the paper's.
 
     Raises:
         ValueError: a fact is missing, of another type or out of range; the message names the file.
     """
-    facts = {"chain": None, "balance": None, "golden": None, **header}
+    facts = {"chain": None, "balance": None, "part": PAPERS, "calibration": None, "golden": None, **header}
     check_facts(path, facts, _TYPES)
     layers, count, alpha = facts["layers"], facts["count"], facts["alpha"]
     if not layers or not 0 <= count < 2**63 or not 0 <= alpha <= sys.float_info.max:
@@ -99,6 +108,8 @@ def checked(path: str | os.PathLike[str], header: Mapping[str, Any]) -> dict[str
         raise ValueError(f"{path}: expected layers to be different names, got {str(layers)[:200]}")
     if facts["balance"] is not None and not _is_balance(facts["balance"]):
         raise ValueError(f"{path}: expected center and scale of a balance, got {str(facts['balance'])[:200]}")
+    if facts["part"] not in PARTS or (facts["part"] in OF_BALANCE and facts["balance"] is None):
+        raise ValueError(f"{path}: the part {facts['part'][:80]!r} is none of a score of this detector")
     return facts
 
 
@@ -119,6 +130,19 @@ def balance_of(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Balance |
         raise ValueError(f"there is no tensor {missing[0]}")
     direction, code = (_subspace(arrays[mean], arrays[directions]) for mean, directions in (BALANCE[:2], BALANCE[2:]))
     return Balance(direction, code, facts["balance"]["center"], facts["balance"]["scale"])
+
+
+def _calibration(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> Calibration | None:
+    """The calibration, whose tensor is taken out of the others."""
+    stored = tensors.pop(TENSOR) if facts["calibration"] is not None and TENSOR in tensors else None
+    calibration = calibration_of(facts["calibration"], stored)
+    if calibration is None:
+        return None
+    parts = calibration.scores.keys()
+    # The part that decides has to be there, and none that only a balance makes.
+    if facts["part"] not in parts or (facts["balance"] is None and not parts.isdisjoint(OF_BALANCE)):
+        raise ValueError(f"a calibration of {', '.join(parts)} is none of this detector")
+    return calibration
 
 
 def _subspace(mean: Any, directions: Any) -> Subspace:

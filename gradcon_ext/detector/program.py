@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import Balance, Subspace
+from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.golden import Golden
-from gradcon_ext.detector.stored_chain import Judged
+from gradcon_ext.detector.parts import PAPERS, column_of
 from gradcon_ext.ops import score_autoencoder
 
 _MOST_IMAGES, _MOST_NUMBERS = 4, 1 << 20
@@ -29,7 +30,8 @@ class ScoreProgram(nn.Module):
         references: in the order of `chain.references`, likewise.
         alpha: weight of the alignment in the anomaly score.
         balance: what the balanced score is made with; without it there is none.
-        judged: what p-values and verdicts are made with; without it there are none.
+        part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
+        calibration: what p-values and verdicts are made with; without it there are none.
     """
 
     def __init__(
@@ -39,25 +41,28 @@ class ScoreProgram(nn.Module):
         references: Sequence[Tensor],
         alpha: float,
         balance: Balance | None = None,
-        judged: Judged | None = None,
+        part: str = PAPERS,
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
         self._chain = chain
         self._alpha = alpha
         self._balance = balance
-        self._judged = judged
+        self._part = part
+        self._calibration = calibration
         self._parameter_names = self._keep("parameter", parameters)
         self._reference_names = self._keep("reference", references)
         spaces = () if balance is None else (balance.direction, balance.code)
         self._balance_names = self._keep(
             "balance", [each for space in spaces for each in (space.mean, space.directions)]
         )
-        self._calibration_names = self._keep("calibration", [] if judged is None else [torch.from_numpy(judged.scores)])
+        calibrated = [] if calibration is None else [torch.tensor(calibration.scores[part])]
+        self._calibration_names = self._keep("calibration", calibrated)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the parts of the scores by their names, (N,) each, and (N, L) for the cosine; float32.
 
-        Where they are judged, also "p_value", and "is_outlier" of truth values.
+        With a calibration also "p_value", and "is_outlier" of truth values.
 
         Args:
             images: (N, C, H, W), uint8 (0 to 255) or of the dtype of the parameters (0 to 1).
@@ -80,10 +85,11 @@ class ScoreProgram(nn.Module):
             parts["direction"], parts["code"] = balance.code_parts(code)
             parts["balanced"] = balance.combined(parts["direction"], parts["code"], gradient, total)
         parts = {name: part.float() for name, part in parts.items()}
-        if self._judged is not None:
-            (calibration,) = self._kept(self._calibration_names)
-            count = 1 + (calibration >= parts[self._judged.part][:, None]).sum(1)
-            parts |= {"p_value": count / (len(calibration) + 1), "is_outlier": count <= self._judged.most}
+        if self._calibration is not None:
+            (calibrated,) = self._kept(self._calibration_names)
+            count = 1 + (calibrated >= parts[column_of(self._part)][:, None]).sum(1)
+            most = self._calibration.most_as_high(self._calibration.rate)
+            parts |= {"p_value": count / (len(calibrated) + 1), "is_outlier": count <= most}
         return parts
 
     def _keep(self, kind: str, tensors: Sequence[Tensor]) -> list[str]:

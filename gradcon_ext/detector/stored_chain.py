@@ -12,33 +12,13 @@ import numpy.typing as npt
 
 from gradcon_ext.chain.chain import Chain, Source
 from gradcon_ext.detector.balance import Balance
+from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
 from gradcon_ext.detector.golden import IMAGES, SCORES, Golden
+from gradcon_ext.detector.parts import PAPERS
 from gradcon_ext.storage.header import Stored
 
 Array = npt.NDArray[Any]
-
-
-class Judged(NamedTuple):
-    """What makes a p-value and a verdict of one part of a score: its values on calibration images.
-
-    The p-value is (1 + how many of them are as high or higher) / (n + 1), and an outlier has one of at most the rate.
-
-    Attributes:
-        part: name of the part, as in `gradcon_ext.detector.program.ScoreProgram`.
-        scores: of the calibration images, float32 (n,).
-        rate: stated false-alarm rate.
-    """
-
-    part: str
-    scores: Array
-    rate: float
-
-    @property
-    def most(self) -> int:
-        """The largest number of calibration images as high or higher, and the image itself, that is an outlier's."""
-        whole = len(self.scores) + 1
-        return int(sum(count / whole <= self.rate for count in range(1, whole + 1)))
 
 
 class StoredChain(NamedTuple):
@@ -52,7 +32,8 @@ class StoredChain(NamedTuple):
         balance: what the balanced score is made with, if there is one.
         preprocessing: how images are brought to the model's input.
         golden: images with their scores, arrays, if the file has them.
-        judged: what makes p-values and verdicts, if there is something.
+        part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
+        calibration: what p-values and verdicts are made with, if there is one.
     """
 
     chain: Chain
@@ -62,7 +43,8 @@ class StoredChain(NamedTuple):
     balance: Balance | None = None
     preprocessing: Mapping[str, Any] = {}
     golden: Golden | None = None
-    judged: Judged | None = None
+    part: str = PAPERS
+    calibration: Calibration | None = None
 
 
 def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
@@ -90,6 +72,8 @@ def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
             balance_of(file.facts, arrays),
             file.facts["preprocessing"],
             None if file.golden is None else _golden(file.golden),
+            file.facts["part"],
+            file.calibration,
         )
     except ValueError as error:
         raise ValueError(f"{file.path}: {error}") from error

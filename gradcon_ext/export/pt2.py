@@ -24,7 +24,9 @@ def program_of(detector: StoredChain) -> ScoreProgram:
     arrays = (detector.parameters, detector.references)
     parameters, references = ([torch.from_numpy(array) for array in part] for part in arrays)
     balance = None if detector.balance is None else detector.balance.map(torch.from_numpy)
-    return ScoreProgram(detector.chain, parameters, references, detector.alpha, balance, detector.judged)
+    return ScoreProgram(
+        detector.chain, parameters, references, detector.alpha, balance, detector.part, detector.calibration
+    )
 
 
 def exported(detector: StoredChain, in_bytes: bool = False) -> ExportedProgram:

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gradcon_ext.chain.layer import CONVOLUTIONS, LayerKind
+from gradcon_ext.detector.parts import column_of
 from gradcon_ext.detector.stored_chain import StoredChain
 from gradcon_ext.export import activations, convolution, elementwise, linear
 from gradcon_ext.export.balance import balanced_parts
@@ -28,8 +29,8 @@ def score_graph(detector: StoredChain, in_bytes: bool = False) -> ModelProto:
     """Write the scores of a detector as an ONNX graph of standard operators, of float32 throughout.
 
     Its input "images" is (N, C, H, W) for any N. Its outputs are those of `gradcon_ext.Scorer.score` by the same names,
-    (N,), and (N, L) for the cosine; where the detector judges also "p_value" and "is_outlier". Names and order of the
-    layers, alpha and preprocessing stand in its metadata.
+    (N,), and (N, L) for the cosine; "p_value" and "is_outlier" among them where the detector has a calibration. Names
+    and order of the layers, alpha and preprocessing stand in its metadata.
 
     Args:
         detector: of which model, and with which numbers.
@@ -78,8 +79,9 @@ def _parts(graph: OnnxGraph, detector: StoredChain, pixels: str) -> dict[str, st
         first = _first_constrained(steps)
         code = graph.reshape(values[first], math.prod(steps[first].given))
         outputs |= balanced_parts(graph, detector.balance, code, outputs["gradient"], total)
-    if detector.judged is not None:
-        outputs |= judged_parts(graph, detector.judged, outputs[detector.judged.part])
+    if detector.calibration is not None:
+        scores = outputs[column_of(detector.part)]
+        outputs |= judged_parts(graph, detector.calibration, detector.part, scores)
     return outputs
 
 

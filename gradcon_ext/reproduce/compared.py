@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.synchronize import RLock
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from gradcon_ext.data import resize
+from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.reproduce.baselines import BASELINES
+from gradcon_ext.reproduce.baselines.baseline import AnomalyScores
+from gradcon_ext.reproduce.baselines.checkpoint import RunBar
 from gradcon_ext.reproduce.experiments import Experiment
-from gradcon_ext.reproduce.measuring import area
+from gradcon_ext.reproduce.measuring import Metrics, area, most_of, over_shares_of
 from gradcon_ext.reproduce.records import Record, Records
-from gradcon_ext.reproduce.splits import image_shape, one_class
+from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class, shrunk, training_images
 
 
 def record_baselines(
-    experiments: Sequence[Experiment], records: Records, *, epochs: int, data_root: Path | None, progress: bool
+    experiments: Sequence[Experiment],
+    records: Records,
+    *,
+    epochs: int,
+    runs: Path,
+    data_root: Path | None,
+    progress: bool,
 ) -> None:
     """Run the baselines that have no record yet; those that are trained in epochs, of that many.
 
@@ -30,8 +40,9 @@ def record_baselines(
         experiments: whose models are names of `BASELINES`.
         records: where theirs are kept.
         epochs: passes over the training images.
+        runs: folder of what unfinished trainings go on from; a baseline's is removed once it has a record.
         data_root: folder of the data sets.
-        progress: whether to show a bar.
+        progress: whether to show a bar of all baselines, and one of the epochs of each that is being trained.
 
     Raises:
         RuntimeError: a baseline failed; the others have finished.
@@ -40,16 +51,22 @@ def record_baselines(
     if not missing:
         return
     spawn = multiprocessing.get_context("spawn")  # torch and OpenMP have threads that a fork would not take along
+    lock = spawn.RLock()
+    RunBar.set_lock(lock)
     errors: dict[str, Exception] = {}
     with (
-        ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawn, _use_one_thread) as pool,
-        tqdm(total=len(missing), desc="baselines", unit=" runs", disable=not progress) as bar,
+        ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawn, _begin_worker, (lock,)) as pool,
+        RunBar(total=len(missing), desc="baselines", unit=" runs", disable=not progress) as bar,
     ):
-        futures = {pool.submit(run_baseline, each, _epochs(each, epochs), data_root): each.name for each in missing}
+        futures = {
+            pool.submit(run_baseline, each, _epochs(each, epochs), data_root, runs / each.name, progress): each.name
+            for each in missing
+        }
         try:
             for future in as_completed(futures):
                 try:
                     records.put(futures[future], future.result())
+                    shutil.rmtree(runs / futures[future], ignore_errors=True)
                 except Exception as error:
                     errors[futures[future]] = error
                 bar.update()
@@ -60,21 +77,45 @@ def record_baselines(
         raise RuntimeError("; ".join(f"{name}: {type(error).__name__}: {error}" for name, error in errors.items()))
 
 
-def _use_one_thread() -> None:
-    """Leave the other cores to the other processes."""
+def _begin_worker(lock: RLock) -> None:
+    """Leave the other cores to the other processes, and share the terminal with them."""
+    RunBar.set_lock(lock)
     torch.set_num_threads(1)
     threadpool_limits(1)  # of numpy and scikit-learn
 
 
-def run_baseline(experiment: Experiment, epochs: int, data_root: Path | None) -> Record:
-    """Train a baseline, and measure it as `measure` does the models of the paper."""
-    _, size = image_shape(experiment.dataset)
-    split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
-    train, validation, test = (resize(images, size) for images in (split.train, split.validation, split.test))
+def run_baseline(
+    experiment: Experiment,
+    epochs: int,
+    data_root: Path | None,
+    folder: Path | None = None,
+    progress: bool = False,
+) -> Record:
+    """Train a baseline, and measure it as `measure_on` does the models of the paper; see `Baseline.score`.
+
+    Its seconds are those of this call, without what an interrupted one did before.
+    """
+    baseline = BASELINES[experiment.model]
+    train, validation = training_images(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+
+    def score(test: ImageArray) -> AnomalyScores:
+        return baseline.score(train, validation, test, experiment.seed, max(epochs, 1), folder, progress)
+
     begin = perf_counter()
-    scores = BASELINES[experiment.model].score(train, validation, test, experiment.seed, max(epochs, 1))
-    metrics = {"score": area(scores, split.test_is_outlier)}
+    metrics = _measured(score, experiment, data_root)
     return Record(epochs, 0, metrics, seconds=perf_counter() - begin)
+
+
+def _measured(score: Callable[[ImageArray], AnomalyScores], experiment: Experiment, data_root: Path | None) -> Metrics:
+    """Score all images at once, since a baseline is trained for each call; of folds those for the threshold too."""
+    if experiment.dataset in FIVE_FOLD:
+        _, size = image_shape(experiment.dataset)
+        folds = five_fold(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+        validation, test = (most_of(mixture, folds, size) for mixture in (folds.validation, folds.test))
+        known, scores = np.split(score(np.concatenate([validation, test])), [len(validation)])
+        return over_shares_of(known, scores, folds)
+    split = one_class(experiment.dataset, experiment.inlier, experiment.seed, data_root)
+    return {"score": area(score(shrunk(experiment.dataset, split.test)), split.test_is_outlier)}
 
 
 def _epochs(experiment: Experiment, epochs: int) -> int:

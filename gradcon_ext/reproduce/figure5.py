@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gradcon_ext.detector.parts import losses_of
 from gradcon_ext.detector.place import DETECTOR
 from gradcon_ext.reproduce.experiments import Experiment
 from gradcon_ext.reproduce.figure import Figure
 from gradcon_ext.reproduce.splits import one_class, shrunk
-from gradcon_ext.scoring.evaluation import losses_of
 from gradcon_ext.scoring.histogram import LOSS_LABELS, common_edges, draw_two
 from gradcon_ext.scoring.scorer import Scorer
 

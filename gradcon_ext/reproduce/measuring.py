@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gradcon_ext.data import resize
 from gradcon_ext.data.folds import FoldSplit, Mixture
+from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class, shrunk
 from gradcon_ext.scoring.evaluation import evaluate_scores
@@ -66,15 +67,16 @@ def over_shares(scorer: Scorer, split: FoldSplit, size: int) -> Metrics:
     best on the validation fold with the same share of outliers; test images have no part in it. As in Pidhorskyi et
     al. (2018), inliers count as positive.
     """
-    validation, test = (_scores_of(scorer, split, mixture, size) for mixture in (split.validation, split.test))
-    metrics = _over_shares(validation.anomaly.numpy(), test.anomaly.numpy(), split)
+    validation, test = (scorer.score(most_of(mixture, split, size)) for mixture in (split.validation, split.test))
+    metrics = over_shares_of(validation.anomaly.numpy(), test.anomaly.numpy(), split)
     if validation.balanced is not None and test.balanced is not None:
-        of_balanced = _over_shares(validation.balanced.numpy(), test.balanced.numpy(), split)
+        of_balanced = over_shares_of(validation.balanced.numpy(), test.balanced.numpy(), split)
         metrics |= {f"balanced {name}": metric for name, metric in of_balanced.items()}
     return metrics
 
 
-def _over_shares(validation: npt.NDArray[np.floating], test: npt.NDArray[np.floating], split: FoldSplit) -> Metrics:
+def over_shares_of(validation: npt.NDArray[np.floating], test: npt.NDArray[np.floating], split: FoldSplit) -> Metrics:
+    """As `over_shares` measures, of scores that are there: of the images that `most_of` takes of either mixture."""
     metrics: Metrics = {}
     for percent in OUTLIER_PERCENT:
         # Outliers come last, and those of a larger share after those of a smaller one.
@@ -103,7 +105,7 @@ def f1_of_inliers(scores: npt.NDArray[np.floating], is_outlier: npt.NDArray[np.b
     return float(f1_score(~is_outlier, scores <= threshold))
 
 
-def _scores_of(scorer: Scorer, split: FoldSplit, mixture: Mixture, size: int) -> Scores:
-    """Scores of a fold's inliers, and of as many outliers as the largest share takes."""
+def most_of(mixture: Mixture, split: FoldSplit, size: int) -> ImageArray:
+    """Images of a fold's inliers, and of as many outliers as the largest share takes; uint8 (M, C, `size`, `size`)."""
     indices, _ = mixture.with_outliers(max(OUTLIER_PERCENT))
-    return scorer.score(resize(split.images[indices], size))
+    return resize(split.images[indices], size)

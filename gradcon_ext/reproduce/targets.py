@@ -74,6 +74,7 @@ class Reproduction:
                 [each for each in needed if each.model in BASELINES],
                 self.records,
                 epochs=self.epochs,
+                runs=self.runs,
                 data_root=self.data_root,
                 progress=self.progress,
             )

@@ -42,7 +42,7 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
         TypeError: images of another kind or dtype.
         ValueError: bad images, fewer than two held-out ones, or scores that are not finite.
     """
-    scorer = Scorer.from_detector(replace(detector, balance=None), device=device)
+    scorer = Scorer.from_detector(replace(detector, balance=None, calibration=None), device=device)
     codes = _codes_of_some(scorer, as_image_dataset(train)).double()
     like = next(iter(detector.references.values())).cpu()
     direction, code = (principal_directions(vectors).to(like) for vectors in (at_length_1(codes), codes))
@@ -57,7 +57,7 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
             raise ValueError(f"the {name} part of the score of a held-out image is not finite")
     scale = {name: float(column.std()) or 1.0 for name, column in columns.items()}
     center = {name: float(column.mean()) for name, column in columns.items()}
-    return replace(detector, balance=replace(shape, center=center, scale=scale))
+    return replace(detector, balance=replace(shape, center=center, scale=scale), calibration=None)
 
 
 def _codes_of_some(scorer: Scorer, images: ImageDataset) -> Tensor:

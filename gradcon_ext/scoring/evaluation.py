@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from gradcon_ext.data.images import Images
+from gradcon_ext.detector.parts import losses_of
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
 
@@ -19,8 +19,8 @@ class Evaluation:
     """Areas under the ROC curve.
 
     Attributes:
-        auroc: of each loss by its name; see `losses_of`. 1 where every outlier scores higher than every inlier, 0.5 for
-            scores that tell nothing.
+        auroc: of each loss by its name, as `gradcon_ext.detector.parts.losses_of` has them. 1 where every outlier
+            scores higher than every inlier, 0.5 for scores that tell nothing.
         inliers: how many there were.
         outliers: how many there were.
     """
@@ -78,24 +78,6 @@ def evaluate_scores(scores: Scores, is_outlier: npt.ArrayLike) -> Evaluation:
     auroc = {name: float(roc_auc_score(truth, loss.numpy())) for name, loss in losses.items()}
     outliers = int(truth.sum())
     return Evaluation(auroc, len(truth) - outliers, outliers)
-
-
-def losses_of(scores: Scores) -> dict[str, Tensor]:
-    """The losses (N,) of section 6 of the paper by their names; of each, higher is more anomalous.
-
-    They are "reconstruction", "latent" (where the model has a latent loss), "gradient" (minus the mean cosine of the
-    constrained layers) and "combined" (the paper's score); and of a scorer with a balance "direction", "code" and
-    "balanced".
-    """
-    latent = {"latent": scores.latent} if scores.latent.any() else {}
-    balanced = {"direction": scores.direction, "code": scores.code, "balanced": scores.balanced}
-    return {
-        "reconstruction": scores.reconstruction,
-        **latent,
-        "gradient": scores.gradient,
-        "combined": scores.anomaly,
-        **{name: loss for name, loss in balanced.items() if loss is not None},
-    }
 
 
 def _truth(is_outlier: npt.ArrayLike, count: int) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from gradcon_ext.scoring.evaluation import Evaluation, losses_of
+from gradcon_ext.detector.parts import losses_of
+from gradcon_ext.scoring.evaluation import Evaluation
 from gradcon_ext.scoring.scorer import Scores
 from gradcon_ext.storage.files import replace_file
 

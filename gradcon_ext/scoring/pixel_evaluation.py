@@ -12,8 +12,8 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.nn import functional
 
-from gradcon_ext.data.image_folder import ImageFolder
 from gradcon_ext.data.masks import read_mask, upright_size
+from gradcon_ext.data.reading import FileImages
 from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.pixel_metrics import PixelMetrics
 
@@ -52,7 +52,7 @@ class PixelEvaluation:
 
 
 def evaluate_pixels(
-    scorer: HasMaps, images: ImageFolder, masks: Sequence[Path | None], batch_size: int = 64
+    scorer: HasMaps, images: FileImages, masks: Sequence[Path | None], batch_size: int = 64
 ) -> PixelEvaluation:
     """Compare maps with masks, at the size of each file; maps are brought to it (bilinear).
 

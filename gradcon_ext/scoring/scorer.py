@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -22,18 +22,21 @@ from gradcon_ext.data.image_dataset import stored_batches
 from gradcon_ext.data.images import as_image_dataset, check_batch
 from gradcon_ext.data.pixels import like_weight
 from gradcon_ext.detector.balance import Balance
+from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.detector.verification import NotComparedError, SampleResults, check_samples
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
 from gradcon_ext.ops import score_autoencoder
 from gradcon_ext.scoring.explanation import Explanation, explain, explain_batches
+from gradcon_ext.storage.pixels import channels_last
 
 _Computed: TypeAlias = tuple[SampleLosses, Tensor, Tensor]
 """Losses, cosines (N, L), and the code (N, D), or (N, 0) if it was not wanted."""
 
 
 class Scores(NamedTuple):
-    """Scores of N samples on the CPU, float32.
+    """Scores of N samples on the CPU, float32 where nothing else is said.
 
     Attributes:
         reconstruction: reconstruction loss, (N,).
@@ -44,6 +47,9 @@ class Scores(NamedTuple):
         code: how far the code itself does, (N,); likewise.
         balanced: direction, code, gradient and reconstruction on one scale each, (N,); higher is more anomalous. None
             without a balance. See `gradcon_ext.detector.balance.Balance`.
+        p_value: how rare a score as high is among normal images, float64 (N,); None without a calibration. See
+            `gradcon_ext.detector.calibration.Calibration`.
+        is_outlier: the verdict, true where the p-value is at most the stated false-alarm rate, (N,); likewise.
     """
 
     reconstruction: Tensor
@@ -53,11 +59,21 @@ class Scores(NamedTuple):
     direction: Tensor | None = None
     code: Tensor | None = None
     balanced: Tensor | None = None
+    p_value: Tensor | None = None
+    is_outlier: Tensor | None = None
 
     @property
     def gradient(self) -> Tensor:
         """The gradient loss alone, minus the mean cosine, (N,). Higher is more anomalous (paper, section 6)."""
         return -self.cosine.mean(1)
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """Return the scores of several batches, at least one, as those of all their images."""
+    if len(parts) == 1:
+        return parts[0]
+    columns: Any = map(_concatenated, zip(*parts, strict=True))
+    return Scores(*columns)
 
 
 class Scorer:
@@ -80,10 +96,12 @@ class Scorer:
         loss: takes the model's output and the images, returns the losses of the samples. `model.loss` by default, or
             the squared error where the model has none.
         balance: what the balanced score is made with, by `gradcon_ext.balanced`; without it there is none.
+        part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
+        calibration: what p-values and verdicts are made with, by `gradcon_ext.calibrated`; without it there are none.
 
     Raises:
         ValueError: no references, one that names no constrained weight or does not have its shape, a reference that
-            is not finite, or a negative alpha.
+            is not finite, a negative alpha, or a part that was not calibrated.
     """
 
     def __init__(
@@ -93,12 +111,18 @@ class Scorer:
         alpha: float = 0.12,
         loss: Loss | None = None,
         balance: Balance | None = None,
+        part: str = PAPERS,
+        calibration: Calibration | None = None,
     ) -> None:
         if not 0 <= alpha < float("inf"):
             raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
         self.model = model
         self.alpha = alpha
         self.balance = balance
+        self.part = part
+        self.calibration = calibration
+        if calibration is not None:
+            calibration.threshold(part)  # for its check of the part
         self._loss = loss
         self.references = dict(references)
         if not self.references:
@@ -117,7 +141,14 @@ class Scorer:
     def from_detector(cls, detector: Detector, *, device: str | torch.device = "cpu") -> Scorer:
         """Score with a detector that was just trained or loaded."""
         model = detector.model.to(usable_device(device))
-        return cls(model, detector.references, detector.alpha, balance=detector.balance)
+        return cls(
+            model,
+            detector.references,
+            detector.alpha,
+            balance=detector.balance,
+            part=detector.part,
+            calibration=detector.calibration,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the engine out, which is about this model and not about a copy of it."""
@@ -151,12 +182,10 @@ class Scorer:
             ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
         """
         dataset = as_image_dataset(images)
+        _refuse_channels_last(dataset.shape, self.model)
         # What the data set has checked is not checked again.
         parts = [self._score_batch(batch) for batch in stored_batches(dataset, batch_size)]
-        if len(parts) == 1:
-            return parts[0]
-        present = [[column for column in part if column is not None] for part in parts]
-        return Scores(*(torch.cat(column) for column in zip(*present, strict=True)))
+        return joined(parts)
 
     def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
         """Score batches (n, C, H, W) as they come, for streams whose scores are not all kept.
@@ -227,7 +256,8 @@ class Scorer:
         if self.balance is not None:
             parts = self.balance.to(code).code_parts(code)
             columns += [*parts, self.balance.combined(*parts, -cosine.mean(1), losses.total)]
-        return Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
+        scores = Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
+        return scores if self.calibration is None else _judged(scores, self.part, self.calibration)
 
     def _verify(self, choice: EngineChoice, engine: Engine, chain: Chain, images: Tensor) -> Engine:
         """Compare the fused engine with automatic differentiation on the first and the last of some images."""
@@ -273,6 +303,24 @@ class Scorer:
 
 def _chain(model: nn.Module, loss: Loss, layers: tuple[str, ...], image_shape: tuple[int, ...], samples: int) -> Chain:
     return trace_chain(model, layers, loss, image_shape, samples=samples)
+
+
+def _refuse_channels_last(shape: tuple[int, int, int], model: nn.Module) -> None:
+    """Raise ValueError for images (H, W, C), as far as the model says how many channels it takes."""
+    channels = (getattr(model, "architecture", None) or {}).get("channels")
+    hint = "" if channels is None else channels_last(shape, (channels,))
+    if hint:
+        raise ValueError(f"images have shape (C, H, W) = {shape}; the model takes {channels} channels{hint}")
+
+
+def _judged(scores: Scores, part: str, calibration: Calibration) -> Scores:
+    p_value = torch.from_numpy(calibration.p_values(part, part_of(scores, part).numpy()))
+    return scores._replace(p_value=p_value, is_outlier=p_value <= calibration.rate)
+
+
+def _concatenated(column: Sequence[Tensor | None]) -> Tensor | None:
+    present = [part for part in column if part is not None]
+    return torch.cat(present) if present else None
 
 
 def _check_reference(name: str, reference: Tensor, weight: Tensor) -> None:

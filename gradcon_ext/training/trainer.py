@@ -67,6 +67,8 @@ class Trainer:
         progress: whether to show a progress bar.
         data: facts about the images, such as where they come from; what JSON can hold. They are kept among the facts
             of the detector, and have to be the same to resume.
+        preprocessing: facts about how image files were brought to these images, beside their channels and size; what
+            JSON can hold. They are kept in the detector, whose user has to do the same to other images.
         precision: "bfloat16" runs the forward pass of training under autocast, which is faster where the hardware has
             it; weights, losses, alignments, references and validation stay in float32. Such steps are not fused.
         snapshot_every: after how many epochs, and again after as many, the detector of that very epoch is kept in `out`
@@ -98,6 +100,7 @@ class Trainer:
         overwrite: bool = False,
         progress: bool = True,
         data: Mapping[str, Any] | None = None,
+        preprocessing: Mapping[str, Any] | None = None,
         precision: Precision = "float32",
         cuda_graph: bool = True,
         snapshot_every: int | Collection[int] | None = None,
@@ -117,6 +120,7 @@ class Trainer:
         self.overwrite = overwrite
         self.progress = progress
         self.data = data
+        self.preprocessing = preprocessing
         self.precision = precision
         self.cuda_graph = cuda_graph
         self.snapshot_every = snapshot_every
@@ -142,8 +146,9 @@ class Trainer:
             TypeError: the model is not a module, or the images are of an unknown kind or dtype.
             ValueError: an argument of the trainer is out of range, its device is not there or has no kernels, the
                 model has no such layers, or has weights in another precision than bfloat16 can be mixed with; the
-                images do not fit the model or have pixels outside [0, 1]; with `resume`, there is no `out`, or the
-                checkpoint there is damaged or of a run with other settings; `out` holds files of somebody else.
+                images do not fit the model, have pixels outside [0, 1], or are all alike or black where they are those
+                of training; with `resume`, there is no `out`, or the checkpoint there is damaged or of a run with other
+                settings; `out` holds files of somebody else.
             FolderInUse: another run is at work in `out`; says which. A RuntimeError.
             RuntimeError: the loss is not finite, or every attempt was a dead start.
         """
@@ -166,7 +171,9 @@ class Trainer:
                 f"validation images {val_images.shape}; expected the same"
             )
         with seeded(self._device, self.seed):  # for a dataset that draws random numbers
-            baseline, digests = survey([train_images, val_images], self.batch_size)
+            baseline, digests, (alike, _) = survey([train_images, val_images], self.batch_size)
+        if alike:
+            _refuse_blank(train_images)
         settings = self._settings(train_images, val_images, digests)
         with run_folder(self._folder, settings, resume, self.overwrite) as folder:
             detector = yield from self._run(folder, settings, train_images, val_images, baseline, resume)
@@ -391,5 +398,12 @@ class Trainer:
             "seconds": sum(entry.get("seconds", 0.0) for entry in state.history),
         }
         channels, height, width = shape
-        preprocessing = {"channels": channels, "size": [height, width]}
+        preprocessing = {**(self.preprocessing or {}), "channels": channels, "size": [height, width]}
         return Detector(self.model, kept.references, kept.count, preprocessing=preprocessing, training=training)
+
+
+def _refuse_blank(images: ImageDataset) -> None:
+    """Raise ValueError for training images that are all alike, unless it is a single one that is not black."""
+    colour = ", and black" if not images[0].any() else ""
+    if len(images) > 1 or colour:
+        raise ValueError(f"all {len(images)} training images are alike{colour}: there is nothing to learn from them")

@@ -28,13 +28,23 @@ def test_the_split_of_the_run_is_evaluated(gradcon, digits_run):
     scorer = Scorer.load(digits_run / "detector.safetensors")
     expected = evaluate(scorer, split.test, split.test_is_outlier)
     assert (result.code, result.err) == (0, "")
-    assert result.out.startswith(expected.table())
+    assert [float(line.split()[1]) for line in result.out.splitlines()[1:7]] == pytest.approx(
+        list(expected.auroc.values()), abs=5e-4
+    )
+    assert "40 inliers, 40 outliers" in result.out and "The detector holds no calibration" in result.out
     last = result.out.splitlines()[-1]
     assert all(fact in last for fact in ("evaluation.json", "evaluation.csv", "evaluation.png", str(digits_run)))
-    assert json.loads((digits_run / "evaluation.json").read_text()) == {
+    evaluation = json.loads((digits_run / "evaluation.json").read_text())
+    metrics = evaluation.pop("metrics")
+    assert {name: metrics[name]["auroc"]["value"] for name in metrics} == expected.as_json()["auroc"]
+    assert evaluation == {
         **expected.as_json(),
         "alpha": 0.12,
         "test": {"dataset": "digits", "inlier": "2", "seed": 0},
+        "part": "balanced",
+        "false_alarm_rate": None,
+        "calibration_images": None,
+        "folders": {},
     }
     written = rows(digits_run)
     assert [int(row["index"]) for row in written] == split.test_indices.tolist()

@@ -31,7 +31,7 @@ def test_names_are_safe_and_different(paths):
         (["a/b.png", "a%2Fb.png"], ["a%2Fb.png", "a%252Fb.png"]),
         ([os.fsdecode(b"a/\xff\n.png"), "a/<b> '\".png"], ["%FF%0A.png", "%3Cb%3E%20%27%22.png"]),
         (["a/~", "a/b"], ["%7E", "b"]),
-        (range(3), ["0", "1", "2"]),
+        (["0", "1", "2"], ["0", "1", "2"]),
     ],
 )
 def test_names(paths, names):

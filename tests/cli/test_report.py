@@ -7,8 +7,12 @@ import sys
 import pytest
 from PIL import Image
 
-from gradcon_ext.cli.report_images import score_readable
-from gradcon_ext.data import read_image_folder
+from gradcon_ext.cli.image_reader import ImageReader
+from gradcon_ext.cli.images_to_score import FilesToScore
+from gradcon_ext.cli.report_images import score_files
+from gradcon_ext.data import ImageFolder, read_image_folder
+from gradcon_ext.data.reading import Preparation
+from gradcon_ext.detector.parts import part_of
 from gradcon_ext.scoring.scorer import Scorer
 
 NAMES = [
@@ -29,24 +33,24 @@ def test_a_report(gradcon, digits_run, write_photos, tmp_path):
     folder, out = write_photos(tmp_path / "photos"), tmp_path / "report.html"
     (folder / "broken.png").write_bytes(b"no image")
     result = gradcon("report", digits_run, folder, "--out", out, "--most", 3)
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 3 and "broken.png" in result.err
     assert "13 images" in result.out and "1 of them unreadable" in result.out and str(out) in result.out
     page = body(out)
     assert page.count("<article") == 3 and page.count("<img") == 3 * 3 + 2
     assert page.count('<tr role="row"') == 1 + 12
     scores = Scorer.load(digits_run / "detector.safetensors").score(read_image_folder_without(folder, "broken.png"))
-    worst = int(scores.anomaly.argmax())
+    decided = part_of(scores, Scorer.load(digits_run / "detector.safetensors").part)
+    worst = int(decided.argmax())
     assert page.index(f">{worst:02}.png<") == min(page.index(f">{number:02}.png<") for number in range(12))
-    assert f'data-value="{float(scores.anomaly[worst])}"' in page
+    assert f'data-value="{float(decided[worst])}"' in page
     assert "broken.png" in page and "cannot be read as an image" in page and "not calibrated" in page
-    assert gradcon("report", digits_run, folder, "--out", out, "--batch-size", 5).code == 0  # replaces a report
+    assert gradcon("report", digits_run, folder, "--out", out, "--batch-size", 5).code == 3  # replaces a report
     assert body(out).count("<article") == 12
 
 
 def read_image_folder_without(folder, name):
     images = read_image_folder(folder, 1, 8)
-    images.paths = [path for path in images.paths if path.name != name]
-    return images
+    return ImageFolder([path for path in images.paths if path.name != name], 1, 8)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="file names are UTF-8 there")
@@ -64,10 +68,11 @@ def test_hostile_names(gradcon, digits_run, tmp_path):
 def test_what_cannot_be_read_keeps_the_others_scores(digits_run, write_photos, tmp_path):
     scorer = Scorer.load(digits_run / "detector.safetensors")
     folder = write_photos(tmp_path / "photos", 5)
-    expected = scorer.score(read_image_folder(folder, 1, 8)).anomaly.tolist()
+    expected = part_of(scorer.score(read_image_folder(folder, 1, 8)), scorer.part).tolist()
     (folder / "02.png").write_bytes(b"no image")
     for batch_size in (1, 2, 5):
-        rows = list(score_readable(scorer, read_image_folder(folder, 1, 8), folder, batch_size))
+        reader = ImageReader(Preparation(1, (8, 8)), quiet=True)
+        rows = list(score_files(scorer, FilesToScore(reader.find(folder), reader), folder, batch_size))
         assert [row.path for row in rows] == [f"0{number}.png" for number in range(5)]
         assert rows[2].anomaly is None and rows[2].error.startswith("cannot be read")
         assert [row.anomaly for row in rows if row.error is None] == pytest.approx(
@@ -78,7 +83,7 @@ def test_what_cannot_be_read_keeps_the_others_scores(digits_run, write_photos, t
 def test_nothing_that_can_be_read(gradcon, digits_run, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes(b"no image")
-    assert gradcon("report", digits_run, tmp_path / "photos", "--out", tmp_path / "report.html").code == 0
+    assert gradcon("report", digits_run, tmp_path / "photos", "--out", tmp_path / "report.html").code == 3
     assert "a.png" in body(tmp_path / "report.html") and "<table" not in body(tmp_path / "report.html")
 
 

@@ -31,7 +31,8 @@ def column(rows, name):
 def test_a_folder_to_standard_output(gradcon, digits_run, write_photos, tmp_path):
     folder = write_photos(tmp_path / "photos")
     result = gradcon("score", digits_run, folder)
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    assert re.fullmatch("The detector holds no calibration .*: no p-values and no verdicts.\n", result.err)
     rows = table(result.out)
     scorer = Scorer.load(digits_run / "detector.safetensors")
     scores = scorer.score(read_image_folder(folder, 1, 8))
@@ -42,9 +43,13 @@ def test_a_folder_to_standard_output(gradcon, digits_run, write_photos, tmp_path
         "reconstruction",
         "latent",
         "gradient",
+        "direction",
+        "code",
+        "balanced",
         *(f"cosine.{name}" for name in scorer.layers),
+        "error",
     ]
-    for name in ("anomaly", "reconstruction", "latent", "gradient"):
+    for name in ("anomaly", "reconstruction", "latent", "gradient", "direction", "code", "balanced"):
         assert np.array_equal(column(rows, name).astype(np.float32), getattr(scores, name).numpy())
     for index, name in enumerate(scorer.layers):
         assert np.array_equal(column(rows, f"cosine.{name}").astype(np.float32), scores.cosine[:, index].numpy())
@@ -77,7 +82,7 @@ def test_a_file(gradcon, digits_run, write_photos, tmp_path, name, options, is_j
     text = (tmp_path / name).read_text()
     rows = [json.loads(line) for line in text.splitlines()] if is_json else table(text)
     printed = table(gradcon("score", digits_run, folder).out)
-    assert [{name: str(value) for name, value in row.items()} for row in rows] == printed
+    assert [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows] == printed
 
 
 def test_the_batch_size_does_not_matter(gradcon, digits_run, write_photos, tmp_path):
@@ -167,11 +172,11 @@ def test_a_damaged_array(gradcon, digits_run, tmp_path, content):
     assert re.match(f"{tmp_path}/images.npy: .*.npy array", result.error)
 
 
-def test_a_damaged_image_leaves_the_old_scores(gradcon, digits_run, write_photos, tmp_path):
+def test_a_damaged_image_that_is_not_skipped_leaves_the_old_scores(gradcon, digits_run, write_photos, tmp_path):
     folder, out = write_photos(tmp_path / "photos"), tmp_path / "scores.csv"
     (folder / "07.png").write_bytes(b"not a picture")
     out.write_text("the old ones")
-    result = gradcon("score", digits_run, folder, "--out", out, "--batch-size", "2")
+    result = gradcon("score", digits_run, folder, "--out", out, "--batch-size", "2", "--on-error", "fail")
     assert result.code == 1
     assert re.match(f"{folder / '07.png'}: .*image", result.error)
     assert out.read_text() == "the old ones"

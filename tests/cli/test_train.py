@@ -100,11 +100,13 @@ def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
     assert header.startswith("index,anomaly,reconstruction,latent,gradient,direction,code,balanced,cosine.")
     expected = Scorer.load(run).score(split.test).balanced
     assert [float(row.split(",")[7]) for row in rows] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
-    assert re.search(r"^balanced +0\.\d{3}$", gradcon("evaluate", run).out, re.MULTILINE)
+    assert re.search(r"^balanced +0\.\d{3} \[", gradcon("evaluate", run).out, re.MULTILINE)
     assert "balance.scale.code: " in gradcon("info", run).out
     assert train_digits(run, "--resume", "--epochs", "3", "--alpha", "0.03").code == 0
     assert "balance.scale.code: " in gradcon("info", run).out
-    assert "balanced" not in gradcon("score", digits_run, tmp_path / "images.npy").out
+    assert train_digits(tmp_path / "paper's", "--score", "gradcon").code == 0
+    assert "balanced" not in gradcon("score", tmp_path / "paper's", tmp_path / "images.npy").out
+    assert "decides: combined\n" in gradcon("info", tmp_path / "paper's").out
 
 
 def test_a_balanced_score_has_a_training_of_its_own(train_digits, gradcon, tmp_path, digits_run):
@@ -345,9 +347,15 @@ def test_a_detector_of_a_folder(gradcon, tmp_path, write_photos):
     assert result.code == 0
     assert f"gradcon score {tmp_path / 'run'} IMAGES" in result.out
     detector = Detector.load(tmp_path / "run" / "detector.safetensors")
-    assert detector.preprocessing == {"channels": 3, "size": [8, 8]}
-    assert detector.training["data"] == {"images": str(folder), "validation": None, "seed": 0}
-    assert (detector.training["train_images"], detector.training["validation_images"]) == (11, 1)
+    assert detector.preprocessing == {
+        "channels": 3,
+        "size": [8, 8],
+        "range": [0, 255],
+        "background": [255, 255, 255],
+    }
+    assert detector.training["data"] == {"images": str(folder), "validation": None, "seed": 0, "calibration": 2}
+    assert (detector.training["train_images"], detector.training["validation_images"]) == (9, 1)
+    assert (detector.calibration.count, detector.calibration.rate) == (2, 1 / 3)
 
 
 def test_another_folder_for_validation(gradcon, tmp_path, write_photos):
@@ -357,7 +365,7 @@ def test_another_folder_for_validation(gradcon, tmp_path, write_photos):
     detector = Detector.load(tmp_path / "run" / "detector.safetensors")
     assert detector.preprocessing["channels"] == 1
     assert detector.training["data"]["validation"] == str(validation)
-    assert (detector.training["train_images"], detector.training["validation_images"]) == (12, 3)
+    assert (detector.training["train_images"], detector.training["validation_images"]) == (10, 3)
 
 
 def test_a_damaged_image_is_named_before_training(gradcon, tmp_path, write_photos):

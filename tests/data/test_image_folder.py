@@ -97,7 +97,7 @@ def test_grey_of_16_bits_in_either_byte_order_and_in_32_bits(tmp_path):
     [
         (np.full((6, 8), 70000, np.int32), "70000 to 70000.* 8 or 16 bits"),
         (np.full((6, 8), -1, np.int32), "-1 to -1"),
-        (np.full((6, 8), 0.5, np.float32), "floating-point"),
+        (np.full((6, 8), 1.5, np.float32), "floating-point .* 1.5 to 1.5; .* 0 to 1"),
     ],
 )
 def test_pixels_of_unknown_range_are_refused(tmp_path, pixels, problem):

@@ -114,6 +114,15 @@ def test_batches_of_floats_are_copies():
     assert torch.equal(images, FLOATS)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_images_that_are_all_alike_are_noticed(batch_size):
+    alike = FLOATS[:1].expand(5, *FLOATS.shape[1:]).clone()
+    nearly = alike.clone()
+    nearly[-1].view(-1)[-1] = 1 - nearly[-1].view(-1)[-1]
+    datasets = [as_image_dataset(images) for images in (alike, nearly, FLOATS)]
+    assert survey(datasets, batch_size).all_alike == [True, False, False]
+
+
 @pytest.mark.parametrize("convert", [lambda x: x, Items])
 def test_the_mean_image_is_that_of_all_images(convert):
     dataset = as_image_dataset(convert(FLOATS))

@@ -23,10 +23,11 @@ MODELS = {
     "VAE": lambda: ConvVariationalAutoencoder(3, (9, 6), width=2),
     "float64": lambda: ConvAutoencoder(1, 9, width=2).double(),
     "balanced": lambda: ConvAutoencoder(1, 8, width=2),
+    "calibrated": lambda: ConvAutoencoder(1, 8, width=2),
 }
 
 
-def save(path, model, with_balance=False):
+def save(path, model, with_balance=False, with_calibration=False):
     weights = {name: weight for name, weight in model.named_parameters() if name.startswith("decoder")}
     references = {name: torch.randn_like(weight) for name, weight in weights.items() if weight.dim() > 1}
     preprocessing = {"channels": model.channels, "size": list(model.size)}
@@ -34,6 +35,8 @@ def save(path, model, with_balance=False):
     if with_balance:
         images = torch.rand(9, model.channels, *model.size)
         detector = gradcon_ext.balanced(detector, images[:6], images[6:])
+    if with_calibration:
+        detector = gradcon_ext.calibrated(detector, torch.rand(7, model.channels, *model.size), "balanced", 0.2)
     detector.save(path)
 
 
@@ -44,7 +47,7 @@ def contents(tmp_path_factory):
     torch.manual_seed(0)
     made = {}
     for name, build in MODELS.items():
-        save(path, build(), name == "balanced")
+        save(path, build(), name in ("balanced", "calibrated"), name == "calibrated")
         made[name] = read_tensors(path, "detector", 1)
     return made
 
@@ -74,8 +77,15 @@ def compare(path, custom):
         expected = with_torch.score(images)
         given = without.score(images)
         assert (given.balanced is None) == (expected.balanced is None)
-        for name in expected._fields if without.balance else expected._fields[:4]:
+        for name in expected._fields[:6] if without.balance else expected._fields[:4]:
             np.testing.assert_allclose(getattr(given, name), getattr(expected, name), 1e-5, 1e-6)
+        if without.balance:  # counted in deviations, which may be small
+            np.testing.assert_allclose(given.balanced, expected.balanced, 1e-3, 1e-3)
+        assert (given.p_value is None) == (expected.p_value is None) == (without.calibration is None)
+        if without.calibration is not None:
+            assert without.part == with_torch.part
+            one = 1 / (without.calibration.count + 1)  # a last bit may be a rank
+            np.testing.assert_allclose(given.p_value, expected.p_value, 0, one * 1.001)
     return without is not None
 
 
@@ -93,11 +103,24 @@ VALUES = st.one_of(
     st.integers(-2, 12),
     st.sampled_from([2**31, 2**63, 10**9, 10**30, 10**400, -1.5, 0.5, 1e300, float("nan"), float("inf")]),
     st.sampled_from(["", "conv", "linear", "relu", "squared_error", "evidence_bound", "ConvAutoencoder", "x"]),
+    st.sampled_from(["balanced", "gradient", "latent"]),
     st.sampled_from(["ConvVariationalAutoencoder", "decoder.2.weight", "encoder.0.weight", "mean.weight"]),
     st.just([]),
     st.just({}),
 )
-CHANGED = ("architecture", "layers", "count", "alpha", "preprocessing", "training", "chain", "balance", "golden")
+CHANGED = (
+    "architecture",
+    "layers",
+    "count",
+    "alpha",
+    "preprocessing",
+    "training",
+    "chain",
+    "balance",
+    "part",
+    "calibration",
+    "golden",
+)
 
 
 @pytest.mark.parametrize("name", MODELS)

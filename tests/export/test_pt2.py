@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import gradcon_ext
+from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
-from gradcon_ext.detector.stored_chain import Judged, StoredChain, read_stored_chain
+from gradcon_ext.detector.stored_chain import StoredChain, read_stored_chain
 from gradcon_ext.export import pt2
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from support.stored_chains import random_references, stored_chain
@@ -44,23 +45,24 @@ def test_any_number_of_images(in_bytes: bool) -> None:
             np.testing.assert_array_equal(given[name], part)
 
 
-def test_a_balanced_detector_scores_as_the_scorer_does(tmp_path: Path) -> None:
+def test_a_balanced_and_calibrated_detector_scores_as_the_scorer_does(tmp_path: Path) -> None:
     model = ConvAutoencoder(1, 8, width=8).eval()
     detector = Detector(model, random_references(model), 3, 0.2, {"channels": 1, "size": [8, 8]})
     training = torch.rand(30, 1, 8, 8)
-    gradcon_ext.balanced(detector, training[:20], training[20:]).save(tmp_path / "detector.safetensors")
+    balanced = gradcon_ext.balanced(detector, training[:20], training[20:])
+    gradcon_ext.calibrated(balanced, torch.rand(19, 1, 8, 8), "balanced", 0.3).save(tmp_path / "detector.safetensors")
     _, stored = read_stored_chain(tmp_path)
     program = pt2.exported(stored, in_bytes=True).module()
     given = program(torch.from_numpy(IMAGES))
     expected = gradcon_ext.Scorer.load(tmp_path).score(IMAGES)
     for name in (*expected._fields, "gradient"):
-        torch.testing.assert_close(given[name], getattr(expected, name))
+        torch.testing.assert_close(given[name], getattr(expected, name), check_dtype=name != "p_value")
 
 
 def test_verdicts() -> None:
     detector = small()
     values = np.sort(scores(detector, IMAGES)["anomaly"])
-    judged = detector._replace(judged=Judged("anomaly", values[1:].copy(), 0.4))
+    judged = detector._replace(calibration=Calibration(0.4, {"combined": values[1:]}))
     given = pt2.exported(judged, in_bytes=True).module()(torch.from_numpy(IMAGES))
     rank = scores(detector, IMAGES)["anomaly"].argsort().argsort()
     np.testing.assert_allclose(given["p_value"], (1 + np.minimum(4, 5 - rank)) / 5, 1e-6)

@@ -17,8 +17,9 @@ from torch import nn
 import gradcon_ext
 import oracle
 from gradcon_ext import runtime
+from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
-from gradcon_ext.detector.stored_chain import Judged, StoredChain, read_stored_chain
+from gradcon_ext.detector.stored_chain import StoredChain, read_stored_chain
 from gradcon_ext.export.score_graph import score_graph
 from gradcon_ext.losses import reconstruction_of
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
@@ -132,12 +133,13 @@ def test_maps_of_features() -> None:
     assert_close(run(session_of(detector), features), own_scores(detector, features))
 
 
-def test_a_balanced_detector(tmp_path: Any) -> None:
+def test_a_balanced_and_calibrated_detector(tmp_path: Any) -> None:
     model = ConvAutoencoder(1, 12, width=4).eval()
     references = {name: one for name, one in random_references(model).items() if "decoder" in name}
     detector = Detector(model, references, 3, 0.2, {"channels": 1, "size": [12, 12]})
     images = torch.rand(40, 1, 12, 12)
-    gradcon_ext.balanced(detector, images[:30], images[30:]).save(tmp_path / "detector.safetensors")
+    balanced = gradcon_ext.balanced(detector, images[:30], images[30:])
+    gradcon_ext.calibrated(balanced, torch.rand(19, 1, 12, 12), "balanced", 0.3).save(tmp_path / "detector.safetensors")
     _, stored = read_stored_chain(tmp_path)
     others = np.random.default_rng(0).random((5, 1, 12, 12), np.float32)
     given = run(session_of(stored), others)
@@ -145,6 +147,9 @@ def test_a_balanced_detector(tmp_path: Any) -> None:
     # Deviations are as much less precise as they are larger than what they are of.
     assert_close(given, own_scores(stored, others), {"balanced": 1e-6 / min(scale.values())})
     assert np.ptp(given["balanced"]) > 0.1
+    expected = gradcon_ext.Scorer.load(tmp_path).score(others)
+    np.testing.assert_allclose(given["p_value"], expected.p_value, 1e-6)
+    np.testing.assert_array_equal(given["is_outlier"], expected.is_outlier)
 
 
 def small_detector() -> StoredChain:
@@ -193,7 +198,7 @@ def test_verdicts() -> None:
     detector = small_detector()
     scores = own_scores(detector, images).anomaly
     calibration = np.sort(scores[:19]) + np.float32(1e-4)
-    judged = detector._replace(judged=Judged("anomaly", calibration, 0.1))
+    judged = detector._replace(calibration=Calibration(0.1, {"combined": calibration}))
     given = run(session_of(judged), images)
     expected = (1 + (calibration >= scores[:, None]).sum(1)) / 20
     np.testing.assert_allclose(given["p_value"], expected, 1e-6)
@@ -202,11 +207,6 @@ def test_verdicts() -> None:
     assert 0 < given["is_outlier"].sum() < 30
     images[0, 0, 0, 0] = np.nan  # counts as higher than all others
     assert run(session_of(judged), images)["is_outlier"][0]
-
-
-@pytest.mark.parametrize(("count", "rate", "most"), [(19, 0.05, 1), (19, 0.1, 2), (9, 0.05, 0), (99, 0.29, 29)])
-def test_what_a_rate_allows(count: int, rate: float, most: int) -> None:
-    assert Judged("anomaly", np.zeros(count, np.float32), rate).most == most
 
 
 def test_a_nan_stays_with_its_sample() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from gradcon_ext.detector.parts import losses_of
 from gradcon_ext.models import ConvAutoencoder
-from gradcon_ext.scoring.evaluation import Evaluation, evaluate, evaluate_scores, losses_of
+from gradcon_ext.scoring.evaluation import Evaluation, evaluate, evaluate_scores
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
 IS_OUTLIER = [False, True, False, True]

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gradcon_ext import Scorer
-from gradcon_ext.data import read_image_folder
+from gradcon_ext.data import ImageFolder
 from gradcon_ext.scoring.pixel_evaluation import evaluate_pixels
 
 
@@ -49,8 +49,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_a_map_that_finds_all(scorer: Scorer, files: list[Path], batch_size: int) -> None:
-    images = read_image_folder(files[0].parent, 1, 16)
-    images.paths = files
+    images = ImageFolder(files, 1, 16)
     masks = [None, *(files[0].parent / "mask" / f"mask of {number}.png" for number in (1, 2, 3))]
     evaluation = evaluate_pixels(scorer, images, masks, batch_size)
     assert evaluation.auroc.keys() == evaluation.pro.keys() == {"residual", "alignment", "alignment.layer.weight"}
@@ -61,7 +60,6 @@ def test_a_map_that_finds_all(scorer: Scorer, files: list[Path], batch_size: int
 
 
 def test_a_mask_of_another_size(scorer: Scorer, files: list[Path]) -> None:
-    images = read_image_folder(files[0].parent, 1, 16)
-    images.paths = files[1:2]
+    images = ImageFolder(files[1:2], 1, 16)
     with pytest.raises(ValueError, match=r"mask of 2.*\(16, 16\).*\(32, 16\)"):
         evaluate_pixels(scorer, images, [files[0].parent / "mask" / "mask of 2.png"])

@@ -301,3 +301,8 @@ def test_batches_are_checked_as_all_images_are(
     assert len(next(scores).anomaly) == 3
     with pytest.raises(error, match=message):
         next(scores)
+
+
+def test_channels_that_come_last_are_told_how_to_transpose(scorer: Scorer) -> None:
+    with pytest.raises(ValueError, match=r"takes 1 channels.* transpose \(N, H, W, C\) to \(N, C, H, W\)"):
+        scorer.score(np.zeros((2, 28, 28, 1), np.uint8))

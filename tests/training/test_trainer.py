@@ -297,3 +297,21 @@ def test_images_that_do_not_fit_are_an_error_before_anything_is_written(train, v
 def test_training_and_validation_images_have_one_shape():
     with pytest.raises(ValueError, match=r"training .*\(1, 8, 8\).*validation .*\(1, 9, 9\)"):
         new_trainer(Custom(), layers=["layers.3.weight"]).fit(TRAIN, stripes(4, size=9))
+
+
+def test_what_was_done_to_images_is_kept_in_the_detector():
+    trainer = new_trainer(epochs=1, preprocessing={"fit": "pad", "size": [1, 1]})
+    assert trainer.fit(TRAIN, VAL).preprocessing == {"fit": "pad", "channels": 1, "size": [8, 8]}
+
+
+@pytest.mark.parametrize(("value", "message"), [(0.0, "alike, and black: there is"), (0.4, "alike: there is nothing")])
+def test_images_that_are_all_alike_are_refused_at_once(value, message):
+    images = torch.full((6, 1, 8, 8), value)
+    with pytest.raises(ValueError, match=f"all 6 training images are {message}"):
+        new_trainer().fit(images, VAL)
+
+
+def test_a_single_image_can_be_learned_unless_it_is_black():
+    assert new_trainer(epochs=1).fit(TRAIN[:1], VAL).count == 1
+    with pytest.raises(ValueError, match="all 1 training images are alike, and black"):
+        new_trainer(epochs=1).fit(torch.zeros_like(TRAIN[:1]), VAL)

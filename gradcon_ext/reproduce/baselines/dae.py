@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.losses import squared_error
+from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.training.seeding import seeded
 from gradcon_ext.training.trainer import Trainer
@@ -42,7 +43,7 @@ class DenseAutoencoder(nn.Module):
 
 
 def score(
-    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int
+    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int, checkpoints: Checkpoints
 ) -> npt.NDArray[np.float64]:
     """Score by the mean squared error of a `DenseAutoencoder`.
 

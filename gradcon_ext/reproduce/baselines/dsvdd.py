@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
 from gradcon_ext.reproduce.baselines.contrast import contrast_normalised
+from gradcon_ext.reproduce.baselines.fitting import Training, descend, fit, in_batches, shuffled
 from gradcon_ext.reproduce.baselines.lenet import LeNet
 from gradcon_ext.training.seeding import seeded
 
@@ -23,7 +25,7 @@ LEAST_CENTRE = 0.1
 
 
 def score(
-    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int
+    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int, checkpoints: Checkpoints
 ) -> npt.NDArray[np.float64]:
     """Score by the squared distance of a network's output to a centre that those of `train` were drawn to.
 
@@ -36,31 +38,31 @@ def score(
     sizes = LeNet.for_images((images.shape[1], images.shape[2], images.shape[3]))
     with seeded(torch.device("cpu"), seed):
         encoder = sizes.encoder()
-        _minimise(nn.Sequential(encoder, sizes.decoder()), mse_loss, images, max(1, epochs // 3))
-        centre = _centre(_codes(encoder, images))
-        _minimise(encoder, lambda codes, _: _distances(codes, centre).mean(), images, epochs)
-    return _distances(_codes(encoder, scored), centre).double().numpy()
+        autoencoder = nn.Sequential(encoder, sizes.decoder())
+        _minimise("autoencoder", autoencoder, mse_loss, images, max(1, epochs // 3), checkpoints)
+        centre = _centre(in_batches(encoder, images, BATCH_SIZE))
+        _minimise("encoder", encoder, lambda codes, _: _distances(codes, centre).mean(), images, epochs, checkpoints)
+    return _distances(in_batches(encoder, scored, BATCH_SIZE), centre).double().numpy()
 
 
-def _minimise(network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], images: Tensor, epochs: int) -> None:
+def _minimise(
+    name: str,
+    network: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    epochs: int,
+    checkpoints: Checkpoints,
+) -> None:
     """Train a network by the loss of its outputs and their images, and leave it in evaluation mode."""
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [epochs - epochs // 3])
-    network.train()
-    for _ in range(epochs):
-        for indices in torch.split(torch.randperm(len(images)), BATCH_SIZE):
-            batch = images[indices]
-            optimizer.zero_grad()
-            torch.autograd.backward(loss(network(batch), batch))
-            optimizer.step()
-        schedule.step()
-    network.eval()
 
+    def one_epoch(epoch: int) -> None:
+        is_late = epoch >= epochs - epochs // 3
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (0.1 if is_late else 1)
+        for batch in shuffled(images, BATCH_SIZE):
+            descend(optimizer, loss(network(batch), batch))
 
-@torch.no_grad()
-def _codes(encoder: nn.Module, images: Tensor) -> Tensor:
-    """Return the outputs (N, D) for images (N, C, H, W)."""
-    return torch.cat([encoder(batch) for batch in torch.split(images, BATCH_SIZE)])
+    fit(Training(name, {"network": network}, {"adam": optimizer}, one_epoch), epochs, checkpoints)
 
 
 def _centre(codes: Tensor) -> Tensor:

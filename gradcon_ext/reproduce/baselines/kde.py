@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
 from gradcon_ext.reproduce.baselines.components import Features, principal_components
 
 BANDWIDTHS = tuple(2.0 ** (step / 2) for step in range(-9, 11))
@@ -18,7 +19,7 @@ IMAGES_TO_CHOOSE_BY = 1000
 
 
 def score(
-    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int
+    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int, checkpoints: Checkpoints
 ) -> npt.NDArray[np.float64]:
     """Score by the negative log-likelihood, with a Gaussian kernel on principal components.
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
 from gradcon_ext.reproduce.baselines.components import principal_components
 
 NU = 0.1
@@ -13,7 +14,7 @@ NU = 0.1
 
 
 def score(
-    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int
+    train: ImageArray, validation: ImageArray, test: ImageArray, seed: int, epochs: int, checkpoints: Checkpoints
 ) -> npt.NDArray[np.float64]:
     """Score by the distance to the separating hyperplane, with a Gaussian kernel on principal components.
 

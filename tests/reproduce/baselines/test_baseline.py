@@ -9,10 +9,33 @@ from sklearn.metrics import roc_auc_score
 
 from gradcon_ext.data import load, one_class_split
 from gradcon_ext.reproduce.baselines import BASELINES
+from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
 
-# Of the 120 training images Deep SVDD makes one small step an epoch.
-EPOCHS = {"ocsvm": 1, "kde": 1, "dae": 10, "dsvdd": 100}
-AUROC = {"ocsvm": 0.98, "kde": 0.98, "dae": 0.95, "dsvdd": 0.75}
+# Of the 120 training images an epoch makes one or two steps.
+EPOCHS = {
+    "ocsvm": 1,
+    "kde": 1,
+    "dae": 10,
+    "pixelcnn": 60,
+    "gan": 40,
+    "and": 30,
+    "anogan": 60,
+    "dsvdd": 100,
+    "ocgan": 40,
+    "gpnd": 40,
+}
+AUROC = {
+    "ocsvm": 0.98,
+    "kde": 0.98,
+    "dae": 0.95,
+    "pixelcnn": 0.5,
+    "gan": 0.9,
+    "and": 0.9,
+    "anogan": 0.7,
+    "dsvdd": 0.75,
+    "ocgan": 0.9,
+    "gpnd": 0.9,
+}
 
 every_baseline = pytest.mark.parametrize("name", BASELINES)
 
@@ -52,6 +75,58 @@ def test_the_seed_decides_every_bit(name, split, first_scores):
 @pytest.mark.parametrize("name", [name for name, baseline in BASELINES.items() if baseline.trained])
 def test_another_seed_trains_another_network(name, split, first_scores):
     assert not np.allclose(score(name, split, seed=1), first_scores[name], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "interrupted_after", "saves"),
+    [
+        ("pixelcnn", 2, 3),
+        ("gan", 2, 3),
+        ("and", 2, 3),
+        ("anogan", 2, 6),
+        ("anogan", 4, 6),
+        ("dsvdd", 1, 4),
+        ("dsvdd", 3, 4),
+        ("ocgan", 1, 3),
+        ("ocgan", 2, 3),
+        ("gpnd", 1, 3),
+        ("gpnd", 2, 3),
+    ],
+)
+def test_an_interrupted_call_goes_on_and_ends_with_the_same_bits(
+    name, interrupted_after, saves, split, tmp_path, monkeypatch
+):
+    arguments = (split.train, split.validation, split.test, 0, 3)
+    expected = BASELINES[name].score(*arguments)
+    saved = []
+    save = Checkpoints.save
+
+    def save_or_stop(checkpoints, stage, state):
+        if len(saved) == interrupted_after:
+            raise KeyboardInterrupt
+        save(checkpoints, stage, state)
+        saved.append(stage)
+
+    monkeypatch.setattr(Checkpoints, "save", save_or_stop)
+    with pytest.raises(KeyboardInterrupt):
+        BASELINES[name].score(*arguments, tmp_path)
+    interrupted_after += saves
+    np.testing.assert_array_equal(BASELINES[name].score(*arguments, tmp_path), expected)
+    assert len(saved) == saves
+
+
+def test_what_a_call_with_other_arguments_left_is_replaced(split, tmp_path):
+    gan = BASELINES["gan"]
+    gan.score(split.train, split.validation, split.test, 1, 2, tmp_path)
+    (left,) = tmp_path.iterdir()
+    for arguments in (
+        (split.train, split.validation, split.test, 0, 2),
+        (split.train, split.validation, split.test, 0, 1),
+        (split.train[1:], split.validation, split.test, 0, 1),
+    ):
+        before = left.read_bytes()
+        np.testing.assert_array_equal(gan.score(*arguments, tmp_path), gan.score(*arguments))
+        assert left.read_bytes() != before
 
 
 @every_baseline

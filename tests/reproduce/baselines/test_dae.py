@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from gradcon_ext.data import load
+from gradcon_ext.reproduce.baselines.checkpoint import Checkpoints
 from gradcon_ext.reproduce.baselines.dae import DenseAutoencoder, score
 from gradcon_ext.scoring.scorer import Scorer
 
@@ -26,7 +27,8 @@ def test_the_fused_engine_runs_it():
 def test_the_score_is_the_error_of_what_it_learned_to_copy():
     images = load("digits").train.images
     train, validation, test = np.split(images, [1000, 1100])
-    scores = score(train, validation, np.concatenate([test, 255 - test]), seed=0, epochs=10)
+    with_negatives = np.concatenate([test, 255 - test])
+    scores = score(train, validation, with_negatives, seed=0, epochs=10, checkpoints=Checkpoints())
     errors, errors_of_negatives = np.split(scores, 2)
     error_of_mean = np.square((test - train.mean(0)) / 255).mean()
     assert 0 < errors.mean() < error_of_mean

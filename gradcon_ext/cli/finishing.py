@@ -1,0 +1,123 @@
+"""What `gradcon train` adds to a trained detector: a balance, the part of the score that decides, and a calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from gradcon_ext.cli.training_images import TrainingImages
+from gradcon_ext.cli.verdicts import describe
+from gradcon_ext.data.images import as_image_dataset
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import OF_BALANCE, PAPERS, PARTS
+from gradcon_ext.scoring.balancing import balanced
+from gradcon_ext.scoring.calibrating import calibrated
+from gradcon_ext.scoring.proxy import Proxy, notice_damage
+from gradcon_ext.scoring.scorer import Scorer
+
+SCORES = ("auto", "gradcon", *PARTS)
+"""What may be asked to decide; "gradcon" leaves out all that the paper does not have."""
+
+_FEWEST_FOR_BALANCE = 2
+
+_PROXY = """\
+How well each part of the score tells {images} held-out images from the same ones with synthetic damage (AUROC):
+{table}
+This is a proxy: real defects may look otherwise, and be noticed by another part."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A detector with all that was added, and why.
+
+    Attributes:
+        detector: the whole.
+        score: what was asked for, one of `SCORES`.
+        proxy: how well its parts notice damage; None where nobody is to see it.
+    """
+
+    detector: Detector
+    score: str
+    proxy: Proxy | None
+
+    def report(self, images: TrainingImages) -> str:
+        """Say what decides, and how surely, in lines of plain text."""
+        lines = []
+        if self.proxy is not None:
+            lines.append(_PROXY.format(images=self.proxy.images, table=self.proxy.table()))
+        lines.append(f"{self.detector.part} decides, {self._reason()}.")
+        if self.detector.calibration is not None:
+            lines.append(describe(self.detector.calibration))
+        elif "dataset" not in images.facts:
+            count = len(as_image_dataset(images.train)) + len(as_image_dataset(images.validation))
+            few = f"{count} images are too few to hold any out for it" if count < 3 else "no images are held out for it"
+            lines.append(f"Without a verdict: {few}.")
+        return "\n".join(lines)
+
+    def _reason(self) -> str:
+        if self.score != "auto" or self.proxy is None:
+            return f"as --score {self.score} asks"
+        if self.detector.part == "balanced":
+            return f"for no part notices damage better by {self.proxy.margin:.2g}; --score takes another"
+        if self.detector.balance is None:
+            return "for there are too few held-out images to tell the scale of each part by"
+        return f"for it notices damage better than the balanced score by {self.proxy.margin:.2g}; --score takes another"
+
+
+def refuse_unfit(score: str, rate: float | None, images: TrainingImages) -> None:
+    """Raise ValueError if there are too few held-out images for the score, or for the rate, that is asked for."""
+    if rate is not None and images.calibration is None:
+        raise ValueError("--false-alarms needs calibration images, and this run holds none out")
+    if score in OF_BALANCE and len(as_image_dataset(images.validation)) < _FEWEST_FOR_BALANCE:
+        raise ValueError(f"--score {score} needs at least 2 held-out images to tell the scale of scores by")
+
+
+def score_before(facts: Mapping[str, Any] | None) -> str:
+    """What a run was asked for whose detector says these facts, or the default for a new one."""
+    if facts is None:
+        return "auto"
+    asked = facts["training"].get("score", "gradcon" if facts["balance"] is None else "balanced")
+    return asked if asked in SCORES else "auto"
+
+
+def was_calibrated(facts: Mapping[str, Any]) -> bool:
+    """Whether images were held out for calibration in the run whose detector says these facts."""
+    data = facts["training"].get("data")
+    return isinstance(data, dict) and "calibration" in data
+
+
+def finish(
+    detector: Detector,
+    images: TrainingImages,
+    score: str,
+    rate: float | None,
+    device: str | torch.device,
+    with_proxy: bool,
+) -> Finished:
+    """Add to a detector what its score needs, choose the part that decides, and calibrate it.
+
+    Args:
+        detector: just trained.
+        images: that it was trained with.
+        score: one of `SCORES`.
+        rate: stated false-alarm rate; see `gradcon_ext.calibrated`.
+        device: to score on.
+        with_proxy: whether to see which parts notice damage also where nothing is chosen by it.
+    """
+    if score != "gradcon" and len(as_image_dataset(images.validation)) >= _FEWEST_FOR_BALANCE:
+        detector = balanced(detector, images.train, images.validation, device)
+    proxy = None
+    if score == "auto" or with_proxy:
+        proxy = notice_damage(Scorer.from_detector(detector, device=device), images.validation)
+    part = proxy.part if score == "auto" and proxy is not None else _part_of(score)
+    detector = replace(detector, part=part, training={**detector.training, "score": score})
+    if images.calibration is not None:
+        detector = calibrated(detector, images.calibration, rate=rate, device=device)
+    return Finished(detector, score, proxy)
+
+
+def _part_of(score: str) -> str:
+    return PAPERS if score == "gradcon" else score

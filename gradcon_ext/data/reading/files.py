@@ -1,0 +1,44 @@
+"""What a search for images has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image: a frame of a file.
+
+    Attributes:
+        path: of the file.
+        frame: which of its frames, counted from 0.
+        is_outlier: whether it is known to be anomalous; None where nothing tells.
+    """
+
+    path: Path
+    frame: int = 0
+    is_outlier: bool | None = None
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """What lies among images and is not read, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Images in a stated order, and what was ignored on the way.
+
+    Attributes:
+        files: the images.
+        ignored: other files, in order.
+        layout: where the images come from, in words.
+    """
+
+    files: list[ImageFile]
+    ignored: list[Ignored]
+    layout: str

@@ -1,0 +1,125 @@
+"""Training and scoring behind the detector protocol that conformal and outlier-detection libraries share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcon_ext._install.device import usable_device
+from gradcon_ext.data.held_out import held_out
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import OF_BALANCE, part_of
+from gradcon_ext.models import ConvAutoencoder
+from gradcon_ext.scoring.balancing import balanced
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.training.seeding import seeded
+from gradcon_ext.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass
+class OneClassDetector:
+    """A detector as `nonconform` takes one, with its `fit` and `decision_function` on rows of pixels.
+
+    It can be copied, fitted or not, and is fitted anew with each call of `fit`. Scores are higher for what is more
+    anomalous, as `nonconform` and PyOD have it.
+
+    Attributes:
+        image_shape: (C, H, W) of the image that a row of C * H * W pixels is.
+        part: of the score, that is returned; one of `gradcon_ext.detector.parts.PARTS`.
+        detector: a trained one, to score with until `fit` has made another.
+        alpha: weight of the constraint in training.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        width: channels of the autoencoder.
+        device: to train and score on.
+        random_state: seed of the split, the model and the order of images; None is 0.
+    """
+
+    image_shape: tuple[int, int, int] = (1, 28, 28)
+    part: str = "balanced"
+    detector: Detector | None = None
+    alpha: float = 0.03
+    epochs: int = 30
+    batch_size: int = 64
+    width: int = 32
+    device: str = "cpu"
+    random_state: int | None = None
+
+    def fit(self, X: npt.NDArray[Any], y: object = None) -> Self:  # noqa: N803 - as all estimators call it
+        """Train on images of inliers, 10 % of which are held out to choose the epoch and to tell the scale of scores.
+
+        Args:
+            X: (N, C * H * W), uint8 from 0 to 255 or floating point from 0 to 1.
+            y: is not looked at.
+
+        Raises:
+            TypeError: pixels of another dtype.
+            ValueError: rows of another size, too few of them, or pixels out of range.
+        """
+        seed = self.random_state or 0
+        images = self._images(X)
+        parts = held_out(len(images), seed, calibration=False)
+        train, validation = images[parts.train], images[parts.validation]
+        channels, height, width = self.image_shape
+        with seeded(usable_device(self.device), seed):
+            model = ConvAutoencoder(channels, (height, width), self.width)
+        trainer = Trainer(
+            model,
+            alpha=self.alpha,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            seed=seed,
+            device=self.device,
+            progress=False,
+        )
+        detector = trainer.fit(train, validation)
+        if self.part in OF_BALANCE:
+            detector = balanced(detector, train, validation, self.device)
+        self.detector_ = detector
+        return self
+
+    def decision_function(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float32]:  # noqa: N803
+        """Return the part of the score (N,) of images; higher is more anomalous.
+
+        Args:
+            X: as in `fit`.
+
+        Raises:
+            TypeError, ValueError: as in `fit`; or there is no detector yet, or it has no such part.
+        """
+        detector = getattr(self, "detector_", self.detector)
+        if detector is None:
+            raise ValueError("there is no trained detector yet: call fit, or give one")
+        scores = Scorer.from_detector(detector, device=self.device).score(self._images(X))
+        return np.asarray(part_of(scores, self.part).numpy())
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return what the constructor takes, by name; `deep` makes no difference."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change what the constructor takes.
+
+        Raises:
+            ValueError: it takes no such thing.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise ValueError(f"there is no parameter {name!r}; expected one of {', '.join(known)}")
+        vars(self).update(params)
+        return self
+
+    def _images(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        pixels = np.asarray(rows)
+        size = prod(self.image_shape)
+        if pixels.ndim != 2 or pixels.shape[1] != size:
+            raise ValueError(f"rows have shape {pixels.shape}; expected (N, {size}), images of {self.image_shape}")
+        return pixels.reshape(-1, *self.image_shape)
