@@ -84,7 +84,9 @@ def test_a_fresh_process_runs_the_file(tmp_path: Path) -> None:
     pt2.write_pt2(tmp_path / "detector.pt2", pt2.exported(detector, in_bytes=True))
     np.save(tmp_path / "images.npy", IMAGES)
     paths = [tmp_path / name for name in ("detector.pt2", "images.npy", "scores.npz")]
-    done = subprocess.run([sys.executable, "-c", RUN_ELSEWHERE, *paths], capture_output=True, text=True)
+    command = [sys.executable, "-c", RUN_ELSEWHERE, *paths]
+    # Elsewhere than in the source, which comes before the installed package.
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for count, given in np.load(tmp_path / "scores.npz").items():
         np.testing.assert_array_equal(given, scores(detector, IMAGES[: int(count)])["anomaly"])
