@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, get_args
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gradcon_ext.cli import arguments, reading_options
+from gradcon_ext.cli import arguments, reading_options, training_options
+from gradcon_ext.cli.config import to_toml
 from gradcon_ext.cli.finishing import SCORES, Finished, finish, refuse_unfit, score_before, was_calibrated
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.reading_options import DEFAULT_SIZE, PREPARATION, preparation_of, reader_of
@@ -27,10 +28,11 @@ from gradcon_ext.detector.detector import Detector, read_facts
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.scoring import balancing
+from gradcon_ext.storage.files import replace_file
 from gradcon_ext.storage.lock import reserved
 from gradcon_ext.training.checkpoint import planned_epochs
 from gradcon_ext.training.precision import Precision
-from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, holds_run, remove_own
+from gradcon_ext.training.run_contents import CONFIG, CONFIG_HEAD, EVALUATIONS, HISTORY, holds_run, remove_own
 from gradcon_ext.training.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
@@ -47,6 +49,9 @@ class _Settings(NamedTuple):
 _PAPERS = _Settings(alpha=0.03, epochs=30)
 _BALANCED = _Settings(balancing.ALPHA, balancing.EPOCHS)
 
+_OF_ONE_CALL = ("config", "resume", "overwrite", "quiet")
+"""Options that say nothing of what is trained."""
+
 _DETAILS = """\
 The images are one class of a data set, or a folder of your own normal images.
 Of either, 10 % are held out for validation, and the epoch that does best on
@@ -60,8 +65,8 @@ Which part of the score decides is chosen at the end, by how well each notices
 synthetic damage of the images held out for validation; --score overrides it.
 
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
-line an epoch) and checkpoint.safetensors (for --resume). While a run is at
-work, .lock and .lock.json keep others out; those of a killed one do no harm.
+line an epoch), checkpoint.safetensors (for --resume) and train.toml (all options,
+for --config). While a run is at work, .lock and .lock.json keep others out; those of a killed one do no harm.
 Images of a folder are read once, into .images-*.cache, which an interrupted run
 leaves for --resume and a finished one removes.
 """
@@ -152,9 +157,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         default="objective",
         help="the gradients that are averaged: of the whole objective, or of the loss alone (default: %(default)s)",
     )
-    training.add_argument(
-        "--lr", type=arguments.learning_rate, default=1e-3, help="learning rate of Adam (default: %(default)s)"
-    )
+    training_options.add_pace(training)
     training.add_argument(
         "--precision",
         choices=get_args(Precision),
@@ -164,6 +167,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     arguments.add_batch_size(training, 64)
     arguments.add_device(training)
 
+    training_options.add_trackers(training)
     again = training.add_mutually_exclusive_group()
     again.add_argument(
         "--resume", action="store_true", help="go on with the run in OUT; --epochs may be more than before"
@@ -172,6 +176,13 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace the run in OUT, or begin one next to other files"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help=f"options in TOML, such as epochs = 50, which those of the command line override; OUT gets a {CONFIG} "
+        "that repeats the run",
+    )
     return parser
 
 
@@ -187,6 +198,7 @@ def run(args: argparse.Namespace) -> int:
     except BaseException:
         if not holds_run(args.out):  # and so nothing that --resume could go on with
             remove_caches(args.out)
+            remove_own(args.out, CONFIG)
             if is_new:
                 with suppress(OSError):
                     args.out.rmdir()
@@ -206,7 +218,7 @@ def _train(args: argparse.Namespace) -> int:
     trainer = Trainer(
         _MODELS[args.model](channels, (height, width), args.width),
         alpha=settings.alpha if args.alpha is None else args.alpha,
-        lr=args.lr,
+        **training_options.pace_of(args),
         batch_size=args.batch_size,
         epochs=args.epochs or _default_epochs(args, settings),
         seed=args.seed,
@@ -222,7 +234,9 @@ def _train(args: argparse.Namespace) -> int:
     trainer.check()
     if args.overwrite:
         remove_own(args.out, DETECTOR, *EVALUATIONS)
-    detector = _fit(trainer, images, args.resume)
+    options = _options(args, trainer, score)
+    with training_options.tracked(args, options) as trainer.log:
+        detector = _fit(trainer, images, args.resume)
     finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet)
     finished.detector.save(args.out / DETECTOR)
     remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
@@ -255,6 +269,18 @@ def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
     if epochs is None:
         raise ValueError(f"{args.out / CHECKPOINT} does not say how many epochs its run was to have: give --epochs")
     return epochs
+
+
+def _options(args: argparse.Namespace, trainer: Trainer, score: str) -> dict[str, Any]:
+    """Write all options of the run into its folder, and return them; they are printed where some came from a file."""
+    options = {name: value for name, value in args.options.items() if name not in _OF_ONE_CALL}
+    options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "score": score}
+    text = to_toml(CONFIG_HEAD, options)
+    with replace_file(args.out / CONFIG) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if args.config is not None and not args.quiet:
+        print(text)
+    return options
 
 
 def _facts_before(args: argparse.Namespace) -> dict[str, Any] | None:
