@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.reading.decoded import Decoded, UnreadableImage, check_pixel_count, finite, turn_upright
 from gradcon_ext.data.reading.deep import decode_deep_png, decode_tiff
 
