@@ -17,7 +17,7 @@ from gradcon_ext.data.reading.deep import decode_deep_png, decode_tiff
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
 _PHOTOMETRIC = 262
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def decode(
@@ -43,7 +43,7 @@ def decode(
         try:
             file = Image.open(path)
         except UnidentifiedImageError:
-            if _start(path) not in _TIFF_STARTS:
+            if _start(path) not in TIFF_STARTS:
                 raise
             return decode_tiff(path, frame, max_pixels or Image.MAX_IMAGE_PIXELS)
         with file:
