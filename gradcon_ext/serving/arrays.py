@@ -16,7 +16,7 @@ from gradcon_ext.serving.refusal import Refusal
 from gradcon_ext.storage.pixels import check_channels, check_layout, unfit_pixels
 
 NPY_START = b"\x93NUMPY"
-_SHAPE = re.compile(r"\d{1,9}([,x]\d{1,9}){2,3}")
+_SHAPE = re.compile(r"[0-9]{1,9}([,x][0-9]{1,9}){2,3}")
 
 
 def shape_of(text: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
@@ -84,11 +85,14 @@ def _check_head(body: bytes, max_pixels: int) -> None:
 
 @contextmanager
 def as_file(body: bytes) -> Iterator[Path]:
-    """A file in memory alone, for readers that take a path."""
-    descriptor = os.memfd_create("image")
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
+    """A file for readers that take a path; in memory, but for TIFF, whose reader resolves links, which leads nowhere."""
+    if body[:4] in TIFF_STARTS:
+        with NamedTemporaryFile(suffix=".tiff") as file:
             file.write(body)
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+            file.flush()
+            yield Path(file.name)
+        return
+    with open(os.memfd_create("body"), "wb") as file:
+        file.write(body)
+        file.flush()
+        yield Path(f"/proc/self/fd/{file.fileno()}")
