@@ -54,12 +54,14 @@ def create_app(detector: ServedDetector, settings: Settings) -> FastAPI:
 
 
 def _add_facts(app: FastAPI, detector: ServedDetector, metrics: Metrics) -> None:
-    @app.api_route("/health", methods=["GET", "HEAD"])
+    @app.head("/health", include_in_schema=False)
+    @app.get("/health")
     async def health() -> dict[str, str]:
         """Whether the process is there."""
         return {"status": "alive"}
 
-    @app.api_route("/ready", methods=["GET", "HEAD"])
+    @app.head("/ready", include_in_schema=False)
+    @app.get("/ready")
     async def ready() -> JSONResponse:
         """Whether new requests are welcome."""
         ending = app.state.ending

@@ -85,7 +85,7 @@ def _check_head(body: bytes, max_pixels: int) -> None:
 
 @contextmanager
 def as_file(body: bytes) -> Iterator[Path]:
-    """A file for readers that take a path; in memory, but for TIFF, whose reader resolves links, which leads nowhere."""
+    """A file in memory, for readers that take a path; on disk if TIFF, whose reader resolves links."""
     if body[:4] in TIFF_STARTS:
         with NamedTemporaryFile(suffix=".tiff") as file:
             file.write(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.types import Message
@@ -75,8 +76,8 @@ async def receive(request: Request, settings: Settings) -> Received:
     """Receive a request.
 
     Raises:
-        Refusal: 408, it does not come to its end; 415, it is of another type; 422, it is empty, or a form of other
-            things than files; or what `Incoming` raises.
+        Refusal: 400, a form without end; 408, the request does not come to its end; 415, it is of another type; 422,
+            it is empty, or a form of other things than files; or what `Incoming` raises.
         HTTPException: 400, a damaged form, or one of too many parts.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -97,6 +98,10 @@ async def _whole(request: Request, is_array: bool) -> Received:
 
 
 async def _form(request: Request, most: int) -> Received:
+    _, options = parse_options_header(request.headers["content-type"])
+    end = b"--" + options.get(b"boundary", b"") + b"--"
+    if not (await request.body()).rstrip().endswith(end):
+        raise Refusal(400, "The form does not end with its boundary.")
     bodies, names = [], list[str | None]()
     async with request.form(max_files=most, max_fields=1) as form:
         for name, value in form.multi_items():

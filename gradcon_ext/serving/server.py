@@ -26,9 +26,10 @@ _IDLE = 30
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, address: str) -> None:
         super().__init__(config)
         self._app = app
+        self._address = address
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -42,6 +43,11 @@ class _Server(uvicorn.Server):
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so once signals are taken and requests answered."""
+        await super().startup(sockets)
+        print(f"Serving on {self._address}", flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: take no more connections, answer what comes over those that there are, and close them."""
@@ -84,8 +90,7 @@ def serve(path: str | os.PathLike[str], host: str, port: int, settings: Settings
         if not _is_loopback(listener.getsockname()[0]):
             print("Warning: anybody who reaches this address may use it.", file=sys.stderr)
         address = f"[{host}]" if family == socket.AF_INET6 else host
-        print(f"Serving {path} on http://{address}:{listener.getsockname()[1]}", flush=True)
-        _Server(config, app).run(sockets=[listener])
+        _Server(config, app, f"http://{address}:{listener.getsockname()[1]}").run(sockets=[listener])
 
 
 def _is_loopback(address: str) -> bool:
