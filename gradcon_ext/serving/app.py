@@ -38,7 +38,14 @@ def create_app(detector: ServedDetector, settings: Settings) -> FastAPI:
         await service.close()
 
     # The pages of documentation would load scripts from other hosts.
-    app = FastAPI(title="gradcon_ext", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="gradcon_ext",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.ending = False
     _add_errors(app)
     _add_facts(app, detector, metrics)

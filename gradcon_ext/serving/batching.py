@@ -14,6 +14,9 @@ import numpy as np
 from gradcon_ext.data.arrays import Array
 from gradcon_ext.runtime import Scores
 
+_TICK = 0.005
+"""Seconds between looks at what is left at the end."""
+
 
 @dataclass(eq=False)
 class _Piece:
@@ -61,7 +64,7 @@ class Batcher:
     async def close(self) -> None:
         """End, once all that waits has been scored."""
         while self._pieces or self._batches:
-            await asyncio.sleep(self._wait / 2)
+            await asyncio.sleep(_TICK)
         if self._gathering is not None:
             self._gathering.cancel()
         self._pool.shutdown()

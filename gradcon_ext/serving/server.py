@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 from gradcon_ext.data.reading.pixel_limit import own_pixel_limit
 from gradcon_ext.serving.app import create_app
 from gradcon_ext.serving.detector import ServedDetector
+from gradcon_ext.serving.log import log_to_standard_error
 from gradcon_ext.serving.settings import Settings
 
 _LAST_REQUESTS = 0.3
@@ -87,6 +89,8 @@ def serve(path: str | os.PathLike[str], host: str, port: int, settings: Settings
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener, own_pixel_limit():
+        warnings.filterwarnings("ignore", category=SyntaxWarning)  # of heads of .npy files, which are read as Python
+        log_to_standard_error()
         if not _is_loopback(listener.getsockname()[0]):
             print("Warning: anybody who reaches this address may use it.", file=sys.stderr)
         address = f"[{host}]" if family == socket.AF_INET6 else host

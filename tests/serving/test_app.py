@@ -260,7 +260,8 @@ def test_a_body_in_chunks_is_counted_while_it_comes(serving: Serving) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/", 404), ("GET", "/score", 405), ("POST", "/ready", 405)]
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/ready/", 404), ("GET", "/score", 405), ("POST", "/ready", 405)],
 )
 def test_other_paths_and_methods(client: TestClient, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)

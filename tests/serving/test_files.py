@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from gradcon_ext.data.reading import ImageFile, Preparation, read_images, with_frames
@@ -119,6 +122,25 @@ def test_what_is_damaged_is_refused() -> None:
     for kind in ("png", "bmp", "large jpeg", "webp", "gif", "tiff"):
         body = FILES[kind]()
         assert refused(body[: len(body) // 2]).status in (415, 422), kind
+
+
+@settings(max_examples=150)
+@given(
+    kind=st.sampled_from(sorted(FILES)),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
+)
+def test_a_changed_file_is_decoded_or_refused(kind: str, changes: list[tuple[float, int]]) -> None:
+    body = bytearray(FILES[kind]())
+    for place, value in changes:
+        body[int(place**3 * len(body))] = value  # rather near the beginning, where heads are
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, which a server ignores too
+        try:
+            images = decoded_images(bytes(body), GREY, MANY, 10)
+        except Refusal as refusal:
+            assert refusal.status in (413, 415, 422)
+        else:
+            assert [image.pixels.shape for image in images] == [(1, 8, 8)]
 
 
 def test_pixels_are_counted_before_any_is_decoded() -> None:

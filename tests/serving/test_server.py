@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -155,6 +156,17 @@ def test_what_clients_send_does_not_reach_the_log(start: Callable[..., Process])
     assert code == 0
     assert "forged" not in err
     assert "\x1b" not in err
+
+
+def test_the_example_in_the_documentation_runs(
+    start: Callable[..., Process], capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start()
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(code.replace("127.0.0.1:8000", f"127.0.0.1:{process.port}"), "serving.md", "exec"), {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0", "1"]
+    assert process.end()[0] == 0
 
 
 def test_a_slow_request_is_given_up(start: Callable[..., Process]) -> None:
