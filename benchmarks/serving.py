@@ -224,7 +224,7 @@ def facts(rounds: int, load_before: float) -> list[str]:
         f"load before the run: {load_before:.1f}",
         "detector: the paper's convolutional autoencoder for 3x28x28 images, calibrated",
         f"rounds: {rounds}, interleaved",
-        "command: `python -m benchmarks.serving`",
+        f"command: `python -m benchmarks.serving --rounds {rounds}`",
     ]
 
 

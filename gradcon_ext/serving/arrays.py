@@ -47,11 +47,11 @@ def npy_array(body: bytes) -> Array:
     Raises:
         Refusal: it is damaged, or holds objects.
     """
-    try:
-        with as_file(body) as path:
+    with as_file(body) as path:
+        try:
             return np.array(np.lib.format.open_memmap(path, mode="r"), order="C")
-    except Exception as error:  # a damaged header is parsed as Python, and fails in many ways
-        raise Refusal(422, "The body cannot be read as an .npy array of numbers.") from error
+        except Exception as error:  # a damaged header is parsed as Python, and fails in many ways
+            raise Refusal(422, "The body cannot be read as an .npy array of numbers.") from error
 
 
 def prepared_arrays(array: Array, preparation: Preparation) -> list[PreparedImage]:

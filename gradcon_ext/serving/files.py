@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -85,14 +84,8 @@ def _check_head(body: bytes, max_pixels: int) -> None:
 
 @contextmanager
 def as_file(body: bytes) -> Iterator[Path]:
-    """A file in memory, for readers that take a path; on disk if TIFF, whose reader resolves links."""
-    if body[:4] in TIFF_STARTS:
-        with NamedTemporaryFile(suffix=".tiff") as file:
-            file.write(body)
-            file.flush()
-            yield Path(file.name)
-        return
-    with open(os.memfd_create("body"), "wb") as file:
+    """A temporary file, for readers that take a path."""
+    with NamedTemporaryFile(prefix="gradcon-") as file:
         file.write(body)
         file.flush()
-        yield Path(f"/proc/self/fd/{file.fileno()}")
+        yield Path(file.name)

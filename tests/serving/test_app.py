@@ -6,6 +6,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -240,7 +241,7 @@ def test_hostile_bodies_are_refused_in_a_sentence(serving: Serving, case: str) -
     assert sentence.endswith(".")
     assert "\n" not in sentence
     assert "Traceback" not in sentence
-    assert "/proc" not in sentence
+    assert gettempdir() not in sentence
     assert len(rows_of(raw(client, random_bytes(count=1)))) == 1  # and the next one is answered
     assert metrics_of(client)[("gradcon_held_bytes",)] == 0
 

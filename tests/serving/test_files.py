@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -101,8 +102,7 @@ def test_colour_of_16_bits_is_decoded_as_its_file(tmp_path: Path) -> None:
 def refused(body: bytes, **limits: Any) -> Refusal:
     with pytest.raises(Refusal) as caught:
         decoded_images(body, **{"preparation": GREY, "max_pixels": MANY, "max_images": 3, **limits})
-    assert "/proc" not in caught.value.sentence
-    assert "/tmp" not in caught.value.sentence
+    assert gettempdir() not in caught.value.sentence
     assert caught.value.sentence.endswith(".")
     return caught.value
 
