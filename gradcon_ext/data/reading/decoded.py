@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - it says what has happened

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.reading.decoded import Decoded, UnreadableImage, check_pixel_count, finite, turn_upright
 from gradcon_ext.data.reading.deep import decode_deep_png, decode_tiff
 
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
 _PHOTOMETRIC = 262
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def decode(
@@ -43,7 +43,7 @@ def decode(
         try:
             file = Image.open(path)
         except UnidentifiedImageError:
-            if _start(path) not in _TIFF_STARTS:
+            if _start(path) not in TIFF_STARTS:
                 raise
             return decode_tiff(path, frame, max_pixels or Image.MAX_IMAGE_PIXELS)
         with file:
