@@ -19,7 +19,7 @@ from gradcon_ext._install.runtime import load_runtime
 from gradcon_ext.chain.chain import Chain, Source
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
-from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
+from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector, scores_tiles
 from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.storage.header import Stored
 from gradcon_ext.storage.pixels import FEATURE_VALUES, channels_last, check_layout, unfit_pixels
@@ -130,6 +130,8 @@ class Scorer:
     def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Scorer:
         """Read a detector's file, the one that `gradcon_ext.Scorer.load` reads.
 
+        Of a detector of tiles it scores single tiles, by the paper's part and without a verdict, as that does.
+
         Args:
             path: the file, or the folder of its run.
             threads: as above.
@@ -153,6 +155,7 @@ class Scorer:
             parameters = [_value_of(source, arrays) for source in chain.parameters]
             references = [_array(arrays, REFERENCE + name) for name in chain.references]
             balance = balance_of(file.facts, arrays)
+            of_tiles = scores_tiles(file.facts["preprocessing"])
             takes_features = file.architecture is not None and file.architecture.takes_features
             return cls(
                 chain,
@@ -161,8 +164,8 @@ class Scorer:
                 file.facts["alpha"],
                 threads,
                 balance,
-                file.facts["part"],
-                file.calibration,
+                PAPERS if of_tiles else file.facts["part"],
+                None if of_tiles else file.calibration,
                 takes_features,
             )
         except ValueError as error:

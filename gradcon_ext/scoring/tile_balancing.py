@@ -39,8 +39,8 @@ _SMALLEST_SHARE = 1e-7
 def balanced_tiles(
     detector: Detector,
     tiling: Tiling,
-    train: Sequence[Tensor],
-    held_out: Sequence[Tensor],
+    train: Iterable[Tensor],
+    held_out: Iterable[Tensor],
     *,
     by_place: bool | None = None,
     directions: int = DIRECTIONS,
@@ -92,7 +92,7 @@ def balanced_tiles(
 class _Tiled:
     """Images as their tiles, as often as they are asked for."""
 
-    def __init__(self, images: Sequence[Tensor], tiling: Tiling, features: bool) -> None:
+    def __init__(self, images: Iterable[Tensor], tiling: Tiling, features: bool) -> None:
         if isinstance(images, Iterator):
             raise TypeError("expected training images that can be looked at twice, such as a list, got an iterator")
         self._images, self._tiling, self._features = images, tiling, features
