@@ -19,7 +19,6 @@ from gradcon_ext._install.runtime import load_runtime
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
-from gradcon_ext.detector.facts import scores_tiles
 from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.detector.stored_chain import read_stored_chain
 from gradcon_ext.storage.pixels import FEATURE_VALUES, channels_last, check_layout, unfit_pixels
@@ -144,7 +143,6 @@ class Scorer:
         if threads is not None:
             _check_threads(threads)
         file, stored = read_stored_chain(path)
-        of_tiles = scores_tiles(stored.preprocessing)
         try:
             return cls(
                 stored.chain,
@@ -153,8 +151,8 @@ class Scorer:
                 stored.alpha,
                 threads,
                 stored.balance,
-                PAPERS if of_tiles else stored.part,
-                None if of_tiles else stored.calibration,
+                stored.part,
+                stored.calibration,
                 stored.takes_features,
             )
         except ValueError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import torch
+from torch import nn
 
 from gradcon_ext.cli.reading_options import DEFAULT_SIZE
 from gradcon_ext.cli.taking_options import network_of
@@ -42,9 +45,8 @@ class Features:
     stages: tuple[str, ...]
     grid: tuple[int, int]
 
-    def of(self, images: Images, device: Any) -> FeatureMaps:
-        """Return the feature maps, standardised over images."""
-        network = network_of(self.name).to(device)
+    def of(self, images: Images, network: nn.Module) -> FeatureMaps:
+        """Return the feature maps that a network makes, standardised over images."""
         maps = FeatureMaps(network, self.stages, self.grid, name=self.name)
         return maps.standardised(stored_batches(as_image_dataset(images), _AT_ONCE))
 
@@ -88,16 +90,21 @@ class Taking:
         tiling, pooling = Tiling(**facts["tiling"]), Pooling.parse(facts["pooling"])
         return cls(None if size is None else height_width(size), tiling, pooling, facts["tiles"], known)
 
-    def cut(self, images: Images, device: Any) -> Cut | None:
+    def network(self, device: str | torch.device) -> nn.Module | None:
+        """Load the network of the features, if there are any."""
+        return None if self.features is None else network_of(self.features.name).to(device)
+
+    def cut(self, images: Images, network: nn.Module | None) -> Cut | None:
         """Return how to cut such images; None for whole ones.
 
         Args:
             images: to train on, by which feature maps are standardised.
-            device: to make feature maps on.
+            network: what `network` returned, which is asked before images are read: it may fail.
         """
         if self.tiling is None:
             return None
-        return Cut(self.tiling, self.pooling, None if self.features is None else self.features.of(images, device))
+        features = None if self.features is None or network is None else self.features.of(images, network)
+        return Cut(self.tiling, self.pooling, features)
 
 
 def taking_of(args: argparse.Namespace, files: Sequence[ImageFile], before: Mapping[str, Any] | None = None) -> Taking:
@@ -113,7 +120,9 @@ def taking_of(args: argparse.Namespace, files: Sequence[ImageFile], before: Mapp
     """
     size = None if args.size is None else height_width(args.size)
     if args.tile is not None or args.features is not None:
-        return _given(args, size)
+        taking = _given(args, size)
+        _refuse_larger_tiles(taking, args, files)
+        return taking
     if size is not None:
         return Taking(size)
     if before is not None:
@@ -146,6 +155,24 @@ def _given(args: argparse.Namespace, size: tuple[int, int] | None) -> Taking:
         size = height_width(_FEATURES_SIZE)
         reason = f"images -> {size[0]}x{size[1]}, which most networks of features are made for; --size takes another."
     return Taking(size, tiling, pooling, tiles, _features(args), reason)
+
+
+def _refuse_larger_tiles(taking: Taking, args: argparse.Namespace, files: Sequence[ImageFile]) -> None:
+    """Raise ValueError for tiles that nothing is large enough for, and that would be mostly reflections."""
+    tiling, what = taking.tiling, "images have"
+    assert tiling is not None
+    sizes: Iterable[tuple[int, int]]
+    if taking.features is not None:
+        sizes, what = [taking.features.grid], "feature maps have"
+    elif taking.size is not None:
+        sizes = [taking.size]
+    else:
+        sizes = sizes_of(files, args.max_pixels, args.workers)
+    known = {tiling.scaled(*size) for size in sizes}
+    if known and not any(tiling.fits_in(*size) for size in known):
+        height, width = map(max, zip(*known, strict=True))
+        tile, scaled = "x".join(map(str, tiling.size)), "" if tiling.scale == 1 else f" at {tiling.scale:g} times"
+        raise ValueError(f"--tile {tile} is larger than {what}{scaled}: {height}x{width} at most")
 
 
 def _features(args: argparse.Namespace) -> Features:

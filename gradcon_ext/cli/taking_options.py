@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 
 from torch import nn
 
@@ -123,7 +124,12 @@ def open_scorer(detector: Detector, args: argparse.Namespace) -> ImageScorer:
 
 
 def network_of(name: str) -> nn.Module:
-    """Load a network by its name; what cannot be imported is a ValueError."""
+    """Load a network by its name; what cannot be imported is a ValueError.
+
+    A module in the current folder is found too, after all that are installed.
+    """
+    if "" not in sys.path:
+        sys.path.append("")
     try:
         return load_network(name)
     except ImportError as error:

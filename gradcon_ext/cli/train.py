@@ -230,6 +230,7 @@ def _train(args: argparse.Namespace) -> int:
     taking = _taking(args, resumed)
     if taking.reason and not args.quiet:
         print(taking.reason, flush=True)
+    network = taking.network(args.device)
     reader = reader_of(args, preparation_of(args, taking.size), args.quiet)
     before = _facts_before(args)
     images = _images(args, before, reader, taking)
@@ -237,7 +238,7 @@ def _train(args: argparse.Namespace) -> int:
     score = args.score or score_before(before)
     settings = _defaults(score, taking)
     refuse_unfit(score, args.false_alarms, images)
-    cut = taking.cut(images.train, args.device)
+    cut = taking.cut(images.train, network)
     learned = images if cut is None else images.in_tiles(cut, taking.tiles, args.seed)
     torch.manual_seed(args.seed)
     trainer = Trainer(

@@ -71,7 +71,7 @@ def balanced_tiles(
     """
     if directions < 1:
         raise ValueError(f"directions must be at least 1, got {directions}")
-    scorer = Scorer.from_detector(replace(detector, balance=None), device=device)
+    scorer = Scorer.from_detector(replace(detector, balance=None, calibration=None), device=device)
     tiled = _Tiled(train, tiling, takes_features(detector.model))
     spaces, grids = _spaces(scorer, tiled, directions)
     grid = _common_grid(grids, by_place, directions)
@@ -84,6 +84,7 @@ def balanced_tiles(
     return replace(
         detector,
         balance=None,
+        calibration=None,
         preprocessing={**detector.preprocessing, "tiles": facts},
         extra={**detector.extra, **balance.to(like).tensors},
     )
