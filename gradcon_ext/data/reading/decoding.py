@@ -15,7 +15,7 @@ from gradcon_ext.data.reading.decoded import LYING, Decoded, UnreadableImage, ch
 from gradcon_ext.data.reading.deep import decode_deep_png, decode_tiff
 
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258
 _PHOTOMETRIC = 262
 _SMALL = 1 << 16
 """Pixels that take no time to decode."""
@@ -90,7 +90,10 @@ def _upright_size(file: ImageFile.ImageFile) -> tuple[int, int]:
     # A PNG would be decoded to the end for its EXIF, which hardly any has: it is asked for where that costs little.
     asks = file.format != "PNG" or file.width * file.height <= _SMALL
     lies = asks and file.getexif().get(_ORIENTATION) in LYING
-    return (file.width, file.height) if lies else (file.height, file.width)
+    # Of a TIFF, newer Pillows have exchanged them already.
+    tags = getattr(file, "tag_v2", {})
+    width, height = tags.get(_WIDTH, file.width), tags.get(_HEIGHT, file.height)
+    return (width, height) if lies else (height, width)
 
 
 def _decode_open(
