@@ -97,8 +97,7 @@ def image_facts(folder):
     return facts["image"]["size"], facts["tiles"]
 
 
-def test_what_is_chosen_is_said(gradcon, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("gradcon_ext.cli.taking._TILES", {False: 150, True: 150})
+def test_what_is_chosen_is_said(gradcon, photos, tmp_path):
     options = ("--epochs", "1", "--width", "4", "--channels", "1")
     result = gradcon("train", "--images", photos, "--out", tmp_path / "run", *options)
     assert result.code == 0, result.err
@@ -107,13 +106,13 @@ def test_what_is_chosen_is_said(gradcon, photos, tmp_path, monkeypatch):
         "70x40 to 66x48 -> tiles of 32 at full size: images are larger than 64 pixels. "
         "--size or --tile takes them otherwise."
     )
-    assert "Trained on 153 tiles of 17 images" in "\n".join(others)
+    assert "Trained on 12002 tiles of 17 images" in "\n".join(others)
     size, tiles = image_facts(tmp_path / "run")
     assert size is None
     assert (tiles["size"], tiles["stride"], tiles["scale"]) == ([32, 32], [16, 16], 1.0)
     checked = gradcon("check", photos, "--channels", "1").out
     assert first in checked
-    assert "in about 150 tiles of 32x32 of them" in checked
+    assert "in about 12000 tiles of 32x32 of them" in checked
     assert "in grey, as large as they are," in checked
 
 
@@ -137,7 +136,7 @@ def test_a_size_is_what_images_are_brought_to(gradcon, photos, tmp_path):
 
 
 def test_the_depth_fits_the_size_unless_it_is_given(gradcon, photos, tmp_path):
-    options = ("--size", "130", *FAST[:2], "--width", "8", "--score", "gradcon", "--no-calibrate")
+    options = ("--size", "128", *FAST[:2], "--width", "8", "--score", "gradcon", "--no-calibrate")
     assert gradcon("train", "--images", photos, "--out", tmp_path / "run", *options).code == 0
     assert Detector.load(tmp_path / "run").model.architecture["depth"] == 6
 
