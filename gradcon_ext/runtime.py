@@ -129,6 +129,8 @@ class Scorer:
     def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Scorer:
         """Read a detector's file, the one that `gradcon_ext.Scorer.load` reads.
 
+        Of a detector of tiles it scores single tiles, by the paper's part and without a verdict, as that does.
+
         Args:
             path: the file, or the folder of its run.
             threads: as above.

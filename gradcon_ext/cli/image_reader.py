@@ -10,6 +10,7 @@ from pathlib import Path
 from gradcon_ext.cli.progress import progress
 from gradcon_ext.data.reading import (
     CachedImages,
+    FileImages,
     ImageFile,
     Preparation,
     Reading,
@@ -75,18 +76,28 @@ class ImageReader:
                 yield reading
                 update(1)
 
-    def cached(self, files: Sequence[ImageFile], folder: Path, what: str) -> CachedImages:
+    def images(self, files: Sequence[ImageFile], folder: Path, what: str) -> CachedImages | FileImages:
         """Read images into a cache in a folder, or take them from there; `what` is being done, and errors are as above.
+
+        Images that are left at their own sizes are in no cache, but read again whenever they are asked for.
 
         Raises:
             ValueError: none of them can be read.
         """
+        if self.preparation.size is None:
+            return self._readable(files, what)
         images, told = cached_images(files, self.preparation, folder, lambda some: self._read(some, what))
         for reading in told:
             self.take(reading)
             if reading.error is not None and not self.skip:
                 raise reading.error
         return images
+
+    def _readable(self, files: Sequence[ImageFile], what: str) -> FileImages:
+        readable = [reading.file for reading in self.read(files, what) if reading.error is None]
+        if not readable:
+            raise ValueError(f"none of {len(files)} images can be read: {self.unreadable[-1].error}")
+        return FileImages(readable, self.preparation)
 
     def take(self, reading: Reading) -> None:
         """Keep account of an image."""

@@ -47,7 +47,8 @@ def as_image_dataset(
         dataset = _ArrayImages(images, features)
     else:
         dataset = _DatasetImages(images, features)
-    _check_shape(dataset.shape, channels, size)
+    if channels is not None or size is not None:  # where nothing is insisted on, images may have no common shape
+        _check_shape(dataset.shape, channels, size)
     return dataset
 
 

@@ -24,6 +24,7 @@ from gradcon_ext.data.pixels import like_weight
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.facts import scores_tiles
 from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.detector.verification import NotComparedError, SampleResults, check_samples
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
@@ -140,15 +141,19 @@ class Scorer:
 
     @classmethod
     def from_detector(cls, detector: Detector, *, device: str | torch.device = "cpu") -> Scorer:
-        """Score with a detector that was just trained or loaded."""
-        model = detector.model.to(usable_device(device))
+        """Score with a detector that was just trained or loaded.
+
+        Of a detector of tiles these are scores of single tiles, by the paper's part and without a verdict, for its
+        calibration is of images; `gradcon_ext.scorer_of` scores images with any detector.
+        """
+        of_tiles = scores_tiles(detector.preprocessing)
         return cls(
-            model,
+            detector.model.to(usable_device(device)),
             detector.references,
             detector.alpha,
             balance=detector.balance,
-            part=detector.part,
-            calibration=detector.calibration,
+            part=PAPERS if of_tiles else detector.part,
+            calibration=None if of_tiles else detector.calibration,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -261,7 +266,7 @@ class Scorer:
             parts = self.balance.to(code).code_parts(code)
             columns += [*parts, self.balance.combined(*parts, -cosine.mean(1), losses.total)]
         scores = Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
-        return scores if self.calibration is None else _judged(scores, self.part, self.calibration)
+        return scores if self.calibration is None else judged(scores, self.part, self.calibration)
 
     def _verify(self, choice: EngineChoice, engine: Engine, chain: Chain, images: Tensor) -> Engine:
         """Compare the fused engine with automatic differentiation on the first and the last of some images."""
@@ -317,7 +322,8 @@ def _refuse_channels_last(shape: tuple[int, int, int], model: nn.Module) -> None
         raise ValueError(f"images have shape (C, H, W) = {shape}; the model takes {channels} channels{hint}")
 
 
-def _judged(scores: Scores, part: str, calibration: Calibration) -> Scores:
+def judged(scores: Scores, part: str, calibration: Calibration) -> Scores:
+    """Return scores with p-values and verdicts by one of their parts."""
     p_value = torch.from_numpy(calibration.p_values(part, part_of(scores, part).numpy()))
     return scores._replace(p_value=p_value, is_outlier=p_value <= calibration.rate)
 
