@@ -42,9 +42,12 @@ class FeatureMaps:
         input_std: and what the rest is divided by.
         mean: of each channel of the maps (D,), by `standardised`,
         std: and their standard deviation.
+        surroundings: positions a side, an odd number, over which features are averaged around each position; the means
+            follow the position's own features. A flaw that is large and has no odd detail shows in them. 1 for none.
 
     Raises:
-        ValueError: no such module, a grid that is not positive, or input means and deviations that do not fit.
+        ValueError: no such module, a grid that is not positive, input means and deviations that do not fit, or
+            surroundings that are no odd number.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class FeatureMaps:
         input_std: Sequence[float] = IMAGENET_STD,
         mean: Tensor | None = None,
         std: Tensor | None = None,
+        surroundings: int = 1,
     ) -> None:
         if len(input_mean) != len(input_std) or not all(deviation > 0 for deviation in input_std):
             raise ValueError(f"expected as many positive deviations as means of the input, got {list(input_std)}")
@@ -65,6 +69,8 @@ class FeatureMaps:
         unknown = [stage for stage in stages if stage not in modules]
         if unknown:
             raise ValueError(f"{type(network).__name__} has no module {unknown[0]!r}; it has {_some(modules)}")
+        if not isinstance(surroundings, int) or surroundings < 1 or surroundings % 2 == 0:
+            raise ValueError(f"surroundings must be an odd number of positions, 1 for none; got {surroundings}")
         self.network = network.eval().requires_grad_(False)
         self.stages = tuple(stages)
         self.grid = height_width(grid)
@@ -73,6 +79,7 @@ class FeatureMaps:
         self.input_std = tuple(map(float, input_std))
         self.mean = mean
         self.std = std
+        self.surroundings = surroundings
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -89,6 +96,8 @@ class FeatureMaps:
         check_batch(images, 0)
         outputs = stage_outputs(self.network, self.stages, self._input(images))
         maps = torch.cat([_resampled(output.float(), self.grid) for output in outputs], 1).cpu()
+        if self.surroundings > 1:
+            maps = torch.cat([maps, _surrounding(maps, self.surroundings)], 1)
         if self.mean is None or self.std is None:
             return maps
         if len(self.mean) != maps.shape[1]:
@@ -152,6 +161,7 @@ class FeatureMaps:
                     f"this network has {given}"
                 )
             settings = {name: facts[name] for name in ("name", "input_mean", "input_std")}
+            settings["surroundings"] = facts.get("surroundings", 1)  # files of older versions have none
             mean, std = (_statistic(detector.extra, name) for name in _TENSORS)
             return cls(network, facts["stages"], facts["grid"], **settings, mean=mean, std=std)
         except (KeyError, TypeError) as error:
@@ -159,7 +169,7 @@ class FeatureMaps:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"name": self.name, "input_mean": self.input_mean, "input_std": self.input_std}
+        return {name: getattr(self, name) for name in ("name", "input_mean", "input_std", "surroundings")}
 
     def _input(self, images: Tensor) -> Tensor:
         wanted = len(self.input_mean)
@@ -175,6 +185,11 @@ def _resampled(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     if maps.shape[2] >= grid[0] and maps.shape[3] >= grid[1]:
         return F.adaptive_avg_pool2d(maps, grid)
     return F.interpolate(maps, grid, mode="bilinear", align_corners=False)
+
+
+def _surrounding(maps: Tensor, size: int) -> Tensor:
+    """The mean over as many positions a side around each one; at an edge, over those within the map."""
+    return F.avg_pool2d(maps, size, stride=1, padding=size // 2, count_include_pad=False)
 
 
 def _statistic(tensors: Mapping[str, Tensor], name: str) -> Tensor | None:

@@ -89,6 +89,31 @@ def test_channels_are_standardised_over_training_images(network: nn.Module) -> N
     torch.testing.assert_close(maps.standardised(images.split(5))(images), maps(images))
 
 
+@pytest.mark.parametrize("size", [3, 5, 9])
+def test_the_mean_of_its_surroundings_follows_each_position(network: nn.Module, size: int) -> None:
+    images = torch.rand(2, 3, 32, 32)
+    own = FeatureMaps(network, STAGES, (4, 6))(images)
+    maps = FeatureMaps(network, STAGES, (4, 6), surroundings=size)(images)
+    assert maps.shape == (2, 20, 4, 6)
+    assert torch.equal(maps[:, :10], own)
+    reach = size // 2
+    for row in range(4):
+        for column in range(6):
+            rows, columns = (slice(max(0, at - reach), at + reach + 1) for at in (row, column))
+            torch.testing.assert_close(maps[:, 10:, row, column], own[:, :, rows, columns].mean((2, 3)))
+
+
+def test_surroundings_are_kept_and_absent_from_older_files(network: nn.Module) -> None:
+    images = torch.rand(3, 3, 32, 32)
+    maps = FeatureMaps(network, STAGES, 8, surroundings=3).standardised([images])
+    facts = {"features": maps.facts}
+    extra = {"features.mean": maps.mean, "features.std": maps.std}
+    again = FeatureMaps.of_detector(Detector(network, {}, 1, preprocessing=facts, extra=extra), network)
+    assert torch.equal(again(images), maps(images))
+    older = {"features": {name: fact for name, fact in maps.facts.items() if name != "surroundings"}}
+    assert FeatureMaps.of_detector(Detector(network, {}, 1, preprocessing=older), network).surroundings == 1
+
+
 def test_a_detector_knows_its_features_again(network: nn.Module, tmp_path) -> None:
     images = torch.rand(4, 3, 32, 32)
     maps = FeatureMaps(network, STAGES, 8, name="pyramid").standardised([images])
@@ -112,7 +137,12 @@ def test_a_detector_knows_its_features_again(network: nn.Module, tmp_path) -> No
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"stages": None}, "damaged"), ({"grid": 0}, "positive"), ({"stages": ["9"]}, "no module '9'")],
+    [
+        ({"stages": None}, "damaged"),
+        ({"grid": 0}, "positive"),
+        ({"stages": ["9"]}, "no module '9'"),
+        ({"surroundings": "3"}, "odd number"),
+    ],
 )
 def test_damaged_facts_are_refused(network: nn.Module, change: dict[str, object], message: str) -> None:
     facts = {**FeatureMaps(network, STAGES, 8).facts, **change}
@@ -140,6 +170,9 @@ def test_a_damaged_statistic_is_refused(network: nn.Module) -> None:
         ({"grid": 0}, "positive"),
         ({"input_std": (1, 1)}, "deviations"),
         ({"input_std": (1, 1, 0)}, "deviations"),
+        ({"surroundings": 4}, "odd number of positions, 1 for none; got 4"),
+        ({"surroundings": -1}, "odd number"),
+        ({"surroundings": 3.0}, "odd number"),
     ],
 )
 def test_wrong_arguments_are_refused(network: nn.Module, arguments: dict[str, object], message: str) -> None:
