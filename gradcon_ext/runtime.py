@@ -10,18 +10,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gradcon_ext._install.runtime import load_runtime
-from gradcon_ext.chain.chain import Chain, Source
+from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
-from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
 from gradcon_ext.detector.parts import PAPERS, part_of
-from gradcon_ext.storage.header import Stored
+from gradcon_ext.detector.stored_chain import read_stored_chain
 from gradcon_ext.storage.pixels import FEATURE_VALUES, channels_last, check_layout, unfit_pixels
 
 if TYPE_CHECKING:
@@ -141,32 +140,21 @@ class Scorer:
         """
         if threads is not None:
             _check_threads(threads)
-        file = read_detector(path)
-        chain = file.chain
-        if chain is None:
-            raise ValueError(
-                f"{file.path} holds no chain of layers: its model is none, or an earlier version wrote it; "
-                "gradcon_ext.Scorer scores with it, in an installation with torch"
-            )
+        file, stored = read_stored_chain(path)
         try:
-            arrays = {name: _numpy(name, stored) for name, stored in file.tensors.items()}
-            parameters = [_value_of(source, arrays) for source in chain.parameters]
-            references = [_array(arrays, REFERENCE + name) for name in chain.references]
-            balance = balance_of(file.facts, arrays)
-            takes_features = file.architecture is not None and file.architecture.takes_features
             return cls(
-                chain,
-                parameters,
-                references,
-                file.facts["alpha"],
+                stored.chain,
+                stored.parameters,
+                stored.references,
+                stored.alpha,
                 threads,
-                balance,
-                file.facts["part"],
-                file.calibration,
-                takes_features,
+                stored.balance,
+                stored.part,
+                stored.calibration,
+                stored.takes_features,
             )
         except ValueError as error:
-            raise ValueError(f"{file.path}: {error}") from error
+            raise ValueError(f"{file}: {error}") from error
 
     def score(self, images: Array, batch_size: int = 512) -> Scores:
         """Score every image.
@@ -208,34 +196,6 @@ class Scorer:
         for start in range(0, len(images), batch_size):
             batch = np.asarray(images[start : start + batch_size], dtype, order="C")
             yield batch.reshape(-1, *self.image_shape)
-
-
-def _numpy(name: str, stored: Stored) -> Array:
-    try:
-        return np.frombuffer(stored.data, stored.dtype).reshape(stored.shape)
-    except TypeError as error:  # numpy has no bfloat16
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _array(arrays: Mapping[str, Array], name: str) -> Array:
-    if name not in arrays:
-        raise ValueError(f"there is no tensor {name}")
-    return arrays[name]
-
-
-def _value_of(source: Source, arrays: Mapping[str, Array]) -> Array:
-    """The numbers of a parameter."""
-    if source.kind == "tensor":
-        return _array(arrays, MODEL + source.name)
-    prefix = MODEL + (f"{source.name}." if source.name else "")
-    mean, variance = _array(arrays, prefix + "running_mean"), _array(arrays, prefix + "running_var")
-    for name in ("weight", "bias"):
-        if (prefix + name in arrays and arrays[prefix + name].shape != mean.shape) or variance.shape != mean.shape:
-            raise ValueError(f"the tensors of {prefix} differ in shape")
-    # In float64, for the shift may be a small difference of large numbers.
-    scale = arrays.get(prefix + "weight", 1.0) / np.sqrt(variance.astype(np.float64) + source.eps)
-    shift = arrays.get(prefix + "bias", 0.0) - mean * scale
-    return np.asarray(scale if source.kind == "scale" else shift, mean.dtype)
 
 
 def _check_threads(threads: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,11 @@ class Subspace:
 
     def to(self, like: Any) -> Subspace:
         """Of tensors: with those of the dtype and on the device of another one."""
-        return Subspace(self.mean.to(like), self.directions.to(like))
+        return self.map(lambda array: array.to(like))
+
+    def map(self, function: Callable[[Any], Any]) -> Subspace:
+        """With what a function makes of each array."""
+        return Subspace(function(self.mean), function(self.directions))
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,11 @@ class Balance:
 
     def to(self, like: Any) -> Balance:
         """Of tensors: with those of the dtype and on the device of another one."""
-        return replace(self, direction=self.direction.to(like), code=self.code.to(like))
+        return self.map(lambda array: array.to(like))
+
+    def map(self, function: Callable[[Any], Any]) -> Balance:
+        """With what a function makes of each array."""
+        return replace(self, direction=self.direction.map(function), code=self.code.map(function))
 
     def code_parts(self, code: Any) -> tuple[Any, Any]:
         """How far the direction of codes (N, D), and how far they themselves, leave those of training; (N,) each.

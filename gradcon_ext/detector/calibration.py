@@ -75,11 +75,14 @@ class Calibration:
         """
         rate = checked_rate(self.rate if rate is None else rate)
         own = self._own(part)
-        allowed = round(rate * (self.count + 1))
-        # As p-values are compared with the rate, whatever the rounding of the product.
-        if allowed / (self.count + 1) > rate:
-            allowed -= 1
+        allowed = self.most_as_high(rate)
         return float(own[-allowed]) if allowed else float("inf")
+
+    def most_as_high(self, rate: float) -> int:
+        """Return how many images, an outlier itself and those of calibration, score as high as it or higher at most."""
+        most = round(rate * (self.count + 1))
+        # As p-values are compared with the rate, whatever the rounding of the product.
+        return most - 1 if most / (self.count + 1) > rate else most
 
     def at(self, rate: float | None) -> Calibration:
         """The same with another stated rate; None keeps it.

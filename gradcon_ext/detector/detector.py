@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gradcon_ext import models
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain, NotAChain
-from gradcon_ext.chain.tracing import trace_chain
+from gradcon_ext.chain.tracing import parameters_of, trace_chain
 from gradcon_ext.data.image_size import height_width
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import TENSOR, Calibration
@@ -31,7 +31,9 @@ from gradcon_ext.detector.facts import (
     check_descriptions,
     read_detector,
 )
+from gradcon_ext.detector.golden import IMAGES, SCORES, Golden
 from gradcon_ext.detector.parts import PAPERS
+from gradcon_ext.detector.program import ScoreProgram, golden_scores
 from gradcon_ext.detector.verification import proven_chain
 from gradcon_ext.losses import loss_of
 from gradcon_ext.storage.tensor_file import tensor_of, with_prefix, without_prefix, write_tensors
@@ -73,9 +75,11 @@ class Detector:
         layers were changed, the file holds the weights only, and `load` needs a model. A model that the fused engine
         runs is there as a chain of layers too, if the preprocessing or the architecture tells the channels and size of
         its images. A chain that no known architecture vouches for is compared with automatic differentiation first.
+        The file of a chain also holds golden scores; see `gradcon_ext.detector.golden`.
         """
         architecture = self._architecture()
         chain = self._chain(self._image_shape(), trusted=architecture is not None)
+        golden = None if chain is None else self._golden(chain)
         facts = {
             "architecture": architecture,
             "layers": list(self.references),
@@ -87,12 +91,14 @@ class Detector:
             "balance": None if self.balance is None else {"center": self.balance.center, "scale": self.balance.scale},
             "part": self.part,
             "calibration": None if self.calibration is None else self.calibration.facts(),
+            "golden": None if golden is None else {"columns": golden.columns},
             "versions": {"gradcon_ext": __version__, "torch": torch.__version__},
         }
         tensors = {
             **_tensors_of(self.model, self.references),
             **_tensors_of_balance(self.balance),
             **_tensors_of_calibration(self.calibration),
+            **({} if golden is None else {IMAGES: golden.images, SCORES: golden.scores}),
         }
         tensors |= with_prefix(EXTRA, self.extra)
         write_tensors(path, KIND, FORMAT_VERSION, tensors, facts)
@@ -157,6 +163,13 @@ class Detector:
             return trace_chain(self.model, list(self.references), loss_of(self.model), image_shape)
         except NotAChain:
             return None
+
+    def _golden(self, chain: Chain) -> Golden:
+        parameters = [parameter.cpu() for parameter in parameters_of(chain, self.model)]
+        like = parameters[0]
+        references = [reference.to(like) for reference in self.references.values()]
+        balance = None if self.balance is None else self.balance.to(like)
+        return golden_scores(ScoreProgram(chain, parameters, references, self.alpha, balance), chain)
 
     def _image_shape(self) -> tuple[int, ...] | None:
         known = {**(getattr(self.model, "architecture", None) or {}), **self.preprocessing}

@@ -12,6 +12,7 @@ from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace
 from gradcon_ext.detector.calibration import TENSOR, Calibration, calibration_of
+from gradcon_ext.detector.golden import Golden, take_golden
 from gradcon_ext.detector.parts import OF_BALANCE, PAPERS, PARTS
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.storage.header import Stored, check_facts, read_stored
@@ -38,6 +39,7 @@ _TYPES = {
     "balance": dict | None,
     "part": str,
     "calibration": dict | None,
+    "golden": dict | None,
 }
 
 
@@ -46,11 +48,12 @@ class DetectorFile(NamedTuple):
 
     Attributes:
         path: of the file.
-        tensors: by their names, but for those of the calibration.
+        tensors: by their names, but for those of the calibration and the golden scores.
         facts: as `checked` returns them.
         architecture: of the model, if it is one of `gradcon_ext.models`.
         chain: of layers that the model is, if it is one.
         calibration: of the detector, if it has one.
+        golden: images with their scores, if it has them.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class DetectorFile(NamedTuple):
     architecture: Architecture | None
     chain: Chain | None
     calibration: Calibration | None
+    golden: Golden | None
 
 
 def read_detector(path: str | os.PathLike[str]) -> DetectorFile:
@@ -77,23 +81,24 @@ def read_detector(path: str | os.PathLike[str]) -> DetectorFile:
         architecture = None if facts["architecture"] is None else Architecture.read(facts["architecture"])
         chain = None if facts["chain"] is None else _chain(facts["chain"], facts["layers"])
         calibration = _calibration(facts, tensors)
+        golden = take_golden(facts, tensors)
         if architecture is not None:
             _check_tensors(architecture, facts, tensors)
             chain = _same_chain(architecture, facts["layers"], chain)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    return DetectorFile(file, tensors, facts, architecture, chain, calibration)
+    return DetectorFile(file, tensors, facts, architecture, chain, calibration, golden)
 
 
 def checked(path: str | os.PathLike[str], header: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts in the header of a detector's file, which earlier versions wrote fewer of.
 
-    Chain, balance and calibration are None where there was none of them yet, and the part is the paper's.
+    Chain, balance, calibration and golden are None where there was none of them yet, and the part is the paper's.
 
     Raises:
         ValueError: a fact is missing, of another type or out of range; the message names the file.
     """
-    facts = {"chain": None, "balance": None, "part": PAPERS, "calibration": None, **header}
+    facts = {"chain": None, "balance": None, "part": PAPERS, "calibration": None, "golden": None, **header}
     check_facts(path, facts, _TYPES)
     layers, count, alpha = facts["layers"], facts["count"], facts["alpha"]
     if not layers or not 0 <= count < 2**63 or not 0 <= alpha <= sys.float_info.max:

@@ -13,6 +13,11 @@ OF_BALANCE = ("direction", "code", "balanced")
 PARTS = ("reconstruction", "latent", "gradient", PAPERS, *OF_BALANCE)
 
 
+def column_of(part: str) -> str:
+    """The name of a part as a column of scores."""
+    return "anomaly" if part == PAPERS else part
+
+
 def part_of(scores: Any, part: str) -> Any:
     """Return one part (N,) of the scores of N images, with torch or without; of each, higher is more anomalous.
 
@@ -21,7 +26,7 @@ def part_of(scores: Any, part: str) -> Any:
     """
     if part not in PARTS:
         raise ValueError(f"there is no part {part!r} of a score; expected one of {', '.join(PARTS)}")
-    values = scores.anomaly if part == PAPERS else getattr(scores, part)
+    values = getattr(scores, column_of(part))
     if values is None:
         raise ValueError(f"the part {part!r} needs a detector with a balance; see gradcon_ext.balanced")
     return values

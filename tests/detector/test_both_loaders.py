@@ -119,6 +119,7 @@ CHANGED = (
     "balance",
     "part",
     "calibration",
+    "golden",
 )
 
 
