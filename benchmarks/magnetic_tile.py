@@ -34,19 +34,22 @@ CHOSEN_BY = ("blowhole", "crack")
 KINDS = (*CHOSEN_BY, "break", "fray", "uneven")
 GROUPS = (CHOSEN_BY, KINDS, *((kind,) for kind in KINDS))
 TRAINED_ON = 300
-SURROUNDINGS = 9
+SURROUNDINGS = (5, 13)
+CODE = 256
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, required=True, help="the folder that has magnetic-tile")
     parser.add_argument("--features", action="store_true", help="on features of efficientnet-lite0, not on pixels")
+    parser.add_argument("--surroundings", type=int, nargs="*", default=SURROUNDINGS, help="of features: their sizes")
+    parser.add_argument("--code", type=int, default=CODE, help="of features: numbers in the autoencoder's code")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder = arguments.data_root / "magnetic-tile"
     begun = perf_counter()
     if arguments.features:
-        report(folder, *on_features(folder, arguments.seed))
+        report(folder, *on_features(folder, arguments.seed, arguments.surroundings, arguments.code))
     else:
         report(folder, *on_pixels(folder, arguments.seed))
     print(f"{perf_counter() - begun:.0f} s in all, {torch.get_num_threads()} threads")
@@ -62,20 +65,22 @@ def on_pixels(folder: Path, seed: int) -> tuple[TileScorer, dict[str, Sequence[T
     return tile_scorer(detector, images.pop("train/good"), tiling, directions=64, pooling=Pooling("largest", 3)), images
 
 
-def on_features(folder: Path, seed: int) -> tuple[TileScorer, dict[str, Sequence[Tensor]]]:
+def on_features(
+    folder: Path, seed: int, surroundings: Sequence[int], code: int
+) -> tuple[TileScorer, dict[str, Sequence[Tensor]]]:
     """Single positions, with their surroundings, of feature maps of 14x14, of images of 224 pixels."""
     images = {
         name: stored(folder, name, size=224) for name in ("train/good", "test/good", *map("test/{}".format, KINDS))
     }
     stages = ["_blocks.4", "_blocks.7", "_blocks.10"]
-    network = FeatureMaps(efficientnet_lite0(), stages, 14, name="efficientnet-lite0", surroundings=SURROUNDINGS)
+    network = FeatureMaps(efficientnet_lite0(), stages, 14, name="efficientnet-lite0", surroundings=surroundings)
     network = network.standardised(torch.stack(images["train/good"][:TRAINED_ON]).split(20))
     maps = {name: torch.cat([*map(network, torch.stack(some).split(20))]) for name, some in images.items()}
     tiling = Tiling(1, 1)
-    model = FeatureAutoencoder(maps["test/good"].shape[1], 1, 128)
+    model = FeatureAutoencoder(maps["test/good"].shape[1], 1, code)
     detector = trained(model, maps["train/good"], tiling, per_image=67, epochs=5, seed=seed)
     detector = network.kept_in(detector)
-    return tile_scorer(detector, maps.pop("train/good"), tiling, directions=128, pooling=Pooling("max")), maps
+    return tile_scorer(detector, maps.pop("train/good"), tiling, directions=code, pooling=Pooling("max")), maps
 
 
 def stored(folder: Path, name: str, size: int) -> list[Tensor]:

@@ -16,6 +16,7 @@ from gradcon_ext.data.pixels import as_floats
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.features.fingerprint import fingerprint
 from gradcon_ext.features.stages import stage_outputs
+from gradcon_ext.features.surroundings import checked_sizes, with_surroundings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -42,12 +43,12 @@ class FeatureMaps:
         input_std: and what the rest is divided by.
         mean: of each channel of the maps (D,), by `standardised`,
         std: and their standard deviation.
-        surroundings: positions a side, an odd number, over which features are averaged around each position; the means
-            follow the position's own features. A flaw that is large and has no odd detail shows in them. 1 for none.
+        surroundings: sizes of squares around each position, odd numbers of positions a side; the means over them follow
+            the position's own features. A flaw that is large and has no odd detail shows in them.
 
     Raises:
         ValueError: no such module, a grid that is not positive, input means and deviations that do not fit, or
-            surroundings that are no odd number.
+            surroundings that are no odd numbers from 3.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class FeatureMaps:
         input_std: Sequence[float] = IMAGENET_STD,
         mean: Tensor | None = None,
         std: Tensor | None = None,
-        surroundings: int = 1,
+        surroundings: Sequence[int] = (),
     ) -> None:
         if len(input_mean) != len(input_std) or not all(deviation > 0 for deviation in input_std):
             raise ValueError(f"expected as many positive deviations as means of the input, got {list(input_std)}")
@@ -69,8 +70,6 @@ class FeatureMaps:
         unknown = [stage for stage in stages if stage not in modules]
         if unknown:
             raise ValueError(f"{type(network).__name__} has no module {unknown[0]!r}; it has {_some(modules)}")
-        if not isinstance(surroundings, int) or surroundings < 1 or surroundings % 2 == 0:
-            raise ValueError(f"surroundings must be an odd number of positions, 1 for none; got {surroundings}")
         self.network = network.eval().requires_grad_(False)
         self.stages = tuple(stages)
         self.grid = height_width(grid)
@@ -79,7 +78,7 @@ class FeatureMaps:
         self.input_std = tuple(map(float, input_std))
         self.mean = mean
         self.std = std
-        self.surroundings = surroundings
+        self.surroundings = checked_sizes(surroundings)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -96,8 +95,7 @@ class FeatureMaps:
         check_batch(images, 0)
         outputs = stage_outputs(self.network, self.stages, self._input(images))
         maps = torch.cat([_resampled(output.float(), self.grid) for output in outputs], 1).cpu()
-        if self.surroundings > 1:
-            maps = torch.cat([maps, _surrounding(maps, self.surroundings)], 1)
+        maps = with_surroundings(maps, self.surroundings)
         if self.mean is None or self.std is None:
             return maps
         if len(self.mean) != maps.shape[1]:
@@ -161,7 +159,7 @@ class FeatureMaps:
                     f"this network has {given}"
                 )
             settings = {name: facts[name] for name in ("name", "input_mean", "input_std")}
-            settings["surroundings"] = facts.get("surroundings", 1)  # files of older versions have none
+            settings["surroundings"] = facts.get("surroundings", ())  # files of older versions have none
             mean, std = (_statistic(detector.extra, name) for name in _TENSORS)
             return cls(network, facts["stages"], facts["grid"], **settings, mean=mean, std=std)
         except (KeyError, TypeError) as error:
@@ -185,11 +183,6 @@ def _resampled(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     if maps.shape[2] >= grid[0] and maps.shape[3] >= grid[1]:
         return F.adaptive_avg_pool2d(maps, grid)
     return F.interpolate(maps, grid, mode="bilinear", align_corners=False)
-
-
-def _surrounding(maps: Tensor, size: int) -> Tensor:
-    """The mean over as many positions a side around each one; at an edge, over those within the map."""
-    return F.avg_pool2d(maps, size, stride=1, padding=size // 2, count_include_pad=False)
 
 
 def _statistic(tensors: Mapping[str, Tensor], name: str) -> Tensor | None:

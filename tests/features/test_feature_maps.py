@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from gradcon_ext import Detector, Scorer
 from gradcon_ext.features import FeatureMaps
 from gradcon_ext.features.fingerprint import fingerprint
+from gradcon_ext.features.surroundings import with_surroundings
 from gradcon_ext.models import FeatureAutoencoder
 
 STAGES = ("1", "3")
@@ -89,29 +90,25 @@ def test_channels_are_standardised_over_training_images(network: nn.Module) -> N
     torch.testing.assert_close(maps.standardised(images.split(5))(images), maps(images))
 
 
-@pytest.mark.parametrize("size", [3, 5, 9])
-def test_the_mean_of_its_surroundings_follows_each_position(network: nn.Module, size: int) -> None:
-    images = torch.rand(2, 3, 32, 32)
+def test_the_means_of_their_surroundings_are_standardised_as_well(network: nn.Module) -> None:
+    images = torch.rand(5, 3, 32, 32)
     own = FeatureMaps(network, STAGES, (4, 6))(images)
-    maps = FeatureMaps(network, STAGES, (4, 6), surroundings=size)(images)
-    assert maps.shape == (2, 20, 4, 6)
-    assert torch.equal(maps[:, :10], own)
-    reach = size // 2
-    for row in range(4):
-        for column in range(6):
-            rows, columns = (slice(max(0, at - reach), at + reach + 1) for at in (row, column))
-            torch.testing.assert_close(maps[:, 10:, row, column], own[:, :, rows, columns].mean((2, 3)))
+    maps = FeatureMaps(network, STAGES, (4, 6), surroundings=[3, 5])
+    assert torch.equal(maps(images), with_surroundings(own, [3, 5]))
+    values = maps.standardised([images])(images).transpose(0, 1).flatten(1)
+    assert values.shape[0] == 30
+    torch.testing.assert_close(values.mean(1), torch.zeros(30), atol=1e-5, rtol=0)
 
 
 def test_surroundings_are_kept_and_absent_from_older_files(network: nn.Module) -> None:
     images = torch.rand(3, 3, 32, 32)
-    maps = FeatureMaps(network, STAGES, 8, surroundings=3).standardised([images])
+    maps = FeatureMaps(network, STAGES, 8, surroundings=(3, 5)).standardised([images])
     facts = {"features": maps.facts}
     extra = {"features.mean": maps.mean, "features.std": maps.std}
     again = FeatureMaps.of_detector(Detector(network, {}, 1, preprocessing=facts, extra=extra), network)
     assert torch.equal(again(images), maps(images))
     older = {"features": {name: fact for name, fact in maps.facts.items() if name != "surroundings"}}
-    assert FeatureMaps.of_detector(Detector(network, {}, 1, preprocessing=older), network).surroundings == 1
+    assert FeatureMaps.of_detector(Detector(network, {}, 1, preprocessing=older), network).surroundings == ()
 
 
 def test_a_detector_knows_its_features_again(network: nn.Module, tmp_path) -> None:
@@ -141,7 +138,8 @@ def test_a_detector_knows_its_features_again(network: nn.Module, tmp_path) -> No
         ({"stages": None}, "damaged"),
         ({"grid": 0}, "positive"),
         ({"stages": ["9"]}, "no module '9'"),
-        ({"surroundings": "3"}, "odd number"),
+        ({"surroundings": "3"}, "odd numbers"),
+        ({"surroundings": [2]}, "odd numbers"),
     ],
 )
 def test_damaged_facts_are_refused(network: nn.Module, change: dict[str, object], message: str) -> None:
@@ -170,9 +168,8 @@ def test_a_damaged_statistic_is_refused(network: nn.Module) -> None:
         ({"grid": 0}, "positive"),
         ({"input_std": (1, 1)}, "deviations"),
         ({"input_std": (1, 1, 0)}, "deviations"),
-        ({"surroundings": 4}, "odd number of positions, 1 for none; got 4"),
-        ({"surroundings": -1}, "odd number"),
-        ({"surroundings": 3.0}, "odd number"),
+        ({"surroundings": [5, 4]}, r"odd numbers of positions from 3, such as \[5, 13\]; got \[5, 4\]"),
+        ({"surroundings": 9}, "odd numbers"),
     ],
 )
 def test_wrong_arguments_are_refused(network: nn.Module, arguments: dict[str, object], message: str) -> None:
