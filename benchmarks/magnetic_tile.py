@@ -34,8 +34,8 @@ CHOSEN_BY = ("blowhole", "crack")
 KINDS = (*CHOSEN_BY, "break", "fray", "uneven")
 GROUPS = (CHOSEN_BY, KINDS, *((kind,) for kind in KINDS))
 TRAINED_ON = 300
-SURROUNDINGS = (5, 13)
-CODE = 256
+SURROUNDINGS = (9,)
+CODE = 128
 
 
 def main() -> None:
