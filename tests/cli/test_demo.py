@@ -22,6 +22,7 @@ def test_the_demonstration(gradcon, tmp_path):
         "evaluation.png",
         "history.jsonl",
         "evaluation.csv",
+        "train.toml",
     }
     for loss in ("reconstruction", "gradient", "combined"):
         assert f"\n{loss} " in result.out
