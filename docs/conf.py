@@ -1,0 +1,60 @@
+"""How Sphinx makes the documentation: `nox -s docs`, or `.ci/docs`."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = "https://github.com/gradcon-ext/gradcon_ext/blob/main"
+_TO_REPOSITORY = re.compile(r"(?<!!)(\[[^\]]*\])\(\.\./([^)#]+)(#[^)]*)?\)")
+
+project = "gradcon_ext"
+author = "The gradcon_ext authors"
+project_copyright = author
+release = version = installed_version("gradcon_ext")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+language = "en-GB"
+
+html_theme = "furo"
+html_title = "gradcon_ext"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_show_sphinx = False
+html_theme_options = {"source_repository": SOURCE.removesuffix("/blob/main"), "source_branch": "main"}
+
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+# Code in pages is checked by running it.
+highlight_language = "none"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+default_role = "code"  # Docstrings write `names` as Markdown does.
+
+
+def _link_to_repository(app: Sphinx, name: str, source: list[str]) -> None:
+    """Turn links to files outside of this folder, which work on GitHub as they are, into addresses."""
+
+    def address(link: re.Match[str]) -> str:
+        text, path, anchor = link.groups()
+        if not (ROOT / path).exists():
+            logging.getLogger(__name__).warning("%s.md: there is no %s", name, path)
+        return f"{text}({SOURCE}/{path}{anchor or ''})"
+
+    source[0] = _TO_REPOSITORY.sub(address, source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Register what is ours."""
+    app.connect("source-read", _link_to_repository)
