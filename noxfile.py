@@ -1,4 +1,4 @@
-"""What one types at work, in the environment at hand: `nox -s lint`, or test, coverage, build, bench, ci."""
+"""What one types at work, in the environment at hand: `nox -s lint`, or test, coverage, docs, build, bench, ci."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def test(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Run the tests and list what none of them reached, with real data where GRADCON_DATA has it."""
     session.run("pytest", "--cov=", *session.posargs, external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into build/docs, and check its links; needs the extras docs and test."""
+    session.run(".ci/docs", "build/docs", external=True)
 
 
 @nox.session

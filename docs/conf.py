@@ -40,7 +40,9 @@ autodoc_class_signature = "mixed"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-default_role = "code"  # Docstrings write `names` as Markdown does.
+autodoc_mock_imports = ["torchvision"]  # pytorch-ood imports it, and it has to be the one made for the torch at hand.
+default_role = "code"  # Docstrings write `names` as Markdown does, and no other markup:
+_MARKUP = re.compile(r"(`[^`]*`)|([*|])|(?<=\w)_(?=\W|$)")
 
 
 def _link_to_repository(app: Sphinx, name: str, source: list[str]) -> None:
@@ -55,6 +57,12 @@ def _link_to_repository(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = _TO_REPOSITORY.sub(address, source[0])
 
 
+def _escape_markup(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Leave (N, *shape), |g| and MALLOC_ as they are."""
+    lines[:] = _MARKUP.sub(lambda found: found[1] or f"\\{found[0]}", "\n".join(lines)).split("\n")
+
+
 def setup(app: Sphinx) -> None:
     """Register what is ours."""
+    app.connect("autodoc-process-docstring", _escape_markup, priority=400)  # before napoleon, which makes markup
     app.connect("source-read", _link_to_repository)
