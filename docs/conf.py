@@ -6,8 +6,11 @@ import re
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math import latex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "https://github.com/gradcon-ext/gradcon_ext/blob/main"
@@ -27,7 +30,13 @@ html_title = "gradcon_ext"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_show_sphinx = False
-html_theme_options = {"source_repository": SOURCE.removesuffix("/blob/main"), "source_branch": "main"}
+html_theme_options = {
+    "source_repository": SOURCE.removesuffix("/blob/main"),
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+
+html_math_renderer = "mathml"  # Which browsers draw by themselves, without a script from elsewhere.
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
@@ -62,7 +71,15 @@ def _escape_markup(app: Sphinx, what: str, name: str, obj: object, options: obje
     lines[:] = _MARKUP.sub(lambda found: found[1] or f"\\{found[0]}", "\n".join(lines)).split("\n")
 
 
+def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    as_block = isinstance(node, nodes.math_block)
+    formula = latex2mathml.tex2mathml(node.astext(), as_block=as_block)
+    translator.body.append(f'<div class="formula">{formula}</div>' if as_block else formula)
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Register what is ours."""
+    app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     app.connect("autodoc-process-docstring", _escape_markup, priority=400)  # before napoleon, which makes markup
     app.connect("source-read", _link_to_repository)
