@@ -43,6 +43,7 @@ myst_heading_anchors = 3
 # Code in pages is checked by running it.
 highlight_language = "none"
 
+python_maximum_signature_line_length = 88
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"

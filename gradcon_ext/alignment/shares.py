@@ -2,7 +2,7 @@
 
 A convolution and a transposed one are bilinear in input x and weight, so the dot product of a sample's weight gradient
 with a reference a is also the contraction of its grad_output with a, the input gradient as if a were the weight, times
-x and summed (docs/design.md). The terms before the sum over space are the locations' shares; they may be negative.
+x and summed (docs/mathematics.md). The terms before the sum over space are the locations' shares; they may be negative.
 """
 
 from __future__ import annotations
