@@ -50,6 +50,19 @@ autodoc_class_signature = "mixed"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+nitpicky = True
+_INTERNAL = (
+    "chain",
+    "training.progress",
+    "detector.balance.Subspace",
+    "detector.places",
+    "detector.stored_chain",
+    "ops.objective",
+)
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!gradcon_ext\.).*"),  # Of other packages, whose own documentation is not at hand.
+    ("py:.*", rf"gradcon_ext\.({'|'.join(map(re.escape, _INTERNAL))}).*"),
+]
 autodoc_mock_imports = ["torchvision"]  # pytorch-ood imports it, and it has to be the one made for the torch at hand.
 default_role = "code"  # Docstrings write `names` as Markdown does, and no other markup:
 _MARKUP = re.compile(r"(`[^`]*`)|([*|])|(?<=\w)_(?=\W|$)")

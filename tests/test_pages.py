@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import gradcon_ext
 from gradcon_ext import data
 from gradcon_ext.cli import _parser, main
 from support.threads import torch_threads
@@ -118,6 +119,11 @@ def test_the_command_of_a_picture_stands_beside_it(name) -> None:
     for after in re.split(r"^!\[.*\]\(.*\)\n", PAGES[name], flags=re.MULTILINE)[1:]:
         paragraph = after.strip().split("\n\n")[0]
         assert re.search(r"`(gradcon reproduce|python -m benchmarks)|command of this picture", paragraph), paragraph
+
+
+@pytest.mark.parametrize("name", sorted({*gradcon_ext.__all__} - {"__version__"}))
+def test_the_api_page_has_every_public_name(name) -> None:
+    assert re.search(rf"^\.\. auto\w+:: (?:gradcon_ext\.)?{name}$", PAGES["api.md"], re.MULTILINE)
 
 
 def test_the_readme_is_short() -> None:
