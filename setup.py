@@ -26,6 +26,7 @@ DEPENDENCIES = [
     "scikit-learn>=1.5",
     "scipy>=1.11",
     "threadpoolctl>=3.1",
+    "tomlkit>=0.12",
     "tqdm>=4.66",
 ]
 

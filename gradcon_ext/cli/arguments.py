@@ -75,6 +75,11 @@ def depth(text: str) -> int:
     return _whole(text, 1, MOST_DEPTH)
 
 
+def count(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    return _whole(text, 0, 2**31 - 1)
+
+
 def pixels(text: str) -> int:
     """Parse the height and width of images."""
     return _whole(text, 1, 2**14)

@@ -16,7 +16,8 @@ from torch import nn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gradcon_ext.chain.upsampling import PUBLISHED_DEPTH
-from gradcon_ext.cli import arguments, reading_options, taking_options
+from gradcon_ext.cli import arguments, reading_options, taking_options, training_options
+from gradcon_ext.cli.config import to_toml
 from gradcon_ext.cli.finishing import SCORES, Finished, finish, refuse_unfit, score_before, was_calibrated
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.reading_options import DEFAULT_SIZE, PREPARATION, preparation_of, reader_of
@@ -32,10 +33,11 @@ from gradcon_ext.detector.facts import scores_tiles
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder, fitting_depth
 from gradcon_ext.scoring import balancing
+from gradcon_ext.storage.files import replace_file
 from gradcon_ext.storage.lock import reserved
 from gradcon_ext.training.checkpoint import planned_epochs, settings_of
 from gradcon_ext.training.precision import Precision
-from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, holds_run, remove_own
+from gradcon_ext.training.run_contents import CONFIG, CONFIG_HEAD, EVALUATIONS, HISTORY, holds_run, remove_own
 from gradcon_ext.training.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
@@ -54,6 +56,9 @@ _PAPERS = _Settings(alpha=0.03, epochs=30)
 _BALANCED = _Settings(balancing.ALPHA, balancing.EPOCHS)
 _TILE_EPOCHS = 6
 """A tile is much like others, so that fewer passes do (`benchmarks/magnetic_tile.py`)."""
+
+_OF_ONE_CALL = ("config", "resume", "overwrite", "quiet")
+"""Options that say nothing of what is trained."""
 
 _DETAILS = """\
 The images are one class of a data set, or a folder of your own normal images.
@@ -74,8 +79,8 @@ Which part of the score decides is chosen at the end, by how well each notices
 synthetic damage of the images held out for validation; --score overrides it.
 
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
-line an epoch) and checkpoint.safetensors (for --resume). While a run is at
-work, .lock and .lock.json keep others out; those of a killed one do no harm.
+line an epoch), checkpoint.safetensors (for --resume) and train.toml (all options,
+for --config). While a run is at work, .lock and .lock.json keep others out; those of a killed one do no harm.
 Images of a folder are read once, into .images-*.cache, which an interrupted run
 leaves for --resume and a finished one removes.
 """
@@ -184,9 +189,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         default="objective",
         help="the gradients that are averaged: of the whole objective, or of the loss alone (default: %(default)s)",
     )
-    training.add_argument(
-        "--lr", type=arguments.learning_rate, default=1e-3, help="learning rate of Adam (default: %(default)s)"
-    )
+    training_options.add_pace(training)
     training.add_argument(
         "--precision",
         choices=get_args(Precision),
@@ -196,6 +199,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     arguments.add_batch_size(training, 64)
     arguments.add_device(training)
 
+    training_options.add_trackers(training)
     again = training.add_mutually_exclusive_group()
     again.add_argument(
         "--resume", action="store_true", help="go on with the run in OUT; --epochs may be more than before"
@@ -204,6 +208,13 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace the run in OUT, or begin one next to other files"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help=f"options in TOML, such as epochs = 50, which those of the command line override; OUT gets a {CONFIG} "
+        "that repeats the run",
+    )
     return parser
 
 
@@ -219,6 +230,7 @@ def run(args: argparse.Namespace) -> int:
     except BaseException:
         if not holds_run(args.out):  # and so nothing that --resume could go on with
             remove_caches(args.out)
+            remove_own(args.out, CONFIG)
             if is_new:
                 with suppress(OSError):
                     args.out.rmdir()
@@ -244,7 +256,7 @@ def _train(args: argparse.Namespace) -> int:
     trainer = Trainer(
         _model(args, as_image_dataset(learned.train, features=taking.features is not None).shape, taking, resumed),
         alpha=settings.alpha if args.alpha is None else args.alpha,
-        lr=args.lr,
+        **training_options.pace_of(args),
         batch_size=args.batch_size,
         epochs=args.epochs or _default_epochs(args, settings),
         seed=args.seed,
@@ -260,7 +272,9 @@ def _train(args: argparse.Namespace) -> int:
     trainer.check()
     if args.overwrite:
         remove_own(args.out, DETECTOR, *EVALUATIONS)
-    detector = _fit(trainer, learned, args.resume)
+    options = _options(args, trainer, score, taking)
+    with training_options.tracked(args, options) as trainer.log:
+        detector = _fit(trainer, learned, args.resume)
     finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet, cut=cut)
     finished.detector.save(args.out / DETECTOR)
     remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
@@ -336,6 +350,22 @@ def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
     if epochs is None:
         raise ValueError(f"{args.out / CHECKPOINT} does not say how many epochs its run was to have: give --epochs")
     return epochs
+
+
+def _options(args: argparse.Namespace, trainer: Trainer, score: str, taking: Taking) -> dict[str, Any]:
+    """Write all options of the run into its folder, and return them; they are printed where some came from a file."""
+    options = {name: value for name, value in args.options.items() if name not in _OF_ONE_CALL}
+    if args.images:
+        for name in ("stages", "features"):  # timm's stages are in the name of its network
+            options.pop(name, None)
+        options |= taking.options
+    options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "score": score}
+    text = to_toml(CONFIG_HEAD, options)
+    with replace_file(args.out / CONFIG) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if args.config is not None and not args.quiet:
+        print(text)
+    return options
 
 
 def _facts_before(args: argparse.Namespace) -> dict[str, Any] | None:

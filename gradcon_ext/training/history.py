@@ -1,12 +1,16 @@
-"""The entries of a run's history."""
+"""The entries of a run's history, and what is told of each epoch while the run goes on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from gradcon_ext.training.checkpoint import TrainingState
 from gradcon_ext.training.epoch import TrainingMetrics, ValidationMetrics
+
+Log: TypeAlias = Callable[[Mapping[str, float], int], object]
+"""Takes the metrics of an epoch by name, and the number of epochs that have finished."""
 
 
 def epoch_entry(
@@ -41,3 +45,20 @@ def restart_entry(state: TrainingState, reason: str) -> dict[str, Any]:
         "next_seed": state.seed + 1,
         "reason": reason,
     }
+
+
+def metrics_of(entry: Mapping[str, Any], layers: Sequence[str], lr: float) -> dict[str, float]:
+    """Return what a tracker shows of an epoch: the numbers of its entry, and the learning rate.
+
+    Args:
+        entry: see `epoch_entry`.
+        layers: names of the constrained weights, for the columns of "cosine", as in "cosine/decoder.0.weight".
+        lr: of the epoch.
+    """
+    metrics: dict[str, float] = {"lr": lr}
+    for name, value in entry.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in ("epoch", "seed"):
+            metrics[name] = float(value)
+    for name in ("cosine", "validation_cosine"):
+        metrics |= {f"{name}/{layer}": value for layer, value in zip(layers, entry[name], strict=True)}
+    return metrics

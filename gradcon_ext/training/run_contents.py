@@ -13,6 +13,9 @@ from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.storage.header import kind_of
 
 HISTORY = "history.jsonl"
+CONFIG = "train.toml"
+CONFIG_HEAD = "# Options of `gradcon train`"
+"""How the first line of a configuration begins."""
 EVALUATION = "evaluation.json"
 EVALUATION_SCORES = "evaluation.csv"
 EVALUATION_HISTOGRAM = "evaluation.png"
@@ -142,6 +145,7 @@ _CHECKS: Mapping[str, Callable[[Path], bool]] = {
     DETECTOR: _is_snapshot,
     CHECKPOINT: lambda path: kind_of(path) == "checkpoint",
     HISTORY: _is_history,
+    CONFIG: lambda path: _first_line(path).startswith(CONFIG_HEAD.encode()),
     EVALUATION: _is_evaluation,
     EVALUATION_SCORES: _is_scores,
     EVALUATION_HISTOGRAM: _is_histogram,

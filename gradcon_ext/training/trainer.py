@@ -27,10 +27,12 @@ from gradcon_ext.training.constraint import Average, GradientConstraint
 from gradcon_ext.training.cuda_graph import CapturedStep, CudaGraph
 from gradcon_ext.training.dead_start import ATTEMPTS, PATIENCE, redraw, symptom
 from gradcon_ext.training.epoch import TrainingEpoch, TrainingMetrics, Validation, ValidationMetrics
-from gradcon_ext.training.history import epoch_entry, restart_entry
+from gradcon_ext.training.history import Log, epoch_entry, metrics_of, restart_entry
+from gradcon_ext.training.pace import Pace, check_whole
 from gradcon_ext.training.precision import Precision
 from gradcon_ext.training.progress import Progress, run_with_bar
 from gradcon_ext.training.run_folder import RunFolder, run_folder
+from gradcon_ext.training.schedule import Schedule, Shape
 from gradcon_ext.training.seeding import seeded
 from gradcon_ext.training.step import OptimizerStep, Step
 
@@ -52,9 +54,13 @@ class Trainer:
         model: any module, such as those of `gradcon_ext.models`; it is trained in place. One with
             `accepts = "features"` is trained on feature maps, whose values need not lie in [0, 1].
         alpha: weight of the constraint in training; 0 trains without it.
-        lr: learning rate of Adam.
+        lr: learning rate of Adam; with a schedule, the highest.
+        schedule: how the learning rate goes on after the warm-up: "constant", or falling towards 0 along a "linear" or
+            "cosine" curve, which `epochs` is the length of; see `gradcon_ext.training.schedule`.
+        warmup: epochs in which the learning rate rises to `lr`.
         batch_size: images a step.
         epochs: passes over the training images.
+        patience: ends the run after so many epochs without a better validation objective; None never does.
         seed: of the order of the images, and of the model's random numbers in training.
         device: to train on.
         average: which gradients the references average; see `GradientConstraint`.
@@ -63,6 +69,9 @@ class Trainer:
         out: a folder for `history.jsonl` and `checkpoint.safetensors`, written after each epoch; made if need be.
             A run that is not resumed replaces what an earlier one left there, its snapshots included. One run at a time
             has the folder: while it trains, `.lock` and `.lock.json` are there.
+        checkpoint_every: after how many epochs the checkpoint is written, beside that after the last.
+        log: called after each epoch with its metrics by name and the number of finished epochs, when `out` has them
+            already; see `gradcon_ext.training.trackers` for some. What it raises ends the run, which can be resumed.
         overwrite: whether a run that is not resumed may lie among files of somebody else in `out`. No such file is ever
             replaced, overwritten or removed.
         progress: whether to show a progress bar.
@@ -90,8 +99,11 @@ class Trainer:
         *,
         alpha: float = 0.03,
         lr: float = 1e-3,
+        schedule: Shape = "constant",
+        warmup: int = 0,
         batch_size: int = 64,
         epochs: int = 30,
+        patience: int | None = None,
         seed: int = 0,
         device: str | torch.device = "cpu",
         average: Average = "objective",
@@ -99,6 +111,8 @@ class Trainer:
         layers: Sequence[str] | None = None,
         out: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
+        checkpoint_every: int = 1,
+        log: Log | None = None,
         progress: bool = True,
         data: Mapping[str, Any] | None = None,
         preprocessing: Mapping[str, Any] | None = None,
@@ -110,8 +124,11 @@ class Trainer:
         self.model = model
         self.alpha = alpha
         self.lr = lr
+        self.schedule = schedule
+        self.warmup = warmup
         self.batch_size = batch_size
         self.epochs = epochs
+        self.patience = patience
         self.seed = seed
         self.device = device
         self.average = average
@@ -119,6 +136,8 @@ class Trainer:
         self.layers = layers
         self.out = out
         self.overwrite = overwrite
+        self.checkpoint_every = checkpoint_every
+        self.log = log
         self.progress = progress
         self.data = data
         self.preprocessing = preprocessing
@@ -189,7 +208,7 @@ class Trainer:
         baseline: Tensor,
         resume: bool,
     ) -> Generator[Progress, None, Detector]:
-        state = self._new_state()
+        state, pace = self._new_state(), self._pace
         if resume:
             folder.load(state)
             if state.epoch > self.epochs:
@@ -198,18 +217,22 @@ class Trainer:
         folder.save(state)
         yield Progress(state.epoch * len(train), self.epochs * len(train), state.epoch + 1)
         step = self._new_step(state, train.shape)
-        while state.epoch < self.epochs:
+        while not pace.is_over(state):
+            self._schedule.apply(state.optimizer, state.epoch)
             training, validation = yield from self._run_epoch(state, step, train, val, baseline)
             found = self._symptom(state, training, validation)
+            folder.save_history(state)
             if found is not None:
-                folder.save_history(state)
                 self._restart(state, found, baseline)
                 step = self._new_step(state, train.shape)
-            elif self._is_snapshot(state):
+            elif pace.has_snapshot(state):
                 entry = state.history[-1]
                 kept = state.kept(entry["validation_objective"], entry["validation_reconstruction"])
                 folder.save_snapshot(self._detector(state, kept, train.shape, settings), state.epoch)
-            folder.save(state)
+            if pace.has_checkpoint(state):
+                folder.save(state)
+            if found is None and self.log is not None:
+                self.log(metrics_of(state.history[-1], self._layers, self._schedule.rate(state.epoch - 1)), state.epoch)
         assert state.best is not None  # an epoch has finished
         self.model.load_state_dict(state.best.weights)
         self.model.zero_grad()
@@ -223,6 +246,14 @@ class Trainer:
     @property
     def _loss(self) -> Loss:
         return self.loss or loss_of(self.model)
+
+    @property
+    def _schedule(self) -> Schedule:
+        return Schedule(self.lr, self.schedule, self.warmup, self.epochs)
+
+    @property
+    def _pace(self) -> Pace:
+        return Pace(self.epochs, self.patience, self.checkpoint_every, self.snapshot_every, self.snapshot_best)
 
     @property
     def _layers(self) -> list[str]:
@@ -240,15 +271,10 @@ class Trainer:
         """
         if not isinstance(self.model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(self.model).__name__}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"lr must be finite and positive, got {self.lr}")
-        whole = {"batch_size": (self.batch_size, 1), "epochs": (self.epochs, 1), "seed": (self.seed, 0)}
-        if self.snapshot_every is not None and not isinstance(self.snapshot_every, Collection):
-            whole["snapshot_every"] = (self.snapshot_every, 1)
-        for name, (value, least) in whole.items():
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-        self._check_snapshots()
+        for name, least in {"batch_size": 1, "seed": 0, "warmup": 0}.items():
+            check_whole(name, getattr(self, name), least)
+        self._pace.check(has_folder=self.out is not None)
+        self._schedule.check()
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision must be one of {get_args(Precision)}, got {self.precision!r}")
         if self.precision == "bfloat16" and self._dtypes() != "torch.float32":
@@ -256,18 +282,6 @@ class Trainer:
         if any(tensor.is_inference() for tensor in (*self.model.parameters(), *self.model.buffers())):
             raise ValueError("the model was made in torch.inference_mode(), which cannot be trained: copy it outside")
         self._new_constraint()  # for its checks
-
-    def _check_snapshots(self) -> None:
-        of_their_own = self.snapshot_every if isinstance(self.snapshot_every, Collection) else ()
-        for name, epochs in {"snapshot_every": of_their_own, "snapshot_best": self.snapshot_best}.items():
-            if not isinstance(epochs, Collection) or not all(isinstance(each, int) and each >= 1 for each in epochs):
-                raise ValueError(f"{name} must be a collection of integers of at least 1, got {epochs!r}")
-        for name, wanted in {
-            "snapshot_every": self.snapshot_every is not None,
-            "snapshot_best": self.snapshot_best,
-        }.items():
-            if wanted and self.out is None:
-                raise ValueError(f"{name} needs a folder: give Trainer an `out`")
 
     def _run_epoch(
         self, state: TrainingState, step: Step, train: ImageDataset, val: ImageDataset, baseline: Tensor
@@ -293,14 +307,6 @@ class Trainer:
         self._record(state, training, validation, perf_counter() - started)
         return training, validation
 
-    def _is_snapshot(self, state: TrainingState) -> bool:
-        epoch, every = state.epoch, self.snapshot_every
-        if every is not None and epoch == self.epochs:
-            return True
-        if epoch in self.snapshot_best and state.best is not None and state.best.epoch == epoch:
-            return True
-        return epoch in every if isinstance(every, Collection) else every is not None and epoch % every == 0
-
     def _record(
         self, state: TrainingState, training: TrainingMetrics, validation: ValidationMetrics, seconds: float
     ) -> None:
@@ -316,7 +322,7 @@ class Trainer:
 
     def _symptom(self, state: TrainingState, training: TrainingMetrics, validation: ValidationMetrics) -> str | None:
         """Say in which way the attempt is dead; None if it is alive, or not to be judged yet."""
-        if state.epoch < self.epochs and (state.epoch < PATIENCE or state.attempt == ATTEMPTS):
+        if not self._pace.is_over(state) and (state.epoch < PATIENCE or state.attempt == ATTEMPTS):
             return None
         assert state.best is not None  # an epoch has finished
         return symptom(training, validation, state.best.reconstruction, state.constraint.count * self.lr)
@@ -345,7 +351,10 @@ class Trainer:
         return GradientConstraint(weights, self.alpha, self.average, capturable)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.parameters(), lr=self.lr, capturable=self._device.type == "cuda")
+        is_captured = self._device.type == "cuda"
+        varies = is_captured and not self._schedule.is_constant
+        lr = torch.tensor(self.lr, device=self._device) if varies else self.lr
+        return torch.optim.Adam(self.model.parameters(), lr=lr, capturable=is_captured)
 
     def _new_step(self, state: TrainingState, image_shape: tuple[int, ...]) -> Step:
         step = OptimizerStep(state, self._loss, image_shape, self.precision)
@@ -377,6 +386,7 @@ class Trainer:
             "alpha": float(self.alpha),
             "average": self.average,
             "lr": float(self.lr),
+            "schedule": self._schedule.facts,
             "batch_size": self.batch_size,
             "seed": self.seed,
             "data": dict(self.data or {}),
