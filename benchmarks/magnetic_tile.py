@@ -25,26 +25,31 @@ from gradcon_ext.data import read_image_folder
 from gradcon_ext.features import FeatureMaps
 from gradcon_ext.models import ConvAutoencoder, FeatureAutoencoder
 from gradcon_ext.scoring.balancing import ALPHA
+from gradcon_ext.scoring.pixel_metrics import PixelMetrics
 from gradcon_ext.scoring.tile_balancing import balanced_tiles
 from gradcon_ext.scoring.tile_scoring import TileScorer, TileScores
 from gradcon_ext.tiles import Pooling, Tiling, random_tiles
 
 CHOSEN_BY = ("blowhole", "crack")
 KINDS = (*CHOSEN_BY, "break", "fray", "uneven")
+GROUPS = (CHOSEN_BY, KINDS, *((kind,) for kind in KINDS))
 TRAINED_ON = 300
-PART = "balanced"
+SURROUNDINGS = (9,)
+CODE = 128
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, required=True, help="the folder that has magnetic-tile")
     parser.add_argument("--features", action="store_true", help="on features of efficientnet-lite0, not on pixels")
+    parser.add_argument("--surroundings", type=int, nargs="*", default=SURROUNDINGS, help="of features: their sizes")
+    parser.add_argument("--code", type=int, default=CODE, help="of features: numbers in the autoencoder's code")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder = arguments.data_root / "magnetic-tile"
     begun = perf_counter()
     if arguments.features:
-        report(folder, *on_features(folder, arguments.seed))
+        report(folder, *on_features(folder, arguments.seed, arguments.surroundings, arguments.code))
     else:
         report(folder, *on_pixels(folder, arguments.seed))
     print(f"{perf_counter() - begun:.0f} s in all, {torch.get_num_threads()} threads")
@@ -60,19 +65,22 @@ def on_pixels(folder: Path, seed: int) -> tuple[TileScorer, dict[str, Sequence[T
     return tile_scorer(detector, images.pop("train/good"), tiling, directions=64, pooling=Pooling("largest", 3)), images
 
 
-def on_features(folder: Path, seed: int) -> tuple[TileScorer, dict[str, Sequence[Tensor]]]:
-    """Single positions of feature maps of 14x14, of images of 224 pixels."""
+def on_features(
+    folder: Path, seed: int, surroundings: Sequence[int], code: int
+) -> tuple[TileScorer, dict[str, Sequence[Tensor]]]:
+    """Single positions, with their surroundings, of feature maps of 14x14, of images of 224 pixels."""
     images = {
         name: stored(folder, name, size=224) for name in ("train/good", "test/good", *map("test/{}".format, KINDS))
     }
-    network = FeatureMaps(efficientnet_lite0(), ["_blocks.4", "_blocks.7", "_blocks.10"], 14, name="efficientnet-lite0")
+    stages = ["_blocks.4", "_blocks.7", "_blocks.10"]
+    network = FeatureMaps(efficientnet_lite0(), stages, 14, name="efficientnet-lite0", surroundings=surroundings)
     network = network.standardised(torch.stack(images["train/good"][:TRAINED_ON]).split(20))
     maps = {name: torch.cat([*map(network, torch.stack(some).split(20))]) for name, some in images.items()}
     tiling = Tiling(1, 1)
-    model = FeatureAutoencoder(maps["test/good"].shape[1], 1, 128)
+    model = FeatureAutoencoder(maps["test/good"].shape[1], 1, code)
     detector = trained(model, maps["train/good"], tiling, per_image=67, epochs=5, seed=seed)
     detector = network.kept_in(detector)
-    return tile_scorer(detector, maps.pop("train/good"), tiling, directions=128, pooling=Pooling("max")), maps
+    return tile_scorer(detector, maps.pop("train/good"), tiling, directions=code, pooling=Pooling("max")), maps
 
 
 def stored(folder: Path, name: str, size: int) -> list[Tensor]:
@@ -110,15 +118,20 @@ def report(folder: Path, scorer: TileScorer, images: dict[str, Sequence[Tensor]]
     scored = {name.removeprefix("test/"): [scorer.score(image) for image in some] for name, some in images.items()}
     parts = next(iter(scored["good"])).parts
     print(f"image AUROC ({scorer.tiling}; {scorer.pooling} of an image's tiles)")
-    print(f"{'':15}{'chosen by':>10}{'all':>10}" + "".join(f"{kind:>10}" for kind in KINDS))
+    print(heading())
     for part in parts:
         pooled = {kind: [float(scorer.pooling(scores.parts[part])) for scores in some] for kind, some in scored.items()}
-        values = [image_auroc(pooled, kinds) for kinds in (CHOSEN_BY, KINDS, *zip(KINDS, strict=True))]
-        print(f"{part:15}" + "".join(f"{value:10.3f}" for value in values))
-    print("pixel AUROC over all test images, at 224x224")
-    truth = np.concatenate([masks(folder, kind, len(scored[kind])) for kind in scored])
-    for part in parts:
-        print(f"{part:15}{pixel_auroc(truth, scored, part):10.3f}")
+        print(f"{part:15}" + "".join(f"{image_auroc(pooled, kinds):10.3f}" for kinds in GROUPS))
+    truth = {kind: masks(folder, kind, len(some)) for kind, some in scored.items()}
+    measured = {part: [pixel_metrics(truth, scored, part, kinds) for kinds in GROUPS] for part in parts}
+    for title, metric in (("pixel AUROC", PixelMetrics.auroc), ("PRO", PixelMetrics.pro)):
+        print(f"{title} at 224x224, good images and those of the kinds\n{heading()}")
+        for part, groups in measured.items():
+            print(f"{part:15}" + "".join(f"{metric(metrics):10.3f}" for metrics in groups))
+
+
+def heading() -> str:
+    return f"{'':15}{'chosen by':>10}{'all':>10}" + "".join(f"{kind:>10}" for kind in KINDS)
 
 
 def image_auroc(pooled: dict[str, list[float]], kinds: Sequence[str]) -> float:
@@ -135,9 +148,14 @@ def masks(folder: Path, kind: str, count: int) -> np.ndarray:
     )
 
 
-def pixel_auroc(truth: np.ndarray, scored: dict[str, list[TileScores]], part: str) -> float:
-    maps = [scores.score_map(part, (224, 224)).numpy() for some in scored.values() for scores in some]
-    return float(roc_auc_score(truth.ravel(), np.stack(maps).ravel()))
+def pixel_metrics(
+    truth: dict[str, np.ndarray], scored: dict[str, list[TileScores]], part: str, kinds: Sequence[str]
+) -> PixelMetrics:
+    metrics = PixelMetrics()
+    for kind in ("good", *kinds):
+        for mask, scores in zip(truth[kind], scored[kind], strict=True):
+            metrics.add(scores.score_map(part, mask.shape).numpy(), mask)
+    return metrics
 
 
 if __name__ == "__main__":

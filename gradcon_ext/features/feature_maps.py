@@ -16,6 +16,7 @@ from gradcon_ext.data.pixels import as_floats
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.features.fingerprint import fingerprint
 from gradcon_ext.features.stages import stage_outputs
+from gradcon_ext.features.surroundings import checked_sizes, with_surroundings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -42,9 +43,12 @@ class FeatureMaps:
         input_std: and what the rest is divided by.
         mean: of each channel of the maps (D,), by `standardised`,
         std: and their standard deviation.
+        surroundings: sizes of squares around each position, odd numbers of positions a side; the means over them follow
+            the position's own features. A flaw that is large and has no odd detail shows in them.
 
     Raises:
-        ValueError: no such module, a grid that is not positive, or input means and deviations that do not fit.
+        ValueError: no such module, a grid that is not positive, input means and deviations that do not fit, or
+            surroundings that are no odd numbers from 3.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class FeatureMaps:
         input_std: Sequence[float] = IMAGENET_STD,
         mean: Tensor | None = None,
         std: Tensor | None = None,
+        surroundings: Sequence[int] = (),
     ) -> None:
         if len(input_mean) != len(input_std) or not all(deviation > 0 for deviation in input_std):
             raise ValueError(f"expected as many positive deviations as means of the input, got {list(input_std)}")
@@ -73,6 +78,7 @@ class FeatureMaps:
         self.input_std = tuple(map(float, input_std))
         self.mean = mean
         self.std = std
+        self.surroundings = checked_sizes(surroundings)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -89,6 +95,7 @@ class FeatureMaps:
         check_batch(images, 0)
         outputs = stage_outputs(self.network, self.stages, self._input(images))
         maps = torch.cat([_resampled(output.float(), self.grid) for output in outputs], 1).cpu()
+        maps = with_surroundings(maps, self.surroundings)
         if self.mean is None or self.std is None:
             return maps
         if len(self.mean) != maps.shape[1]:
@@ -152,6 +159,7 @@ class FeatureMaps:
                     f"this network has {given}"
                 )
             settings = {name: facts[name] for name in ("name", "input_mean", "input_std")}
+            settings["surroundings"] = facts.get("surroundings", ())  # files of older versions have none
             mean, std = (_statistic(detector.extra, name) for name in _TENSORS)
             return cls(network, facts["stages"], facts["grid"], **settings, mean=mean, std=std)
         except (KeyError, TypeError) as error:
@@ -159,7 +167,7 @@ class FeatureMaps:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"name": self.name, "input_mean": self.input_mean, "input_std": self.input_std}
+        return {name: getattr(self, name) for name in ("name", "input_mean", "input_std", "surroundings")}
 
     def _input(self, images: Tensor) -> Tensor:
         wanted = len(self.input_mean)
