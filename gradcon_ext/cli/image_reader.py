@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from PIL import Image
 
 from gradcon_ext.cli.progress import progress
 from gradcon_ext.data.reading import (
@@ -24,6 +20,7 @@ from gradcon_ext.data.reading import (
     with_frames,
 )
 from gradcon_ext.data.reading.finding import Part
+from gradcon_ext.data.reading.pixel_limit import own_pixel_limit as own_pixel_limit
 
 UNREADABLE = 3
 """The exit code of a command that has done its work but for images that cannot be read."""
@@ -145,19 +142,6 @@ class ImageReader:
                 f"Note: files of several frames, of which {which} is read: {len(self.several)}, such as "
                 f"{self.several[0].file.path}; --frames all takes every one"
             )
-
-
-@contextmanager
-def own_pixel_limit() -> Iterator[None]:
-    """Leave it to `Preparation.max_pixels` to refuse large images, for Pillow's limit is one of the whole process."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, which is not looked at
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
 
 
 def _without_pixels(reading: Reading) -> Reading:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 
 LYING = (5, 6, 7, 8)
 """Values of the EXIF orientation that exchange width and height."""

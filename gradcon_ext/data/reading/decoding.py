@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.reading.decoded import LYING, Decoded, UnreadableImage, check_pixel_count, finite, turn_upright
 from gradcon_ext.data.reading.deep import decode_deep_png, decode_tiff
 
@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258
 _PHOTOMETRIC = 262
 _SMALL = 1 << 16
 """Pixels that take no time to decode."""
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def decode(
@@ -45,7 +45,7 @@ def decode(
         try:
             file = Image.open(path)
         except UnidentifiedImageError:
-            if _start(path) not in _TIFF_STARTS:
+            if _start(path) not in TIFF_STARTS:
                 raise
             return decode_tiff(path, frame, max_pixels or Image.MAX_IMAGE_PIXELS)
         with file:

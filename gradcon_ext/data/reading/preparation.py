@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.image_size import height_width
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.data.reading.decoded import Decoded
 from gradcon_ext.data.reading.fitting import Fit, fitted_image, fitted_planes
 from gradcon_ext.data.reading.parallel import AHEAD

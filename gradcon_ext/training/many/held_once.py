@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.images import Images
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.training.many.run import Run, TrainVal
 
 _Converted = TypeVar("_Converted")
