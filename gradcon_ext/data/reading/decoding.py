@@ -77,7 +77,7 @@ def read_header(path: Path, max_pixels: int | None = None) -> Header:
     try:
         _check_regular(path)
         with Image.open(path) as file:
-            bits = 16 if _is_deep_colour(file) else _bits(file.mode)
+            bits = 16 if _is_deep_colour(file) else bits_of(file.mode)
             return Header(bits, getattr(file, "n_frames", 1), _upright_size(file))
     except UnidentifiedImageError:
         decoded = decode(path, max_pixels=max_pixels)
@@ -115,10 +115,10 @@ def _decode_open(
     if enough is not None:
         file.draft(None, enough)
     ImageOps.exif_transpose(file, in_place=True)
-    pixels = _native(file)
+    pixels = native_pixels(file)
     if is_inverted and isinstance(pixels, np.ndarray):
         pixels = 65535 - pixels
-    return Decoded(pixels, format, mode, _bits(mode), frames, orientation != 1)
+    return Decoded(pixels, format, mode, bits_of(mode), frames, orientation != 1)
 
 
 def _is_deep_colour(file: ImageFile.ImageFile) -> bool:
@@ -145,8 +145,8 @@ def _decode_deep(file: ImageFile.ImageFile, path: Path, frame: int, frames: int,
     return Decoded(pixels, "PNG", f"{'LA' if len(pixels) == 2 else file.mode};16", 16, frames, orientation != 1)
 
 
-def _native(image: Image.Image) -> Image.Image | Array:
-    """Pixels of any mode as one of those of `Decoded`."""
+def native_pixels(image: Image.Image) -> Image.Image | Array:
+    """Return pixels of any mode of Pillow as one of those of `Decoded`."""
     if image.mode == "F":
         return finite(np.asarray(image, np.float32))[None]
     if image.mode.startswith("I"):
@@ -167,7 +167,8 @@ def _uint16(pixels: Array) -> Array:
     return pixels.astype(np.uint16)[None]
 
 
-def _bits(mode: str) -> int:
+def bits_of(mode: str) -> int:
+    """Bits of a channel in a mode of Pillow."""
     return {"1": 1, "F": 32}.get(mode, 16 if mode.startswith("I") else 8)
 
 
