@@ -21,6 +21,7 @@ def test_the_demonstration(gradcon, tmp_path):
         "evaluation.json",
         "evaluation.png",
         "history.jsonl",
+        "train.toml",
         "evaluation.csv",
     }
     for loss in ("reconstruction", "gradient", "combined"):
