@@ -1,7 +1,8 @@
 """GradNorm beside pytorch-ood's own, in time and in peak memory, over batches of 1, 16 and 128.
 
-The model has ResNet-18's shape, for images of 64 pixels. The library's micro batch is the best of three for each case.
-Memory is the most that a process of its own holds beyond what it held before; see `extra_info`.
+The model has ResNet-18's shape, for images of 64 pixels. The library's micro batch is the best of three for each case
+in time, and its default in memory, which is the most that a process of its own holds beyond what it held before; see
+`extra_info`.
 """
 
 from __future__ import annotations

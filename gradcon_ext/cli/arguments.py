@@ -70,14 +70,14 @@ def positive_int(text: str) -> int:
     return _whole(text, 1, 2**31 - 1)
 
 
-def count(text: str) -> int:
-    """Parse a whole number of at least 0."""
-    return _whole(text, 0, 2**31 - 1)
-
-
 def depth(text: str) -> int:
     """Parse a number of convolutions."""
     return _whole(text, 1, MOST_DEPTH)
+
+
+def count(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    return _whole(text, 0, 2**31 - 1)
 
 
 def pixels(text: str) -> int:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.cli.image_reader import ImageReader
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.image_dataset import ImageDataset
 from gradcon_ext.data.images import as_image_dataset
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.data.reading import Decoded, ImageFile, Reading
 from gradcon_ext.data.reading.preparation import BYTES
 from gradcon_ext.storage.pixels import check_channels, check_layout

@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _run(command: ModuleType, words: list[str]) -> None:
     print(f"$ gradcon {shlex.join(words)}", flush=True)
-    parser = argparse.ArgumentParser(prog="gradcon")
-    command.add_parser(parser.add_subparsers(parser_class=CommandParser))
+    parser = CommandParser(prog="gradcon")
+    command.add_parser(parser.add_subparsers())
     command.run(parser.parse_args(words))
     print()
 

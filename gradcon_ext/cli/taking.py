@@ -80,6 +80,20 @@ class Taking:
         given = {"size": size, "tiling": self.tiling.facts, "pooling": str(self.pooling), "tiles": self.tiles}
         return {"taking": {**given, "features": features}}
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that take images in the same way, as they are written; without a size where there is none."""
+        options: dict[str, Any] = {} if self.size is None else {"size": _text(self.size)}
+        if self.tiling is None:
+            return options
+        options |= {"tile": _text(self.tiling.size), "stride": _text(self.tiling.stride)}
+        options |= {"pool": str(self.pooling), "tiles": self.tiles}
+        if self.features is None:
+            contrast = {"even-contrast": True} if self.tiling.even_contrast else {}
+            return {**options, "scale": self.tiling.scale, **contrast}
+        stages = {"stages": ",".join(self.features.stages)} if self.features.stages else {}
+        return {**options, "features": self.features.name, "grid": _text(self.features.grid), **stages}
+
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> Taking:
         """Take back what `facts` returned."""
@@ -141,6 +155,10 @@ def refuse_placing(args: argparse.Namespace, taking: Taking) -> None:
             raise ValueError(f"--{name.replace('_', '-')} goes with --size: tiles are cut from images as they are")
 
 
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
 def _given(args: argparse.Namespace, size: tuple[int, int] | None) -> Taking:
     is_of_features = args.features is not None
     scale = 1.0 if args.scale is None else args.scale
@@ -171,8 +189,8 @@ def _refuse_larger_tiles(taking: Taking, args: argparse.Namespace, files: Sequen
     known = {tiling.scaled(*size) for size in sizes}
     if known and not any(tiling.fits_in(*size) for size in known):
         height, width = map(max, zip(*known, strict=True))
-        tile, scaled = "x".join(map(str, tiling.size)), "" if tiling.scale == 1 else f" at {tiling.scale:g} times"
-        raise ValueError(f"--tile {tile} is larger than {what}{scaled}: {height}x{width} at most")
+        scaled = "" if tiling.scale == 1 else f" at {tiling.scale:g} times"
+        raise ValueError(f"--tile {_text(tiling.size)} is larger than {what}{scaled}: {height}x{width} at most")
 
 
 def _features(args: argparse.Namespace) -> Features:

@@ -272,7 +272,7 @@ def _train(args: argparse.Namespace) -> int:
     trainer.check()
     if args.overwrite:
         remove_own(args.out, DETECTOR, *EVALUATIONS)
-    options = _options(args, trainer, score)
+    options = _options(args, trainer, score, taking)
     with training_options.tracked(args, options) as trainer.log:
         detector = _fit(trainer, learned, args.resume)
     finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet, cut=cut)
@@ -352,9 +352,13 @@ def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
     return epochs
 
 
-def _options(args: argparse.Namespace, trainer: Trainer, score: str) -> dict[str, Any]:
+def _options(args: argparse.Namespace, trainer: Trainer, score: str, taking: Taking) -> dict[str, Any]:
     """Write all options of the run into its folder, and return them; they are printed where some came from a file."""
     options = {name: value for name, value in args.options.items() if name not in _OF_ONE_CALL}
+    if args.images:
+        for name in ("stages", "features"):  # timm's stages are in the name of its network
+            options.pop(name, None)
+        options |= taking.options
     options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "score": score}
     text = to_toml(CONFIG_HEAD, options)
     with replace_file(args.out / CONFIG) as temporary:

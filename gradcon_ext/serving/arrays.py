@@ -66,6 +66,7 @@ def prepared_arrays(array: Array, preparation: Preparation) -> list[PreparedImag
     Raises:
         Refusal: 422, another shape, dtype or range.
     """
+    assert preparation.size is not None  # `ServedDetector` takes no other
     try:
         check_layout(array.shape)
         images = array if array.ndim == 4 else array[:, None]

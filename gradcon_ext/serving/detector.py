@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcon_ext.data.reading.preparation import Preparation
+from gradcon_ext.detector.facts import scores_tiles
 from gradcon_ext.detector.stored_chain import StoredChain, read_stored_chain
 from gradcon_ext.runtime import Scorer
 from gradcon_ext.version import __version__
@@ -39,15 +40,17 @@ class ServedDetector:
         Raises:
             FileNotFoundError: there is no such file or folder, or no detector in it.
             ValueError: it cannot be scored with without torch, see `gradcon_ext.runtime.Scorer.load`; or it is none
-                of image files: it takes feature maps, or does not say how images are prepared.
+                of whole image files: it takes feature maps or tiles, or does not say how images are prepared.
         """
         file, stored = read_stored_chain(path)
         try:
             scorer = Scorer.from_stored(stored, threads=1)
             if stored.takes_features:
                 raise ValueError("it scores feature maps, which are made from images with torch")
+            if scores_tiles(stored.preprocessing):
+                raise ValueError("it scores tiles of images, which `gradcon score` does, with torch")
             preparation = Preparation.read(stored.preprocessing)
-            prepared = (preparation.channels, *preparation.size)
+            prepared = (preparation.channels, *(preparation.size or ()))
             if prepared != scorer.image_shape:
                 raise ValueError(f"images are prepared as {prepared}, and scored as {scorer.image_shape}")
         except ValueError as error:

@@ -22,7 +22,6 @@ def parser():
     source.add_argument("--images", type=Path)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--range")
-    parser.add_argument("--channels", type=int, choices=(1, 3))
     parser.add_argument("--stages", nargs="+")
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction)
     parser.add_argument("--quiet", action="store_true")
@@ -39,7 +38,6 @@ def parse(parser, tmp_path, text, *words):
     ("text", "name", "value"),
     [
         ("epochs = 5", "epochs", 5),
-        ("channels = 1", "channels", 1),
         ("epochs = '5'", "epochs", 5),
         ("data-set = 'mnist'", "data_set", "mnist"),
         ("data_set = 'mnist'", "data_set", "mnist"),

@@ -21,8 +21,8 @@ def test_the_demonstration(gradcon, tmp_path):
         "evaluation.json",
         "evaluation.png",
         "history.jsonl",
-        "evaluation.csv",
         "train.toml",
+        "evaluation.csv",
     }
     for loss in ("reconstruction", "gradient", "combined"):
         assert f"\n{loss} " in result.out

@@ -146,6 +146,7 @@ def test_a_run_that_goes_on_reads_nothing_anew(gradcon, tmp_path, write_photos, 
         "checkpoint.safetensors",
         "detector.safetensors",
         "history.jsonl",
+        "train.toml",
     ]
 
 

@@ -309,6 +309,16 @@ def test_what_does_not_fit_is_refused_in_a_sentence(gradcon, photos, tmp_path, o
     assert not (tmp_path / "run").exists()
 
 
+def test_the_options_that_a_run_leaves_repeat_it(gradcon, photos, made, tmp_path):
+    run, _ = made
+    again = tmp_path / "again"
+    result = gradcon("train", "--config", run / "train.toml", "--out", again, "--quiet")
+    assert result.code == 0, result.err
+    one, two = (read_tensors(folder / "detector.safetensors", "detector", 1) for folder in (run, again))
+    assert all(torch.equal(one[0][name], two[0][name]) for name in one[0])
+    assert one[1]["preprocessing"] == two[1]["preprocessing"]
+
+
 def test_options_of_tiles_are_of_image_files(gradcon, tmp_path):
     result = gradcon("train", "--dataset", "digits", "--inlier", "1", "--tile", "4", "--out", tmp_path / "run")
     assert (result.code, result.err.splitlines()[-1]) == (2, "gradcon: error: --tile does not go with --dataset")

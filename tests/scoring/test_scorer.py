@@ -256,7 +256,8 @@ def test_a_device_without_kernels_is_refused(model: ConvAutoencoder, scorer: Sco
         (torch.full((2, 1, 28, 28), torch.nan), ValueError, "NaN"),
         (torch.full((2, 1, 28, 28), torch.inf), ValueError, "infinite"),
         (np.full((2, 1, 28, 28), 2.0), ValueError, "expected 0 to 1"),
-        ("images.png", TypeError, "str"),
+        ("images.png", FileNotFoundError, "images.png"),
+        (3, TypeError, "int"),
     ],
 )
 def test_bad_images(scorer: Scorer, images: object, error: type[Exception], message: str) -> None:

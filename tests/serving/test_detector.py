@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_one_of_feature_maps_is_refused(tmp_path: Path) -> None:
     Detector(model, references, 1, preprocessing={"channels": 3, "size": 2}).save(tmp_path / "features.safetensors")
     with pytest.raises(ValueError, match="scores feature maps"):
         ServedDetector.load(tmp_path / "features.safetensors")
+
+
+def test_one_of_tiles_is_refused(tmp_path: Path) -> None:
+    path = write_detector(tmp_path / "tiles.safetensors", plain=True)
+    whole = Detector.load(path)
+    tiles = {"image": {"channels": 1, "size": None}, "tiles": {}}
+    replace(whole, preprocessing={**whole.preprocessing, **tiles}).save(path)
+    with pytest.raises(ValueError, match=r"tiles.safetensors: it scores tiles"):
+        ServedDetector.load(path)
 
 
 def test_one_that_does_not_say_how_images_are_prepared_is_refused(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import PIL
 import torch
 from torch import Tensor
 
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.image_dataset import ImageDataset
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.data.reading.cache_file import CacheFile, notes_length
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.preparation import BYTES, Preparation

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.image_dataset import ImageDataset, Shape, stacked
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.parallel import in_order
 from gradcon_ext.data.reading.preparation import Preparation

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.images import Images
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.training.many.run import Run, TrainVal
 
 _Converted = TypeVar("_Converted")
