@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version as installed_version
+from importlib.util import find_spec
 from pathlib import Path
 
 from docutils import nodes
@@ -21,7 +22,7 @@ author = "The gradcon_ext authors"
 project_copyright = author
 release = version = installed_version("gradcon_ext")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 language = "en-GB"
 
@@ -38,7 +39,7 @@ html_theme_options = {
 
 html_math_renderer = "mathml"  # Which browsers draw by themselves, without a script from elsewhere.
 
-myst_enable_extensions = ["dollarmath", "deflist"]
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 # Code in pages is checked by running it.
 highlight_language = "none"
@@ -63,7 +64,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!gradcon_ext\.).*"),  # Of other packages, whose own documentation is not at hand.
     ("py:.*", rf"gradcon_ext\.({'|'.join(map(re.escape, _INTERNAL))}).*"),
 ]
-autodoc_mock_imports = ["torchvision"]  # pytorch-ood imports it, and it has to be the one made for the torch at hand.
+# Torchvision, which pytorch-ood imports, has to be the one made for the torch at hand.
+autodoc_mock_imports = ["torchvision", *(name for name in ("pyod", "pytorch_ood") if find_spec(name) is None)]
 default_role = "code"  # Docstrings write `names` as Markdown does, and no other markup:
 _MARKUP = re.compile(r"(`[^`]*`)|([*|])|(?<=\w)_(?=\W|$)")
 
