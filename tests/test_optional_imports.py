@@ -8,12 +8,13 @@ from importlib.util import find_spec
 
 import pytest
 
+# Processes run in `sys.prefix`, and not in the source, which comes before the installed package.
 LIBRARIES = ("sklearn", "pyod", "numba", "pytorch_ood", "torchvision", "datasets", "webdataset", "pandas")
 
 
 def imported_by(statement: str) -> set[str]:
     printed = f"import sys; {statement}; print(*(name for name in {LIBRARIES} if name in sys.modules))"
-    run = subprocess.run([sys.executable, "-c", printed], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", printed], cwd=sys.prefix, capture_output=True, text=True, check=True)
     return set(run.stdout.split())
 
 
@@ -32,7 +33,7 @@ def test_what_is_imported(statement: str, may: set[str]) -> None:
 @pytest.mark.parametrize(("module", "library"), [("pyod", "pyod"), ("pytorch_ood", "pytorch-ood")])
 def test_an_extra_that_is_missing_is_named(module: str, library: str) -> None:
     hide = f"import sys; sys.modules['{module}'] = None; import gradcon_ext.{module}"
-    run = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
+    run = subprocess.run([sys.executable, "-c", hide], cwd=sys.prefix, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert f"pip install 'gradcon_ext[{library}]'" in run.stderr
 

@@ -165,7 +165,9 @@ def test_pickles(digits, tmp_path, image_shape, part):
 def test_a_pickle_is_read_by_a_process_that_has_imported_nothing(fitted, digits):
     row = digits[1][:1]
     read = f"import pickle, sys; print(pickle.load(sys.stdin.buffer).decision_function({row.tolist()})[0])"
-    printed = subprocess.run([sys.executable, "-c", read], input=pickle.dumps(fitted), capture_output=True, check=True)
+    command = [sys.executable, "-c", read]
+    # Elsewhere than in the source, which comes before the installed package.
+    printed = subprocess.run(command, cwd=sys.prefix, input=pickle.dumps(fitted), capture_output=True, check=True)
     assert float(printed.stdout) == pytest.approx(fitted.decision_function(row)[0], rel=1e-5)
 
 
