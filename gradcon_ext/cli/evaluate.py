@@ -11,7 +11,7 @@ from gradcon_ext.cli import arguments, reading_options
 from gradcon_ext.cli.failed_rows import with_rows_at_end
 from gradcon_ext.cli.image_reader import UNREADABLE
 from gradcon_ext.cli.measured import measured
-from gradcon_ext.cli.rows import score_rows, write_rows_file
+from gradcon_ext.cli.rows import write_rows_file
 from gradcon_ext.cli.run_files import load_detector
 from gradcon_ext.cli.scored_tests import of_data_set, of_files
 from gradcon_ext.cli.verdicts import judging, remark
@@ -20,6 +20,7 @@ from gradcon_ext.detector.place import detector_file
 from gradcon_ext.scoring.evaluation import evaluate_scores
 from gradcon_ext.scoring.histogram import save_histogram
 from gradcon_ext.scoring.pixel_evaluation import evaluate_pixels
+from gradcon_ext.scoring.rows import score_rows
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.storage.files import replace_file
 from gradcon_ext.training.run_contents import (

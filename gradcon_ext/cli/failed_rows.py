@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gradcon_ext.cli.rows import Row
-
-ERROR = "error"
+from gradcon_ext.scoring.rows import ERROR, Row
 
 
 def with_failed_rows(

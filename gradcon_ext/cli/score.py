@@ -20,7 +20,7 @@ from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.images_to_score import ArrayToScore, FilesToScore, file_labels, images_to_score
 from gradcon_ext.cli.maps import MAPS_AT_A_TIME, refuse_maps_folder, write_maps
 from gradcon_ext.cli.reading_options import reader_of
-from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
+from gradcon_ext.cli.rows import Format, write_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
 from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.data.reading import Preparation
@@ -29,6 +29,7 @@ from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.scoring.calibrating import select
+from gradcon_ext.scoring.rows import Row, score_rows
 from gradcon_ext.scoring.scorer import Scorer
 
 _DETAILS = """\

@@ -1,0 +1,147 @@
+"""What an actor does: images of a block are read and scored, one batch at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import NamedTuple
+
+import fsspec
+import pyarrow as pa
+import torch
+from PIL import Image
+
+from gradcon_ext._install.freed_memory import keep_freed_memory
+from gradcon_ext.data.image_dataset import stacked
+from gradcon_ext.data.reading import ImageFile, Preparation, Reading, UnreadableImage, with_frames
+from gradcon_ext.data.reading.parallel import in_order
+from gradcon_ext.data.reading.streams import read_image
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.ray.places import is_url
+from gradcon_ext.scoring.rows import ERROR, Row, score_rows
+from gradcon_ext.scoring.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How blocks are scored.
+
+    Attributes:
+        preparation: what is done to each image.
+        batch_size: images that are scored at a time.
+        device: to score on.
+        threads: that read, in each actor.
+        folder: that relative paths are below.
+    """
+
+    preparation: Preparation
+    batch_size: int
+    device: str
+    threads: int
+    folder: str
+
+
+class Scored(NamedTuple):
+    """Rows of a block, and what is to be known of its images."""
+
+    rows: pa.Table
+    unreadable: list[str]
+    beyond: list[str]
+
+
+class BlockScorer:
+    """Scores blocks; a whole process is its own.
+
+    Args:
+        detector: bytes of its file.
+        settings: how blocks are scored.
+    """
+
+    def __init__(self, detector: bytes, settings: Settings) -> None:
+        torch.set_num_threads(1)
+        keep_freed_memory()
+        # It is `max_pixels` that refuses large images, and damaged metadata is not looked at.
+        self._preparation = replace(
+            settings.preparation, max_pixels=settings.preparation.max_pixels or Image.MAX_IMAGE_PIXELS
+        )
+        Image.MAX_IMAGE_PIXELS = None
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        self._settings = settings
+        self._scorer = Scorer.from_detector(loaded(detector), device=settings.device)
+        self._has_frames = settings.preparation.frame == "all"
+        self._schema = self._schema_of_rows()
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Return the rows of a block."""
+        return self.score(block).rows
+
+    def score(self, block: pa.Table) -> Scored:
+        """Return the rows of a block, one an image, in order."""
+        images = zip(block["path"].to_pylist(), block["frame"].to_pylist(), strict=True)
+        rows: list[Row] = []
+        beyond: list[str] = []
+        with TemporaryDirectory(prefix="gradcon-") as folder:
+            fetch = partial(self._readings, folder=Path(folder))
+            readings = (each for some in in_order(fetch, images, self._settings.threads) for each in some)
+            while batch := list(islice(readings, self._settings.batch_size)):
+                rows += self._rows(batch)
+                beyond += [path for path, reading in batch if reading.beyond is not None]
+        unreadable = [f"{row['path']}: {row[ERROR]}" for row in rows if row[ERROR] is not None]
+        return Scored(pa.Table.from_pylist(rows, self._schema), unreadable, beyond)
+
+    def _readings(self, image: tuple[str, int], folder: Path) -> list[tuple[str, Reading]]:
+        """Read an image, or all that a file holds, with the path that tells it from others."""
+        path, frame = image
+        if not is_url(path):
+            return self._read(path, ImageFile(Path(self._settings.folder, path), frame))
+        with NamedTemporaryFile(dir=folder) as copy:
+            try:
+                with fsspec.open(path, "rb") as source:
+                    copy.write(source.read())
+            except Exception as error:  # each kind of store has its own
+                problem = f"cannot be fetched ({' '.join(str(error).split()) or type(error).__name__})"
+                return [(path, Reading(ImageFile(Path(path)), None, UnreadableImage(Path(path), problem)))]
+            copy.flush()
+            return self._read(path, ImageFile(Path(copy.name), frame))
+
+    def _read(self, path: str, file: ImageFile) -> list[tuple[str, Reading]]:
+        return [(path, read_image(each, self._preparation)) for each in with_frames([file], self._preparation, 1)]
+
+    def _rows(self, batch: Sequence[tuple[str, Reading]]) -> Iterator[Row]:
+        pixels = [reading.pixels for _, reading in batch if reading.pixels is not None]
+        good = [(path, reading) for path, reading in batch if reading.pixels is not None]
+        scored = self._scored(good, torch.Tensor() if not pixels else stacked(pixels))
+        for path, reading in batch:
+            if reading.error is None:
+                yield {**next(scored), ERROR: None}
+            else:
+                yield {**self._label(path, reading), ERROR: reading.error.problem}
+
+    def _scored(self, images: Sequence[tuple[str, Reading]], pixels: torch.Tensor) -> Iterator[Row]:
+        if not images:
+            return iter(())
+        labels = [self._label(path, reading) for path, reading in images]
+        columns = {name: [label[name] for label in labels] for name in labels[0]}
+        return score_rows(columns, self._scorer.score(pixels, len(pixels)), self._scorer.layers)
+
+    def _label(self, path: str, reading: Reading) -> Row:
+        return {"path": path, "frame": reading.file.frame} if self._has_frames else {"path": path}
+
+    def _schema_of_rows(self) -> pa.Schema:
+        """The columns of a row, told by that of a black image."""
+        black = torch.zeros(1, self._preparation.channels, *self._preparation.size)
+        (row,) = self._scored([("", Reading(ImageFile(Path()), black[0]))], black)
+        return pa.Table.from_pylist([row]).schema.append(pa.field(ERROR, pa.string()))
+
+
+def loaded(detector: bytes) -> Detector:
+    """Load a detector from the bytes of its file."""
+    with NamedTemporaryFile(suffix=".safetensors") as file:
+        file.write(detector)
+        file.flush()
+        return Detector.load(file.name)
