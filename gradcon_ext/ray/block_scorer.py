@@ -119,8 +119,9 @@ class BlockScorer:
         for path, reading in batch:
             if reading.error is None:
                 yield {**next(scored), ERROR: None}
-            else:
-                yield {**self._label(path, reading), ERROR: reading.error.problem}
+            else:  # which may name the copy of a URL's content
+                problem = reading.error.problem.replace(str(reading.file.path), path)
+                yield {**self._label(path, reading), ERROR: problem}
 
     def _scored(self, images: Sequence[tuple[str, Reading]], pixels: torch.Tensor) -> Iterator[Row]:
         if not images:
