@@ -101,8 +101,8 @@ class BlockScorer:
             return self._read(path, ImageFile(Path(self._settings.folder, path), frame))
         with NamedTemporaryFile(dir=folder) as copy:
             try:
-                with fsspec.open(path, "rb") as source:
-                    copy.write(source.read())
+                files, name = fsspec.core.url_to_fs(path)
+                copy.write(files.cat_file(name))  # one request, where to open it first asks for its size
             except Exception as error:  # each kind of store has its own
                 problem = f"cannot be fetched ({' '.join(str(error).split()) or type(error).__name__})"
                 return [(path, Reading(ImageFile(Path(path)), None, UnreadableImage(Path(path), problem)))]

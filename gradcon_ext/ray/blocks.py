@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import pyarrow as pa
 
@@ -47,6 +48,13 @@ class Blocks:
     def digest(self) -> str:
         """A hash of all images so far and their order."""
         return self._hash.hexdigest()
+
+
+def in_object_store(blocks: Blocks) -> list[Any]:
+    """Put blocks into the object store, which spills to disk, as they are made; return references to them."""
+    import ray
+
+    return [ray.put(block) for block in blocks]
 
 
 def _utf8(text: str) -> bytes:

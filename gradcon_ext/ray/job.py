@@ -14,7 +14,7 @@ from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.ray.block_scorer import BlockScorer, Settings, loaded
-from gradcon_ext.ray.blocks import Blocks
+from gradcon_ext.ray.blocks import Blocks, in_object_store
 from gradcon_ext.ray.places import Folder, each_image, is_url
 from gradcon_ext.ray.writing import BlockWriter, Written, begin_or_go_on, job_facts, part_name, written
 
@@ -56,9 +56,8 @@ class ScoringJob:
     def dataset(self) -> Any:
         """Return a `ray.data.Dataset` that computes one row an image when it is asked for; raises what `write` does."""
         detector, settings = self._prepared()
-        tables = self._sent(blocks := self._blocks())
-        _refuse_none(blocks)
-        return self._scored([*tables.values()], BlockScorer, detector, settings)
+        _, tables = self._blocks()
+        return self._scored(tables, BlockScorer, detector, settings)
 
     def write(self, out: Place) -> Written:
         """Score the images, and write Parquet files to a folder, each as soon as its images are scored.
@@ -78,16 +77,16 @@ class ScoringJob:
             ValueError: no images, a name that is not UTF-8, a number out of range, or a cluster without a GPU.
         """
         detector, settings = self._prepared()
-        tables = self._sent(blocks := self._blocks())
-        _refuse_none(blocks)
+        blocks, tables = self._blocks()
         folder = Folder(out)
         finished = begin_or_go_on(folder, job_facts(blocks, detector, settings))
-        missing = [table for name, table in tables.items() if name not in finished]
+        names = [part_name(number) for number in range(len(tables))]
+        missing = [table for name, table in zip(names, tables, strict=True) if name not in finished]
         told = []
         if missing:
             dataset = self._scored(missing, BlockWriter, detector, settings, folder.place)
             told = list(dataset.iter_rows())
-        return written(folder, list(tables), sorted(finished & tables.keys()), told)
+        return written(folder, names, sorted(finished.intersection(names)), told)
 
     def _prepared(self) -> tuple[bytes, Settings]:
         """Connect, and return what every actor is given."""
@@ -107,14 +106,12 @@ class ScoringJob:
     def _block_size(self) -> int:
         return self.block_size or _BATCHES_A_BLOCK * self.batch_size
 
-    def _blocks(self) -> Blocks:
-        return Blocks(each_image(self.paths), self._block_size)
-
-    def _sent(self, blocks: Blocks) -> dict[str, Any]:
-        """Put blocks into the object store, which spills to disk; return references by the names of their files."""
-        import ray
-
-        return {part_name(number): ray.put(table) for number, table in enumerate(blocks)}
+    def _blocks(self) -> tuple[Blocks, list[Any]]:
+        blocks = Blocks(each_image(self.paths), self._block_size)
+        tables = in_object_store(blocks)
+        if not tables:
+            raise ValueError("there are no images to score")
+        return blocks, tables
 
     def _scored(self, tables: Sequence[Any], actor: type, *arguments: Any) -> Any:
         import ray
@@ -142,8 +139,3 @@ def _bytes_of(detector: Place | Detector) -> bytes:
     with TemporaryDirectory(prefix="gradcon-") as folder:
         detector.save(path := Path(folder, "detector.safetensors"))
         return path.read_bytes()
-
-
-def _refuse_none(blocks: Blocks) -> None:
-    if not blocks.images:
-        raise ValueError("there are no images to score")

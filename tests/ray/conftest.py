@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,12 @@ class Nodes:
     def kill(self, node: Any) -> None:
         """Kill a raylet, as the loss of a machine does."""
         self.cluster.remove_node(node, allow_graceful=False)
+
+    def of_process(self, process: int) -> Any:
+        """Return the node that a worker's process belongs to."""
+        parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        (node,) = (each for each in self.workers if parent == each.all_processes["raylet"][0].process.pid)
+        return node
 
     def replace(self) -> None:
         """Put a new node in the place of each that was killed."""
