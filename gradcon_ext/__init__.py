@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gradcon_ext.scoring.calibrating import calibrated, select
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
     from gradcon_ext.scoring.explanation import Explanation
+    from gradcon_ext.scoring.image_scoring import ImageScorer, PooledScorer, scorer_of
     from gradcon_ext.scoring.scorer import Scorer, Scores
     from gradcon_ext.scoring.tile_balancing import balanced_tiles
     from gradcon_ext.scoring.tile_scoring import TileScorer, TileScores
@@ -36,7 +37,9 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "GradientConstraint",
+    "ImageScorer",
     "OneClassDetector",
+    "PooledScorer",
     "Run",
     "RunsFailed",
     "Scorer",
@@ -59,6 +62,7 @@ __all__ = [
     "ops",
     "per_sample_alignment",
     "random_tiles",
+    "scorer_of",
     "select",
     "train_many",
 ]
@@ -84,6 +88,9 @@ _HOMES = {
     "Run": "training.many",
     "RunsFailed": "training.many",
     "train_many": "training.many",
+    "ImageScorer": "scoring.image_scoring",
+    "PooledScorer": "scoring.image_scoring",
+    "scorer_of": "scoring.image_scoring",
     "Scorer": "scoring.scorer",
     "Scores": "scoring.scorer",
     "TileScorer": "scoring.tile_scoring",

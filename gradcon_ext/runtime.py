@@ -20,7 +20,7 @@ from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.parts import PAPERS, part_of
-from gradcon_ext.detector.stored_chain import read_stored_chain
+from gradcon_ext.detector.stored_chain import StoredChain, read_stored_chain
 from gradcon_ext.storage.pixels import FEATURE_VALUES, channels_last, check_layout, unfit_pixels
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ class Scorer:
     def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Scorer:
         """Read a detector's file, the one that `gradcon_ext.Scorer.load` reads.
 
+        Of a detector of tiles it scores single tiles, by the paper's part and without a verdict, as that does.
+
         Args:
             path: the file, or the folder of its run.
             threads: as above.
@@ -142,19 +144,24 @@ class Scorer:
             _check_threads(threads)
         file, stored = read_stored_chain(path)
         try:
-            return cls(
-                stored.chain,
-                stored.parameters,
-                stored.references,
-                stored.alpha,
-                threads,
-                stored.balance,
-                stored.part,
-                stored.calibration,
-                stored.takes_features,
-            )
+            return cls.from_stored(stored, threads)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
+
+    @classmethod
+    def from_stored(cls, stored: StoredChain, threads: int | None = None) -> Scorer:
+        """Make a scorer of what `read_stored_chain` has read; arguments and errors are as above."""
+        return cls(
+            stored.chain,
+            stored.parameters,
+            stored.references,
+            stored.alpha,
+            threads,
+            stored.balance,
+            stored.part,
+            stored.calibration,
+            stored.takes_features,
+        )
 
     def score(self, images: Array, batch_size: int = 512) -> Scores:
         """Score every image.

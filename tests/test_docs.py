@@ -66,8 +66,9 @@ def test_imports_point_one_way(room: str) -> None:
             assert other is None or other == room or LEVEL[other] > LEVEL[room], f"{file.name} imports {module}"
 
 
-def test_the_runtime_reaches_no_torch() -> None:
-    waiting, seen = [ROOT / "gradcon_ext" / "runtime.py", ROOT / "gradcon_ext" / "__init__.py"], set()
+@pytest.mark.parametrize("room", ["runtime", "serving"])
+def test_the_runtime_and_the_server_reach_no_torch(room: str) -> None:
+    waiting, seen = [*files_of(room), ROOT / "gradcon_ext" / "__init__.py"], set()
     while waiting:
         file = waiting.pop()
         seen.add(file)

@@ -13,7 +13,20 @@ import sys
 from collections.abc import Sequence
 
 from gradcon_ext._install.freed_memory import keep_freed_memory
-from gradcon_ext.cli import check, demo, download, evaluate, export, info, report, reproduce, score, train, verify
+from gradcon_ext.cli import (
+    check,
+    demo,
+    download,
+    evaluate,
+    export,
+    info,
+    report,
+    reproduce,
+    score,
+    serve,
+    train,
+    verify,
+)
 from gradcon_ext.cli.arguments import HelpFormatter
 from gradcon_ext.cli.config import CommandParser
 from gradcon_ext.version import __version__
@@ -89,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gradcon {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where in the program an error arose")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=CommandParser)
-    for command in (demo, download, check, train, score, evaluate, report, export, verify, reproduce, info):
+    for command in (demo, download, check, train, score, serve, evaluate, report, export, verify, reproduce, info):
         subparser = command.add_parser(commands)
         subparser.set_defaults(run=command.run, usage=subparser.format_usage())
     return parser

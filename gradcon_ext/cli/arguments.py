@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from gradcon_ext._install.device import usable_device
+from gradcon_ext.chain.upsampling import MOST_DEPTH
 
 if TYPE_CHECKING:  # argparse has no public names for them
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -72,6 +73,11 @@ def path_or_url(text: str) -> Path | str:
 def positive_int(text: str) -> int:
     """Parse a whole number of at least 1 that torch takes as a size."""
     return _whole(text, 1, 2**31 - 1)
+
+
+def depth(text: str) -> int:
+    """Parse a number of convolutions."""
+    return _whole(text, 1, MOST_DEPTH)
 
 
 def count(text: str) -> int:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.cli.image_reader import ImageReader
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.image_dataset import ImageDataset
 from gradcon_ext.data.images import as_image_dataset
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.data.reading import Decoded, ImageFile, Reading
 from gradcon_ext.data.reading.preparation import BYTES
 from gradcon_ext.storage.pixels import check_channels, check_layout
@@ -48,7 +48,8 @@ def read_array(path: Path, reader: ImageReader) -> ImageDataset:
 
 def _of_integers(path: Path, array: Array, reader: ImageReader) -> ImageDataset:
     preparation = reader.preparation
-    if array.dtype == np.uint8 and array.shape[-2:] == preparation.size and preparation.range in (None, BYTES):
+    is_in_size = preparation.size in (None, array.shape[-2:])
+    if array.dtype == np.uint8 and is_in_size and preparation.range in (None, BYTES):
         return as_image_dataset(array, channels=preparation.channels)
     return _Integers(path, array, reader)
 
@@ -60,7 +61,7 @@ class _Integers(ImageDataset):
         check_layout(array.shape)
         preparation = reader.preparation
         self._images = array if array.ndim == 4 else array[:, None]
-        self.shape = (preparation.channels, *preparation.size)
+        self.shape = (preparation.channels, *(preparation.size or self._images.shape[2:]))
         check_channels(self._images.shape[1:], self.shape)
         self._path, self._reader = path, reader
 

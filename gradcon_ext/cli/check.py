@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gradcon_ext.cli import arguments, reading_options
+from gradcon_ext.cli import arguments, reading_options, taking_options
 from gradcon_ext.cli.image_reader import UNREADABLE, own_pixel_limit
 from gradcon_ext.cli.progress import progress
 from gradcon_ext.cli.reading_options import preparation_of
+from gradcon_ext.cli.taking import Taking, refuse_placing, taking_of
 from gradcon_ext.data.held_out import held_out
 from gradcon_ext.data.reading import Found, ImageFile, Preparation, find_images, with_frames
 from gradcon_ext.data.reading.inspection import Inspection, inspect
@@ -49,14 +50,18 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="the same as one object of JSON, every name in full")
     reading_options.add_preparation(parser)
+    taking_options.add_taking(parser)
     reading_options.add_reading(parser, on_error="fail")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what there is; return the exit code."""
-    preparation = preparation_of(args, reading_options.DEFAULT_SIZE)
+    taking_options.refuse_misfits(args)
     with own_pixel_limit():
+        taking = taking_of(args, find_images(args.folder, "train").files)
+        refuse_placing(args, taking)
+        preparation = preparation_of(args, taking.size)
         found = find_images(args.folder)
         files = with_frames(found.files, preparation, args.workers)
         with progress(len(files), "checking") as update:
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         to_train = with_frames(find_images(args.folder, "train").files, preparation, args.workers)
         seen = inspection if len(to_train) == len(files) else inspect(to_train, preparation, args.workers)
     facts = _facts(args.folder, found, len(files), inspection)
-    facts["train"] = _training(preparation, seen, args.on_error)
+    facts["train"] = {**_training(preparation, seen, args.on_error), **_taken(taking)}
     print(json.dumps(facts, indent=2) if args.json else "\n".join(_lines(facts)))
     return UNREADABLE if inspection.unreadable or inspection.empty else 0
 
@@ -109,6 +114,10 @@ def _training(preparation: Preparation, inspection: Inspection, on_error: str) -
         "range": value_range,
         "narrow": _is_narrow(inspection.bounds, value_range),
     }
+
+
+def _taken(taking: Taking) -> dict[str, Any]:
+    return {"chosen": taking.reason or None, "tiles": None, **taking.facts().get("taking", {})}
 
 
 def _is_narrow(bounds: tuple[float, float] | None, value_range: tuple[float, float] | None) -> bool:
@@ -157,14 +166,23 @@ def _training_lines(train: Mapping[str, Any]) -> Iterator[str]:
         reason = "images that cannot be read; see --on-error skip" if train["skipped"] else "fewer than two images"
         yield f"train would fail: {reason}"
         return
-    height, width = train["size"]
     values = "the full scale of each" if train["range"] is None else f"{train['range'][0]:g} to {train['range'][1]:g}"
     skipped = f", skip {train['skipped']}" if train["skipped"] else ""
     yield f"train would learn from {train['train_images']} images and hold out {train['validation_images']} for"
     yield f"  validation and {train['calibration_images']} for calibration{skipped},"
     colour = "colour" if train["channels"] == 3 else "grey"
-    yield f"  in {colour}, {height}x{width} (height x width), {train['fit']},"
+    if train["size"] is None:
+        yield f"  in {colour}, as large as they are,"
+    else:
+        height, width = train["size"]
+        yield f"  in {colour}, {height}x{width} (height x width), {train['fit']},"
     yield f"  with values from {values} as 0 to 1"
+    if train["tiles"]:
+        height, width = train["tiling"]["size"]
+        of = f"feature maps of {train['features']['name']}" if train["features"] else "them"
+        yield f"  in about {train['tiles']} tiles of {height}x{width} of {of}"
+    if train["chosen"]:
+        yield f"  {train['chosen']}"
     if train["narrow"]:
         yield "  which the values use little of: --range MIN,MAX spreads them"
 

@@ -31,14 +31,14 @@ class CommandParser(argparse.ArgumentParser):
         return parsed, rest
 
     def _without_types(self, words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-        types = [action.type for action in self._actions]
+        kept = [(action, action.type, action.choices) for action in self._actions]
         try:
             for action in self._actions:
-                action.type = None
+                action.type = action.choices = None  # choices are of values, not of words
             parsed, rest = super().parse_known_args(words, None)
         finally:
-            for action, its_type in zip(self._actions, types, strict=True):
-                action.type = its_type
+            for action, its_type, its_choices in kept:
+                action.type, action.choices = its_type, its_choices
         return vars(parsed), rest
 
     def _words_of_file(self, words: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from types import ModuleType
 import torch
 
 from gradcon_ext.cli import arguments, evaluate, train
+from gradcon_ext.cli.config import CommandParser
 from gradcon_ext.training.run_contents import holds_run, visible_files
 
 _OUT = Path("runs/demo")
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _run(command: ModuleType, words: list[str]) -> None:
     print(f"$ gradcon {shlex.join(words)}", flush=True)
-    parser = argparse.ArgumentParser(prog="gradcon")
+    parser = CommandParser(prog="gradcon")
     command.add_parser(parser.add_subparsers())
     command.run(parser.parse_args(words))
     print()

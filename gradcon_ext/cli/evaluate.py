@@ -11,17 +11,16 @@ from gradcon_ext.cli import arguments, reading_options
 from gradcon_ext.cli.failed_rows import with_rows_at_end
 from gradcon_ext.cli.image_reader import UNREADABLE
 from gradcon_ext.cli.measured import measured
-from gradcon_ext.cli.rows import write_rows_file
+from gradcon_ext.cli.rows import score_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector
 from gradcon_ext.cli.scored_tests import of_data_set, of_files
+from gradcon_ext.cli.taking_options import add_network, open_scorer
 from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.scoring.evaluation import evaluate_scores
 from gradcon_ext.scoring.histogram import save_histogram
 from gradcon_ext.scoring.pixel_evaluation import evaluate_pixels
-from gradcon_ext.scoring.rows import score_rows
-from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.storage.files import replace_file
 from gradcon_ext.training.run_contents import (
     EVALUATION,
@@ -79,6 +78,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         "(default: ground_truth in --images, where it is there)",
     )
     reading_options.add_reading(parser, on_error="skip")
+    add_network(parser)
     parser.add_argument("--by", metavar="PART", choices=PARTS, help="the part of the score that decides")
     parser.add_argument(
         "--false-alarms",
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     detector = judging(load_detector(args.run_path), args.by, args.false_alarms)
     out = args.out or detector_file(args.run_path).parent
     refuse_to_replace_evaluation(out)
-    scorer = Scorer.from_detector(detector, device=args.device)
+    scorer = open_scorer(detector, args)
     test = of_files(args, detector, scorer) if args.inliers or args.images else of_data_set(args, detector, scorer)
     evaluation = evaluate_scores(test.scores, test.is_outlier)
     rated = measured(

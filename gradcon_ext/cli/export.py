@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from gradcon_ext.cli import arguments
+from gradcon_ext.detector.facts import scores_tiles
 from gradcon_ext.detector.stored_chain import read_stored_chain
 from gradcon_ext.export.onnx_file import write_onnx
 from gradcon_ext.export.pt2 import exported, write_compiled, write_pt2
@@ -23,7 +24,8 @@ detector.
 
 Images are given in the channels and size of the detector, as uint8 from 0 to
 255 or floating point from 0 to 1. The outputs are named like the columns of
-`gradcon score`, with one "cosine" (N, layers).
+`gradcon score`, with one "cosine" (N, layers). A detector of tiles, which scores
+images of any size, cannot be exported.
 """
 
 _EXAMPLES = """\
@@ -65,7 +67,12 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--out {out}: a file of this format has a name that ends in {suffix}")
     if out.exists() or out.is_symlink():
         raise FileExistsError(f"{out} is there already: move it, or give another --out")
-    _, detector = read_stored_chain(args.detector)
+    path, detector = read_stored_chain(args.detector)
+    if scores_tiles(detector.preprocessing):
+        raise ValueError(
+            f"{path} scores images by their tiles, and a program would score single ones, without verdicts: use "
+            "gradcon score, or gradcon_ext.scorer_of from Python"
+        )
     in_bytes = args.input == "uint8"
     try:
         if args.to == "onnx":

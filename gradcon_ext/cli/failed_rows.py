@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gradcon_ext.scoring.rows import ERROR, Row
+from gradcon_ext.cli.rows import Row
+from gradcon_ext.detector.columns import ERROR
 
 
 def with_failed_rows(

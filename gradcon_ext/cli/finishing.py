@@ -12,11 +12,13 @@ from gradcon_ext.cli.training_images import TrainingImages
 from gradcon_ext.cli.verdicts import describe
 from gradcon_ext.data.images import as_image_dataset
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.facts import has_balance
 from gradcon_ext.detector.parts import OF_BALANCE, PAPERS, PARTS
 from gradcon_ext.scoring.balancing import balanced
 from gradcon_ext.scoring.calibrating import calibrated
+from gradcon_ext.scoring.cut import Cut
+from gradcon_ext.scoring.image_scoring import scorer_of
 from gradcon_ext.scoring.proxy import Proxy, notice_damage
-from gradcon_ext.scoring.scorer import Scorer
 
 SCORES = ("auto", "gradcon", *PARTS)
 """What may be asked to decide; "gradcon" leaves out all that the paper does not have."""
@@ -62,7 +64,7 @@ class Finished:
             return f"as --score {self.score} asks"
         if self.detector.part == "balanced":
             return f"for no part notices damage better by {self.proxy.margin:.2g}; --score takes another"
-        if self.detector.balance is None:
+        if not has_balance(self.detector.balance, self.detector.preprocessing):
             return "for there are too few held-out images to tell the scale of each part by"
         return f"for it notices damage better than the balanced score by {self.proxy.margin:.2g}; --score takes another"
 
@@ -96,6 +98,7 @@ def finish(
     rate: float | None,
     device: str | torch.device,
     with_proxy: bool,
+    cut: Cut | None = None,
 ) -> Finished:
     """Add to a detector what its score needs, choose the part that decides, and calibrate it.
 
@@ -106,16 +109,21 @@ def finish(
         rate: stated false-alarm rate; see `gradcon_ext.calibrated`.
         device: to score on.
         with_proxy: whether to see which parts notice damage also where nothing is chosen by it.
+        cut: how it was trained on tiles of the images; None for whole ones.
     """
+    network = None if cut is None or cut.features is None else cut.features.network
+    if cut is not None:
+        detector = cut.kept_in(detector, {name: images.preprocessing[name] for name in ("channels", "size")})
     if score != "gradcon" and len(as_image_dataset(images.validation)) >= _FEWEST_FOR_BALANCE:
-        detector = balanced(detector, images.train, images.validation, device)
+        balance = balanced if cut is None else cut.balanced
+        detector = balance(detector, images.train, images.validation, device)
     proxy = None
     if score == "auto" or with_proxy:
-        proxy = notice_damage(Scorer.from_detector(detector, device=device), images.validation)
+        proxy = notice_damage(scorer_of(detector, device, network=network), images.validation)
     part = proxy.part if score == "auto" and proxy is not None else _part_of(score)
     detector = replace(detector, part=part, training={**detector.training, "score": score})
     if images.calibration is not None:
-        detector = calibrated(detector, images.calibration, rate=rate, device=device)
+        detector = calibrated(detector, images.calibration, rate=rate, device=device, network=network)
     return Finished(detector, score, proxy)
 
 

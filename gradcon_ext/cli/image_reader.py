@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from PIL import Image
 
 from gradcon_ext.cli.progress import progress
 from gradcon_ext.data.reading import (
     CachedImages,
+    FileImages,
     ImageFile,
     Preparation,
     Reading,
@@ -23,6 +20,7 @@ from gradcon_ext.data.reading import (
     with_frames,
 )
 from gradcon_ext.data.reading.finding import Part
+from gradcon_ext.data.reading.pixel_limit import own_pixel_limit as own_pixel_limit
 
 UNREADABLE = 3
 """The exit code of a command that has done its work but for images that cannot be read."""
@@ -78,18 +76,28 @@ class ImageReader:
                 yield reading
                 update(1)
 
-    def cached(self, files: Sequence[ImageFile], folder: Path, what: str) -> CachedImages:
+    def images(self, files: Sequence[ImageFile], folder: Path, what: str) -> CachedImages | FileImages:
         """Read images into a cache in a folder, or take them from there; `what` is being done, and errors are as above.
+
+        Images that are left at their own sizes are in no cache, but read again whenever they are asked for.
 
         Raises:
             ValueError: none of them can be read.
         """
+        if self.preparation.size is None:
+            return self._readable(files, what)
         images, told = cached_images(files, self.preparation, folder, lambda some: self._read(some, what))
         for reading in told:
             self.take(reading)
             if reading.error is not None and not self.skip:
                 raise reading.error
         return images
+
+    def _readable(self, files: Sequence[ImageFile], what: str) -> FileImages:
+        readable = [reading.file for reading in self.read(files, what) if reading.error is None]
+        if not readable:
+            raise ValueError(f"none of {len(files)} images can be read: {self.unreadable[-1].error}")
+        return FileImages(readable, self.preparation)
 
     def take(self, reading: Reading) -> None:
         """Keep account of an image."""
@@ -134,19 +142,6 @@ class ImageReader:
                 f"Note: files of several frames, of which {which} is read: {len(self.several)}, such as "
                 f"{self.several[0].file.path}; --frames all takes every one"
             )
-
-
-@contextmanager
-def own_pixel_limit() -> Iterator[None]:
-    """Leave it to `Preparation.max_pixels` to refuse large images, for Pillow's limit is one of the whole process."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, which is not looked at
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
 
 
 def _without_pixels(reading: Reading) -> Reading:

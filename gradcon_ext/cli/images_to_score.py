@@ -74,9 +74,10 @@ class FilesToScore:
         return FileImages(readable, self.reader.preparation), names
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Read the images."""
+        """Read the images; those that are left at their own sizes are batches of one."""
         readings = self.reader.read(self.files, "scoring")
-        while some := list(islice(readings, batch_size)):
+        count = 1 if self.reader.preparation.size is None else batch_size
+        while some := list(islice(readings, count)):
             yield self._batch(some)
 
     def _batch(self, readings: Sequence[Reading]) -> Batch:

@@ -9,7 +9,7 @@ from PIL import ImageColor
 
 from gradcon_ext.cli import arguments
 from gradcon_ext.cli.image_reader import ImageReader
-from gradcon_ext.data.image_size import Size, height_width
+from gradcon_ext.data.image_size import Size
 from gradcon_ext.data.reading import Preparation
 from gradcon_ext.data.reading.fitting import Fit
 
@@ -30,7 +30,9 @@ def add_preparation(parser: arguments.Group) -> None:
         "--size",
         metavar="PIXELS",
         type=image_size,
-        help="height and width that images are brought to, as 256 or 480x640 (default: 28, for digits 8)",
+        help="height and width that images are brought to, as 256 or 480x640 (default with --dataset: 28, for digits "
+        "8; of image files: their own if they have one of 64 pixels at most, and otherwise tiles of 32, which are cut "
+        "at half size if no side is below 256)",
     )
     parser.add_argument(
         "--fit",
@@ -99,11 +101,16 @@ def reader_of(args: argparse.Namespace, preparation: Preparation, quiet: bool = 
     return ImageReader(preparation, args.on_error == "skip", args.workers, quiet)
 
 
-def preparation_of(args: argparse.Namespace, default_size: Size) -> Preparation:
-    """Return what the options of `add_preparation` and `add_reading` say; the range is None where it is automatic."""
+def preparation_of(args: argparse.Namespace, size: tuple[int, int] | None) -> Preparation:
+    """Return what the options of `add_preparation` and `add_reading` say; the range is None where it is automatic.
+
+    Args:
+        args: the options.
+        size: that images are brought to, whatever `--size` says; None leaves each at its own.
+    """
     return Preparation(
         channels=args.channels or 3,
-        size=height_width(args.size or default_size),
+        size=size,
         fit=args.fit or "squash",
         range=None if args.range in (None, "auto") else args.range,
         background=None if args.background == "none" else args.background or WHITE,

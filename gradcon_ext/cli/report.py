@@ -14,11 +14,12 @@ from gradcon_ext.cli.images_to_score import FilesToScore
 from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.report_images import draw, score_files
 from gradcon_ext.cli.run_files import load_detector
+from gradcon_ext.cli.taking_options import add_network, open_scorer
 from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.report.content import ImageRow, Report
 from gradcon_ext.report.page import is_report, write_report
-from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.image_scoring import ImageScorer
 from gradcon_ext.version import __version__
 
 _NO_CALIBRATION = "The detector is not calibrated, so a score says which images are worse, and not which are bad."
@@ -57,6 +58,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         help="images with pictures, the worst ones (default: %(default)s)",
     )
     reading_options.add_reading(parser, on_error="skip")
+    add_network(parser)
     arguments.add_batch_size(parser, 512)
     arguments.add_device(parser)
     return parser
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_to_replace(args.out)
     detector = load_detector(args.detector)
     preparation = replace(Preparation.read(detector.preprocessing), max_pixels=args.max_pixels)
-    scorer = Scorer.from_detector(detector, device=args.device)
+    scorer = open_scorer(detector, args)
     reader = reader_of(args, preparation)
     with own_pixel_limit():
         images = FilesToScore(reader.find(args.folder, "test"), reader)
@@ -80,14 +82,14 @@ def run(args: argparse.Namespace) -> int:
     return reader.exit_code
 
 
-def _report(args: argparse.Namespace, preparation: Preparation, scorer: Scorer, rows: list[ImageRow]) -> Report:
-    height, width = preparation.size
+def _report(args: argparse.Namespace, preparation: Preparation, scorer: ImageScorer, rows: list[ImageRow]) -> Report:
+    size = "as they are" if preparation.size is None else f"{preparation.size[1]} by {preparation.size[0]}"
     return Report(
         title=f"Anomalies in {args.folder}",
         facts={
             "detector": str(detector_file(args.detector)),
             "score": scorer.part,
-            "image size": f"{width} by {height}, {'grey' if preparation.channels == 1 else 'colour'}",
+            "image size": f"{size}, {'grey' if preparation.channels == 1 else 'colour'}",
             "written": f"{datetime.now():%Y-%m-%d %H:%M}",
             "gradcon": __version__,
         },
@@ -97,7 +99,7 @@ def _report(args: argparse.Namespace, preparation: Preparation, scorer: Scorer, 
     )
 
 
-def _threshold(scorer: Scorer) -> float | None:
+def _threshold(scorer: ImageScorer) -> float | None:
     """The score from which on images are anomalous; None where none is high enough, or nothing is calibrated."""
     calibration = scorer.calibration
     if calibration is None:

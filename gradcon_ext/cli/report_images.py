@@ -6,23 +6,28 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 from pathlib import Path
 
-import torch
+from torch import Tensor
+from torch.nn import functional
 
 from gradcon_ext.cli.images_to_score import FilesToScore
 from gradcon_ext.cli.maps import MAPS_AT_A_TIME, drawn_maps
+from gradcon_ext.data.pixels import as_floats
 from gradcon_ext.data.reading import FileImages, ImageFile
 from gradcon_ext.detector.parts import losses_of, part_of
 from gradcon_ext.report.content import ImageRow, Picture, Verdict
 from gradcon_ext.report.place import brightest_place
 from gradcon_ext.scoring.explanation import HasMaps
+from gradcon_ext.scoring.image_scoring import ImageScorer
 from gradcon_ext.scoring.overlay import Scale, as_png, common_scale, extents_of, overlay, picture
-from gradcon_ext.scoring.scorer import Scorer, Scores
+from gradcon_ext.scoring.scorer import Scores
 
 _LONGEST_SIDE = 256
 """Pixels of a picture; larger ones are shrunk."""
+_MOST_IN_MEMORY = 4 * _LONGEST_SIDE
+"""Pixels of a side of the maps that are in memory together."""
 
 
-def score_files(scorer: Scorer, images: FilesToScore, folder: Path, batch_size: int) -> Iterator[ImageRow]:
+def score_files(scorer: ImageScorer, images: FilesToScore, folder: Path, batch_size: int) -> Iterator[ImageRow]:
     """Yield one row an image, in their order, with a score or why there is none; one batch is in memory.
 
     Args:
@@ -66,18 +71,36 @@ def draw(
     if not numbers:
         return {}, {}
     chosen = FileImages([images.files[number] for number in numbers], images.reader.preparation)
-    parts = list(drawn_maps(scorer, chosen, MAPS_AT_A_TIME))
-    maps = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    scales = {name: common_scale(extents_of(values)) for name, values in maps.items()}
+    maps: dict[str, list[Tensor]] = {}
+    for part in drawn_maps(scorer, chosen, MAPS_AT_A_TIME):
+        for name, values in part.items():
+            maps.setdefault(name, []).extend(map(_shrunk, values))
+    scales = {
+        name: common_scale(extent for each in values for extent in extents_of(each[None]))
+        for name, values in maps.items()
+    }
     pictures = {}
     for row, number in enumerate(numbers):
-        image, title = chosen.stored(row), name_of(chosen.files[row], folder)
+        image, title = _shrunk(as_floats(chosen.stored(row))), name_of(chosen.files[row], folder)
         pictures[number] = [Picture(as_png(picture(image), _LONGEST_SIDE), "image", title)]
         for name, scale in scales.items():
-            heat_map = as_png(overlay(image, maps[name][row], scale), _LONGEST_SIDE)
-            alt = f"Heat map of {title}: {name}, highest {brightest_place(maps[name][row])}"
+            values = maps[name][row]
+            heat_map = as_png(overlay(image, values, scale), _LONGEST_SIDE)
+            alt = f"Heat map of {title}: {name}, highest {brightest_place(values)}"
             pictures[number].append(Picture(heat_map, name, alt))
     return pictures, scales
+
+
+def _shrunk(values: Tensor) -> Tensor:
+    """An image (C, H, W) or a map (H, W), brought to the longest side of a picture where it is far larger."""
+    height, width = values.shape[-2:]
+    scale = _MOST_IN_MEMORY / max(height, width)
+    if scale >= 1:
+        return values
+    planes = values.reshape(1, -1, height, width)
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    shrunk = functional.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
+    return shrunk.reshape(*values.shape[:-2], *size)
 
 
 def _row(name: str, scores: Scores, decides: str, index: int) -> ImageRow:

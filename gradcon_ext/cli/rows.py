@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO, TypeAlias
 
-from gradcon_ext.scoring.rows import Row
+from gradcon_ext.detector.columns import score_columns
+from gradcon_ext.scoring.scorer import Scores
 from gradcon_ext.storage.files import replace_file
 
 Format = Literal["csv", "jsonl"]
+Row: TypeAlias = dict[str, Any]
+
+
+def score_rows(labels: Mapping[str, Sequence[Any]], scores: Scores, layers: Sequence[str]) -> Iterator[Row]:
+    """Yield one row an image: its labels, scores, p-value, verdict, and cosine for each layer.
+
+    Args:
+        labels: columns that come first, each with one entry an image.
+        scores: of the images.
+        layers: names of the columns of `scores.cosine`.
+    """
+    columns = {**labels, **score_columns(scores, layers)}
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, row, strict=True))
 
 
 def write_rows(stream: TextIO, rows: Iterable[Row], format: Format) -> None:

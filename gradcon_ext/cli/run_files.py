@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gradcon_ext.data.image_size import height_width
 from gradcon_ext.data.reading import Preparation
+from gradcon_ext.data.reading.preparation_facts import IMAGE
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR, detector_file
 from gradcon_ext.storage.lock import refuse_in_use
@@ -37,7 +39,12 @@ def _check_preprocessing(file: Path, detector: Detector) -> None:
         preparation = Preparation.read(detector.preprocessing)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    given = (preparation.channels, *preparation.size)
+    facts = detector.preprocessing
+    if "features" in facts and not {"tiles", IMAGE} <= facts.keys():
+        raise ValueError(f"{file} does not say how images are brought to its network of features; use it from Python")
+    if "tiles" in facts and "features" not in facts and preparation.channels != facts["channels"]:
+        raise ValueError(f"{file} says that its images have {preparation.channels} channels, and its tiles others")
+    given = (facts["channels"], *height_width(facts["size"]))
     known: Any = detector.model.architecture  # without a model from elsewhere, all that `Detector.load` builds have one
     expected = (known["channels"], *known["size"])
     if given != expected:

@@ -21,9 +21,10 @@ from gradcon_ext.cli.images_to_score import ArrayToScore, FilesToScore, file_lab
 from gradcon_ext.cli.maps import MAPS_AT_A_TIME, refuse_maps_folder, write_maps
 from gradcon_ext.cli.ray_options import add_ray
 from gradcon_ext.cli.reading_options import reader_of
-from gradcon_ext.cli.rows import Format, write_rows, write_rows_file
+from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
 from gradcon_ext.cli.score_on_ray import refuse_misfits, score_on_ray
+from gradcon_ext.cli.taking_options import add_network, open_scorer
 from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.calibration import VERDICTS
@@ -31,8 +32,7 @@ from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.scoring.calibrating import select
-from gradcon_ext.scoring.rows import Row, score_rows
-from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.image_scoring import ImageScorer
 
 _DETAILS = """\
 Images are brought to the channels, size and range of values that the detector
@@ -57,6 +57,10 @@ One row an image:
   cosine.LAYER    alignment of the layer's gradient with that of training
   error           why an image cannot be read, and so has no score; empty of all
                   others, and not there with --on-error fail or for an array
+
+Of a detector of tiles each column is pooled from the scores of an image's
+tiles by itself; cosine.mean is minus the pooled gradient, and reconstruction
+has the latent loss in it.
 
 With --ray the rows are those of one machine with the same --batch-size, to the
 bit, in a Parquet file for each block of images; all nodes share the file system
@@ -107,10 +111,11 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         metavar="DIR",
         type=Path,
         help="folder, new or empty, for two heat maps of each image: where its reconstruction is off, and where its "
-        "gradients are least aligned; all on one scale",
+        "gradients are least aligned; of a detector of tiles one, their scores; each kind on one scale",
     )
     reading_options.add_frames(parser, "those of the detector")
     reading_options.add_reading(parser, on_error="skip")
+    add_network(parser)
     verdict = parser.add_argument_group("verdict")
     verdict.add_argument(
         "--by", metavar="PART", choices=PARTS, help=f"the part of the score that decides: {', '.join(PARTS)}"
@@ -154,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
         if args.maps is not None:
             refuse_maps_folder(args.maps)
         images = images_to_score(args.images, reader)
-        scorer = Scorer.from_detector(detector, device=args.device)
+        scorer = open_scorer(detector, args)
         format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")
         rows = _rows(scorer, images, args.batch_size)
         if args.fdr is not None:
@@ -175,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
     return reader.exit_code
 
 
-def _draw(scorer: Scorer, images: ArrayToScore | FilesToScore, args: argparse.Namespace) -> str:
+def _draw(scorer: ImageScorer, images: ArrayToScore | FilesToScore, args: argparse.Namespace) -> str:
     """Draw the maps of what could be read, and say so."""
     dataset, names = images.named()
     if not names:
@@ -198,11 +203,11 @@ def _standard_output() -> TextIO:
     return sys.stdout
 
 
-def _rows(scorer: Scorer, images: ArrayToScore | FilesToScore, batch_size: int) -> Iterator[Row]:
+def _rows(scorer: ImageScorer, images: ArrayToScore | FilesToScore, batch_size: int) -> Iterator[Row]:
     parts = _scored(scorer, images, batch_size)
     if isinstance(images, FilesToScore) and images.reader.skip:
         preparation = images.reader.preparation
-        black = torch.zeros(1, preparation.channels, *preparation.size)
+        black = torch.zeros(1, preparation.channels, *(preparation.size or (1, 1)))
         labels = file_labels(images.files[:1], preparation)
         return with_failed_rows(parts, lambda: next(_score_rows(scorer, labels, black)))
     return (row for _, _, rows in parts for row in rows)
@@ -219,7 +224,7 @@ def _selected(rows: Iterable[Row], rate: float) -> Iterator[Row]:
 
 
 def _scored(
-    scorer: Scorer, images: ArrayToScore | FilesToScore, batch_size: int
+    scorer: ImageScorer, images: ArrayToScore | FilesToScore, batch_size: int
 ) -> Iterator[tuple[Mapping[str, Sequence[Any]], Sequence[str | None], Iterator[Row]]]:
     for labels, problems, pixels in images.batches(batch_size):
         if pixels is None:
@@ -230,5 +235,5 @@ def _scored(
         yield labels, problems, _score_rows(scorer, of_good, pixels)
 
 
-def _score_rows(scorer: Scorer, labels: Mapping[str, Sequence[Any]], pixels: Tensor) -> Iterator[Row]:
+def _score_rows(scorer: ImageScorer, labels: Mapping[str, Sequence[Any]], pixels: Tensor) -> Iterator[Row]:
     return score_rows(labels, scorer.score(pixels, len(pixels)), scorer.layers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gradcon_ext.cli.image_reader import UNREADABLE
 from gradcon_ext.cli.ray_options import cluster_of
+from gradcon_ext.cli.taking_options import network_of
 from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.detector import Detector
 
@@ -59,6 +60,7 @@ def score_on_ray(args: argparse.Namespace, detector: Detector) -> int:
         args.block_size,
         args.device.type,
         threads=args.workers,
+        network=None if args.features is None else network_of(args.features),
     )
     _keep_quiet()
     written = job.write(args.out)

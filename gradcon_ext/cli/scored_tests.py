@@ -15,12 +15,14 @@ import numpy.typing as npt
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.images_to_score import FilesToScore, file_labels
 from gradcon_ext.cli.reading_options import reader_of
+from gradcon_ext.cli.rows import Row
 from gradcon_ext.data.masks import mask_path
 from gradcon_ext.data.named_split import named_split
 from gradcon_ext.data.reading import FileImages, ImageFile, Preparation
+from gradcon_ext.detector.columns import ERROR
 from gradcon_ext.detector.detector import Detector
-from gradcon_ext.scoring.rows import ERROR, Row
-from gradcon_ext.scoring.scorer import Scorer, Scores, joined
+from gradcon_ext.scoring.image_scoring import ImageScorer
+from gradcon_ext.scoring.scorer import Scores, joined
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class ScoredTest:
     warnings: Sequence[str] = ()
 
 
-def of_data_set(args: argparse.Namespace, detector: Detector, scorer: Scorer) -> ScoredTest:
+def of_data_set(args: argparse.Namespace, detector: Detector, scorer: ImageScorer) -> ScoredTest:
     """Score the test images of the data set that a detector was trained on.
 
     Raises:
@@ -76,7 +78,7 @@ def of_data_set(args: argparse.Namespace, detector: Detector, scorer: Scorer) ->
     )
 
 
-def of_files(args: argparse.Namespace, detector: Detector, scorer: Scorer) -> ScoredTest:
+def of_files(args: argparse.Namespace, detector: Detector, scorer: ImageScorer) -> ScoredTest:
     """Score images of files as they are read, and tell on standard error what is odd about them.
 
     Raises:

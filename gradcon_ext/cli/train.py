@@ -12,31 +12,37 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import torch
+from torch import nn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gradcon_ext.cli import arguments, reading_options, training_options
+from gradcon_ext.chain.upsampling import PUBLISHED_DEPTH
+from gradcon_ext.cli import arguments, reading_options, taking_options, training_options
 from gradcon_ext.cli.config import to_toml
 from gradcon_ext.cli.finishing import SCORES, Finished, finish, refuse_unfit, score_before, was_calibrated
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.reading_options import DEFAULT_SIZE, PREPARATION, preparation_of, reader_of
 from gradcon_ext.cli.run_files import refuse_used
+from gradcon_ext.cli.taking import Taking, refuse_placing, taking_of
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.data import DATA_SETS
+from gradcon_ext.data.image_size import height_width
 from gradcon_ext.data.images import as_image_dataset
-from gradcon_ext.data.reading import remove_caches
+from gradcon_ext.data.reading import find_images, remove_caches
 from gradcon_ext.detector.detector import Detector, read_facts
+from gradcon_ext.detector.facts import scores_tiles
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
-from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder, fitting_depth
 from gradcon_ext.scoring import balancing
 from gradcon_ext.storage.files import replace_file
 from gradcon_ext.storage.lock import reserved
-from gradcon_ext.training.checkpoint import planned_epochs
+from gradcon_ext.training.checkpoint import planned_epochs, settings_of
 from gradcon_ext.training.precision import Precision
 from gradcon_ext.training.run_contents import CONFIG, CONFIG_HEAD, EVALUATIONS, HISTORY, holds_run, remove_own
 from gradcon_ext.training.trainer import Trainer
 
 _MODELS = {"cae": ConvAutoencoder, "vae": ConvVariationalAutoencoder}
 _DEFAULT_SIZES = {"digits": 8}
+_DEFAULT_WIDTH, _DEFAULT_CODE = 32, 128
 
 
 class _Settings(NamedTuple):
@@ -48,6 +54,8 @@ class _Settings(NamedTuple):
 
 _PAPERS = _Settings(alpha=0.03, epochs=30)
 _BALANCED = _Settings(balancing.ALPHA, balancing.EPOCHS)
+_TILE_EPOCHS = 6
+"""A tile is much like others, so that fewer passes do (`benchmarks/magnetic_tile.py`)."""
 
 _OF_ONE_CALL = ("config", "resume", "overwrite", "quiet")
 """Options that say nothing of what is trained."""
@@ -60,6 +68,12 @@ them is kept. The same command gives the same detector again.
 A verdict needs a third split, for calibration: of a folder it is 10 %, or up
 to 20 % where fewer than 99 images, which allow a false-alarm rate of 1 %, would
 be held out. A data set's split is the paper's, unless --calibrate is given.
+
+Photographs are cut into tiles unless --size is given: a network sees 32 by 32
+pixels at a time, scored on a grid that covers an image of any size. What was
+chosen is printed. --features has a network that knows images look at them
+first. Tiles of images that --size makes alike are compared with those of the
+same place. Validation, calibration and damage are of whole images in any case.
 
 Which part of the score decides is chosen at the end, by how well each notices
 synthetic damage of the images held out for validation; --score overrides it.
@@ -75,6 +89,9 @@ _EXAMPLES = """\
   gradcon train --dataset mnist --inlier 8 --data-root data --out runs/mnist-8
   gradcon train --images photos --size 64 --epochs 100 --out runs/photos
   gradcon train --images photos --size 64 --epochs 200 --out runs/photos --resume
+  gradcon train --images photos --tile 32 --stride 16 --scale 0.5 --out runs/tiles
+  gradcon train --images photos --size 128 --tile 16 --stride 8 --even-contrast --out runs/parts
+  gradcon train --images photos --features timm:resnet18 --stages 2,3 --grid 14 --out runs/features
 """
 
 
@@ -109,20 +126,35 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     reading_options.add_preparation(files)
     reading_options.add_reading(files, on_error="fail")
 
+    taking_options.add_taking(parser.add_argument_group("tiles, with --images"))
+
     training = parser.add_argument_group("training")
     training.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the run; made if need be")
     training.add_argument(
-        "--model", choices=tuple(_MODELS), default="cae", help="plain or variational autoencoder (default: %(default)s)"
+        "--model",
+        choices=tuple(_MODELS),
+        help="plain or variational autoencoder (default: cae); of features a linear one",
     )
     training.add_argument(
-        "--width", metavar="N", type=arguments.positive_int, default=32, help="its channels (default: %(default)s)"
+        "--width",
+        metavar="N",
+        type=arguments.positive_int,
+        help=f"its channels (default: {_DEFAULT_WIDTH}), or with --features the numbers of its code (default: "
+        f"{_DEFAULT_CODE})",
+    )
+    training.add_argument(
+        "--depth",
+        metavar="N",
+        type=arguments.depth,
+        help="convolutions of its encoder, and of its decoder (default: the paper's 4 up to 33 pixels, and one more "
+        "for each doubling, 8 for 512; with --resume, those of the run in OUT)",
     )
     training.add_argument(
         "--epochs",
         metavar="N",
         type=arguments.positive_int,
-        help=f"passes (default: {_PAPERS.epochs}, with --score balanced {_BALANCED.epochs}; with --resume, as many as "
-        "the run was to have)",
+        help=f"passes (default: {_PAPERS.epochs}, with --score balanced {_BALANCED.epochs}, of tiles {_TILE_EPOCHS}; "
+        "with --resume, as many as the run was to have)",
     )
     training.add_argument(
         "--seed",
@@ -134,8 +166,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     training.add_argument(
         "--alpha",
         type=arguments.weight,
-        help=f"weight of the gradient constraint in training (default: {_PAPERS.alpha}, with --score balanced "
-        f"{_BALANCED.alpha})",
+        help=f"weight of the gradient constraint in training (default: {_PAPERS.alpha}; with --score balanced, and of "
+        f"tiles unless --score gradcon is given, {_BALANCED.alpha})",
     )
     training.add_argument(
         "--score",
@@ -206,17 +238,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    reader = reader_of(args, preparation_of(args, DEFAULT_SIZE), args.quiet)
+    resumed = _settings_before(args)
+    taking = _taking(args, resumed)
+    if taking.reason and not args.quiet:
+        print(taking.reason, flush=True)
+    network = taking.network(args.device)
+    reader = reader_of(args, preparation_of(args, taking.size), args.quiet)
     before = _facts_before(args)
-    images = _images(args, before, reader)
+    images = _images(args, before, reader, taking)
     reader.report()
     score = args.score or score_before(before)
-    settings = _BALANCED if score == "balanced" else _PAPERS
+    settings = _defaults(score, taking)
     refuse_unfit(score, args.false_alarms, images)
-    channels, height, width = as_image_dataset(images.train).shape
+    cut = taking.cut(images.train, network)
+    learned = images if cut is None else images.in_tiles(cut, taking.tiles, args.seed)
     torch.manual_seed(args.seed)
     trainer = Trainer(
-        _MODELS[args.model](channels, (height, width), args.width),
+        _model(args, as_image_dataset(learned.train, features=taking.features is not None).shape, taking, resumed),
         alpha=settings.alpha if args.alpha is None else args.alpha,
         **training_options.pace_of(args),
         batch_size=args.batch_size,
@@ -228,16 +266,16 @@ def _train(args: argparse.Namespace) -> int:
         out=args.out,
         overwrite=args.overwrite,
         progress=not args.quiet and sys.stderr.isatty(),
-        data=images.facts,
+        data={**images.facts, **taking.facts()},
         preprocessing=images.preprocessing,
     )
     trainer.check()
     if args.overwrite:
         remove_own(args.out, DETECTOR, *EVALUATIONS)
-    options = _options(args, trainer, score)
+    options = _options(args, trainer, score, taking)
     with training_options.tracked(args, options) as trainer.log:
-        detector = _fit(trainer, images, args.resume)
-    finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet)
+        detector = _fit(trainer, learned, args.resume)
+    finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet, cut=cut)
     finished.detector.save(args.out / DETECTOR)
     remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
     remove_caches(args.out)
@@ -252,13 +290,56 @@ def _check(args: argparse.Namespace) -> None:
         raise argparse.ArgumentError(None, "--dataset needs --inlier, the normal class")
     if args.calibrate is False and (args.calibration is not None or args.false_alarms is not None):
         raise argparse.ArgumentError(None, "--calibration and --false-alarms do not go with --no-calibrate")
-    if args.score == "latent" and args.model == "cae":
+    taking_options.refuse_misfits(args)
+    for name in ("model", "depth"):
+        if args.features is not None and getattr(args, name) is not None:
+            raise argparse.ArgumentError(None, f"--{name} does not go with --features, whose model is linear")
+    if args.score == "latent" and args.model != "vae":
         raise argparse.ArgumentError(None, "--score latent needs a model with a latent loss: --model vae")
-    of_folder = ("validation", "calibration", *PREPARATION)
+    of_folder = ("validation", "calibration", *PREPARATION, *taking_options.NAMES)
     source, foreign = ("--dataset", of_folder) if args.dataset else ("--images", ("inlier",))
     for name in foreign:
         if getattr(args, name) is not None:
             raise argparse.ArgumentError(None, f"--{name.replace('_', '-')} does not go with {source}")
+
+
+def _taking(args: argparse.Namespace, resumed: Mapping[str, Any] | None) -> Taking:
+    if args.dataset:
+        return Taking(height_width(args.size or _DEFAULT_SIZES.get(args.dataset, DEFAULT_SIZE)))
+    taking = taking_of(args, find_images(args.images, "train").files, resumed)
+    refuse_placing(args, taking)
+    return taking
+
+
+def _defaults(score: str, taking: Taking) -> _Settings:
+    settings = _BALANCED if score == "balanced" else _PAPERS
+    if taking.tiling is None:
+        return settings
+    return _Settings(_PAPERS.alpha if score == "gradcon" else _BALANCED.alpha, _TILE_EPOCHS)
+
+
+def _model(
+    args: argparse.Namespace, shape: tuple[int, int, int], taking: Taking, resumed: Mapping[str, Any] | None
+) -> nn.Module:
+    channels, *size = shape
+    if taking.features is not None:
+        return FeatureAutoencoder(channels, size, args.width or _DEFAULT_CODE)
+    depth = args.depth
+    if depth is None and resumed is not None:
+        depth = resumed["model"].get("depth", PUBLISHED_DEPTH)
+    model = _MODELS[args.model or "cae"]
+    return model(channels, size, args.width or _DEFAULT_WIDTH, depth or fitting_depth(*size))
+
+
+def _settings_before(args: argparse.Namespace) -> dict[str, Any] | None:
+    """The settings of the run that is resumed, if there is one."""
+    path = args.out / CHECKPOINT
+    if not (args.resume and path.exists()):
+        return None
+    settings = settings_of(path)
+    if not isinstance(settings.get("model"), dict):
+        raise ValueError(f"{path} does not say which model its run trains")
+    return settings
 
 
 def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
@@ -271,9 +352,13 @@ def _default_epochs(args: argparse.Namespace, settings: _Settings) -> int:
     return epochs
 
 
-def _options(args: argparse.Namespace, trainer: Trainer, score: str) -> dict[str, Any]:
+def _options(args: argparse.Namespace, trainer: Trainer, score: str, taking: Taking) -> dict[str, Any]:
     """Write all options of the run into its folder, and return them; they are printed where some came from a file."""
     options = {name: value for name, value in args.options.items() if name not in _OF_ONE_CALL}
+    if args.images:
+        for name in ("stages", "features"):  # timm's stages are in the name of its network
+            options.pop(name, None)
+        options |= taking.options
     options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "score": score}
     text = to_toml(CONFIG_HEAD, options)
     with replace_file(args.out / CONFIG) as temporary:
@@ -289,13 +374,15 @@ def _facts_before(args: argparse.Namespace) -> dict[str, Any] | None:
     return read_facts(path) if args.resume and path.exists() else None
 
 
-def _images(args: argparse.Namespace, before: Mapping[str, Any] | None, reader: ImageReader) -> TrainingImages:
+def _images(
+    args: argparse.Namespace, before: Mapping[str, Any] | None, reader: ImageReader, taking: Taking
+) -> TrainingImages:
     calibrate = args.calibrate
     if calibrate is None:
         calibrate = bool(args.images or args.false_alarms) if before is None else was_calibrated(before)
     if args.dataset:
-        size = args.size or _DEFAULT_SIZES.get(args.dataset, DEFAULT_SIZE)
-        return from_data_set(args.dataset, args.inlier, args.seed, size, args.data_root, calibrate)
+        assert taking.size is not None  # those of a data set always have one
+        return from_data_set(args.dataset, args.inlier, args.seed, taking.size, args.data_root, calibrate)
     others = {"validation": args.validation, "calibration": args.calibration}
     return from_folder(args.images, others, args.seed, reader, args.out, calibrate)
 
@@ -312,7 +399,7 @@ def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:
 def _summarise(finished: Finished, images: TrainingImages, args: argparse.Namespace) -> None:
     facts = finished.detector.training
     print(
-        f"Trained on {facts['train_images']} images for {facts['seconds']:.0f} s. Of {facts['epochs']} epochs, "
+        f"Trained on {_of_what(finished.detector, images)} for {facts['seconds']:.0f} s. Of {facts['epochs']} epochs, "
         f"number {facts['best_epoch']} was the best, with validation objective {facts['validation_objective']:.4f}.\n"
         f"The detector is {args.out / DETECTOR}."
     )
@@ -327,6 +414,13 @@ def _summarise(finished: Finished, images: TrainingImages, args: argparse.Namesp
         print(
             f"Next: gradcon score {args.out} IMAGES, or gradcon evaluate {args.out} --inliers FOLDER --outliers FOLDER"
         )
+
+
+def _of_what(detector: Detector, images: TrainingImages) -> str:
+    count = detector.training["train_images"]
+    if not scores_tiles(detector.preprocessing):
+        return f"{count} images"
+    return f"{count} tiles of {len(as_image_dataset(images.train))} images"
 
 
 def _warn_of_poor_reconstructions(history: Path, facts: Mapping[str, Any]) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from gradcon_ext.cli.image_reader import ImageReader
 from gradcon_ext.data.held_out import held_out
 from gradcon_ext.data.image_size import Size
-from gradcon_ext.data.images import Images
+from gradcon_ext.data.images import Images, as_image_dataset
 from gradcon_ext.data.named_split import named_split
 from gradcon_ext.data.reading import range_of
+from gradcon_ext.scoring.cut import Cut
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,13 @@ class TrainingImages:
     calibration: Images | None
     facts: dict[str, Any]
     preprocessing: dict[str, Any] = field(default_factory=dict)
+
+    def in_tiles(self, cut: Cut, most: int, seed: int) -> TrainingImages:
+        """Return the same with about that many random tiles to learn from, and as many an image to choose by."""
+        share = len(as_image_dataset(self.validation)) / len(as_image_dataset(self.train))
+        train = cut.random_tiles(self.train, most, seed)
+        validation = cut.random_tiles(self.validation, max(1, round(most * share)), seed)
+        return replace(self, train=train, validation=validation)
 
 
 def from_data_set(
@@ -83,12 +91,12 @@ def from_folder(
         if found is None:
             reader.notes.append("Note: images of several bit depths, each read on its own full scale; see --range")
         reader.preparation = replace(reader.preparation, range=found)
-    images = reader.cached(files, cache, "reading")
+    images = reader.images(files, cache, "reading")
     if "validation" not in given and len(images) < 2:
         raise ValueError(f"{folder}: of {len(files)} images one can be read; expected at least 2")
     parts = held_out(len(images), seed, "validation" not in given, calibrate and "calibration" not in given)
     held = {"validation": images.selected(parts.validation), "calibration": images.selected(parts.calibration)}
-    held |= {name: reader.cached(of_other, cache, f"reading for {name}") for name, of_other in given.items()}
+    held |= {name: reader.images(of_other, cache, f"reading for {name}") for name, of_other in given.items()}
     calibration = held["calibration"] if len(held["calibration"]) else None
     # Resolved, so that a path that is spelled differently is the same data.
     paths = {name: path and str(path.resolve()) for name, path in others.items()}

@@ -14,7 +14,8 @@ _DETAILS = f"""\
 A detector's file holds a few images of noise and their scores from when it
 was saved. They are scored once more by an engine, and the largest difference
 of each part is printed, relative to scores above 1 (of the balanced score, to
-the size of what is added up). More than {TOLERANCE:g} is a failure.
+the size of what is added up). More than {TOLERANCE:g} is a failure. Of a detector of
+tiles the images are single tiles.
 
   fused      our op, which gradcon score uses by default
   runtime    gradcon_ext.runtime, which needs no torch

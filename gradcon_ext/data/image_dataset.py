@@ -42,6 +42,10 @@ class ImageDataset(Dataset[Tensor], ABC):
         """Return the images from `start` up to `stop`, or to the last one before it, as `stored_take` does."""
         return self.stored_take(torch.arange(start, min(stop, len(self))))
 
+    def each_stored(self) -> Iterator[Tensor]:
+        """Yield the images (C, H, W) as they are kept, one at a time."""
+        return map(self.stored, range(len(self)))
+
     def __getitem__(self, index: int) -> Tensor:
         """Return one image, float32 (C, H, W) in [0, 1]."""
         return as_floats(self.stored(index))

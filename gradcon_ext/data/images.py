@@ -1,19 +1,29 @@
-"""Images out of arrays or of any dataset, as a data set that has been checked."""
+"""Images out of arrays, data sets, folders or whatever yields them, as a data set that has been checked."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from gradcon_ext.data.image_dataset import ImageDataset, Shape
+from gradcon_ext.data.image_folder import ImageFolder
 from gradcon_ext.data.image_size import Size, height_width
-from gradcon_ext.data.pixels import Array, as_stored, check_dtype, check_pixels, is_bytes
+from gradcon_ext.data.image_streams import chw, is_stream, stream_batches
+from gradcon_ext.data.items import content_of, pixels_of
+from gradcon_ext.data.pixels import Array, as_floats, as_stored, check_dtype, check_pixels, is_bytes
+from gradcon_ext.data.reading.finding import Part, find_images
+from gradcon_ext.data.reading.preparation import Preparation
 from gradcon_ext.storage.pixels import channels_last, check_layout
 
-Images: TypeAlias = Tensor | Array | Dataset[Any]
+Images: TypeAlias = Tensor | Array | Dataset[Any] | Image.Image | str | os.PathLike[str] | Iterable[Any]
 
 _CHECKED_AT_ONCE = 1024
 
@@ -23,31 +33,65 @@ def takes_features(model: object) -> bool:
     return getattr(model, "accepts", "pixels") == "features"
 
 
+def preparation_of(model: object, facts: Mapping[str, Any]) -> Preparation | None:
+    """Return how image files and Pillow's images become the input of a model; None where that is not known.
+
+    Args:
+        model: its `architecture`, where it has one, tells channels and size.
+        facts: of a preprocessing, which may tell them too.
+    """
+    known = getattr(model, "architecture", None) or {}
+    shape = {name: known[name] for name in ("channels", "size") if name in known}
+    try:
+        return Preparation.read({**shape, **facts})
+    except ValueError:
+        return None
+
+
 def as_image_dataset(
-    images: Images, *, channels: int | None = None, size: Size | None = None, features: bool = False
+    images: Images,
+    *,
+    channels: int | None = None,
+    size: Size | None = None,
+    features: bool = False,
+    key: str | None = None,
+    preparation: Preparation | None = None,
+    part: Part = "all",
 ) -> ImageDataset:
     """View `images` as an `ImageDataset`; what is uint8 stays so, anything else is float32 when it is asked for.
 
     Args:
-        images: a tensor or numpy array (N, C, H, W) or (N, H, W), or a dataset (anything with a length and an
-            index) of images (C, H, W) or (H, W), or of tuples that begin with one. uint8 is from 0 to 255;
-            floating point must lie in [0, 1] already.
+        images: a tensor or numpy array (N, C, H, W) or (N, H, W); a dataset (anything with a length and an index); a
+            folder, list or file as `find_images` takes them; an image of Pillow; or whatever else can be gone through,
+            such as a DataLoader, whose images are all read into memory. What a dataset holds or an iterable yields is
+            an image (C, H, W) or (H, W) or Pillow's, alone, first in a tuple, or under a key; of an iterable it may be
+            a batch. uint8 is from 0 to 255; floating point must lie in [0, 1] already.
         channels: the number of channels to insist on.
         size: the height and width (one number for a square) to insist on.
         features: whether they are feature maps: their values, in floating point, may be any finite ones.
+        key: of dictionaries; by default that of their only image.
+        preparation: of files, which need it, and of Pillow's images, which otherwise stay as they are.
+        part: of a folder that tells training and test images apart.
 
     Raises:
         TypeError: something else than the above, or another dtype.
-        ValueError: no images, a wrong shape, or a pixel that is NaN, infinite or outside [0, 1]. Arrays are
-            checked here; of a dataset the first item is, and every item when it is read.
+        OSError: a path that leads nowhere.
+        ValueError: no images, files without a preparation, a wrong shape, or a pixel that is NaN, infinite or
+            outside [0, 1]. Arrays are checked here; of a dataset the first item is, and every item when it is read.
     """
     if isinstance(images, ImageDataset):
         dataset = images
     elif isinstance(images, Tensor | np.ndarray):
         dataset = _ArrayImages(images, features)
+    elif isinstance(images, str | os.PathLike):
+        dataset = _files(images, preparation, part)
+    elif is_stream(images):
+        dataset = _gathered(stream_batches(images, _CHECKED_AT_ONCE, features, key, preparation))
     else:
-        dataset = _DatasetImages(images, features)
-    _check_shape(dataset.shape, channels, size)
+        pillow = isinstance(images, Image.Image)
+        dataset = _DatasetImages([images] if pillow else images, features, key, preparation)
+    if channels is not None or size is not None:  # where nothing is insisted on, images may have no common shape
+        _check_shape(dataset.shape, channels, size)
     return dataset
 
 
@@ -109,24 +153,26 @@ class _ArrayImages(ImageDataset):
 class _DatasetImages(ImageDataset):
     """Any other dataset, read an item at a time."""
 
-    def __init__(self, dataset: Any, features: bool) -> None:
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+    def __init__(self, dataset: Any, features: bool, key: str | None, preparation: Preparation | None) -> None:
+        if isinstance(dataset, Mapping) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise TypeError(
-                f"images are a {type(dataset).__name__}; expected a tensor, a numpy array, or a dataset with "
-                "__len__ and __getitem__"
+                f"images are a {type(dataset).__name__}; expected a tensor, a numpy array, a dataset with "
+                "__len__ and __getitem__, a path, an image of Pillow, or an iterable of images"
             )
         if len(dataset) == 0:
             raise ValueError(f"there are no images: the {type(dataset).__name__} is empty")
         self._dataset = dataset
         self._features = features
-        self.shape = _chw(self._read(0), 0)
+        self._key = key
+        self._preparation = preparation
+        self.shape = chw(self._read(0), 0)
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def stored(self, index: int) -> Tensor:
         image = self._read(index)
-        if _chw(image, index) != self.shape:
+        if chw(image, index) != self.shape:
             raise ValueError(f"image {index} has shape {tuple(image.shape)}; the first one has {self.shape}")
         pixels = as_stored(image).reshape(self.shape)
         if not is_bytes(pixels):
@@ -134,22 +180,26 @@ class _DatasetImages(ImageDataset):
         return pixels
 
     def _read(self, index: int) -> Tensor | Array:
-        item = self._dataset[index]
-        image = item[0] if isinstance(item, tuple | list) and item else item
-        if not isinstance(image, Tensor | np.ndarray):
-            raise TypeError(
-                f"item {index} of the dataset is a {type(image).__name__}; expected an image (C, H, W) "
-                "as a tensor or a numpy array, alone or first in a tuple"
-            )
-        check_dtype(image, f"image {index}")
-        return image.detach() if isinstance(image, Tensor) else image
+        return pixels_of(content_of(self._dataset[index], self._key), index, self._preparation)
 
 
-def _chw(image: Tensor | Array, index: int) -> Shape:
-    if image.ndim not in (2, 3) or 0 in image.shape:
-        raise ValueError(f"image {index} has shape {tuple(image.shape)}; expected (C, H, W) or (H, W)")
-    channels = image.shape[0] if image.ndim == 3 else 1
-    return (channels, image.shape[-2], image.shape[-1])
+def _files(path: str | os.PathLike[str], preparation: Preparation | None, part: Part) -> ImageFolder:
+    if preparation is None:
+        raise ValueError(
+            f"{os.fspath(path)}: how image files become the model's input is not known, for neither the model nor a "
+            "detector tells channels and size; read them with gradcon_ext.data.read_image_folder"
+        )
+    files = find_images(path, part).files
+    how = asdict(preparation)
+    return ImageFolder([file.path for file in files], how.pop("channels"), how.pop("size"), **how)
+
+
+def _gathered(batches: Iterable[Tensor]) -> ImageDataset:
+    """Batches that were checked, in memory."""
+    every = list(batches)
+    if len({batch.dtype for batch in every}) > 1:
+        every = [as_floats(batch) for batch in every]
+    return _ArrayImages(torch.cat(every), features=True)
 
 
 def _check_shape(shape: Shape, channels: int | None, size: Size | None) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gradcon_ext.data.arrays import Array as Array
 from gradcon_ext.storage.pixels import FEATURE_VALUES, unfit_pixels
-
-Array: TypeAlias = npt.NDArray[Any]
 
 
 def is_bytes(values: Tensor | Array) -> bool:

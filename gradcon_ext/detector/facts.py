@@ -110,9 +110,22 @@ def checked(path: str | os.PathLike[str], header: Mapping[str, Any]) -> dict[str
         raise ValueError(f"{path}: expected layers to be different names, got {str(layers)[:200]}")
     if facts["balance"] is not None and not _is_balance(facts["balance"]):
         raise ValueError(f"{path}: expected center and scale of a balance, got {str(facts['balance'])[:200]}")
-    if facts["part"] not in PARTS or (facts["part"] in OF_BALANCE and facts["balance"] is None):
+    if facts["part"] not in PARTS or (
+        facts["part"] in OF_BALANCE and not has_balance(facts["balance"], facts["preprocessing"])
+    ):
         raise ValueError(f"{path}: the part {facts['part'][:80]!r} is none of a score of this detector")
     return facts
+
+
+def scores_tiles(preprocessing: Mapping[str, Any]) -> bool:
+    """Whether a detector with this preprocessing scores images by their tiles, and so its model single tiles alone."""
+    return "tiles" in preprocessing
+
+
+def has_balance(balance: object, preprocessing: Mapping[str, Any]) -> bool:
+    """Whether a detector with this balance and this preprocessing has one, of whole images or of tiles."""
+    tiles = preprocessing.get("tiles")
+    return balance is not None or (isinstance(tiles, dict) and tiles.get("balance") is not None)
 
 
 def balance_of(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Balance | None:
@@ -142,7 +155,9 @@ def _calibration(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> Calibr
         return None
     parts = calibration.scores.keys()
     # The part that decides has to be there, and none that only a balance makes.
-    if facts["part"] not in parts or (facts["balance"] is None and not parts.isdisjoint(OF_BALANCE)):
+    if facts["part"] not in parts or (
+        not has_balance(facts["balance"], facts["preprocessing"]) and not parts.isdisjoint(OF_BALANCE)
+    ):
         raise ValueError(f"a calibration of {', '.join(parts)} is none of this detector")
     return calibration
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gradcon_ext.chain.chain import Chain, Source
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
-from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector
+from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector, scores_tiles
 from gradcon_ext.detector.golden import IMAGES, SCORES, Golden
 from gradcon_ext.detector.parts import PAPERS
 from gradcon_ext.storage.header import Stored
@@ -32,8 +32,9 @@ class StoredChain(NamedTuple):
         balance: what the balanced score is made with, if there is one.
         preprocessing: how images are brought to the model's input.
         golden: images with their scores, arrays, if the file has them.
-        part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
-        calibration: what p-values and verdicts are made with, if there is one.
+        part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`. Of single tiles it is
+            the paper's, for what balances them is not in here.
+        calibration: what p-values and verdicts are made with, if there is one; none of single tiles.
         takes_features: whether images are feature maps, whose values need not lie in [0, 1].
     """
 
@@ -64,6 +65,7 @@ def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
             f"{file.path} holds no chain of layers: its model is none, or an earlier version wrote it; "
             "gradcon_ext.Scorer scores with it, in an installation with torch"
         )
+    of_tiles = scores_tiles(file.facts["preprocessing"])
     try:
         arrays = {name: _numpy(name, stored) for name, stored in file.tensors.items()}
         return file.path, StoredChain(
@@ -74,8 +76,8 @@ def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
             balance_of(file.facts, arrays),
             file.facts["preprocessing"],
             None if file.golden is None else _golden(file.golden),
-            file.facts["part"],
-            file.calibration,
+            PAPERS if of_tiles else file.facts["part"],
+            None if of_tiles else file.calibration,
             file.architecture is not None and file.architecture.takes_features,
         )
     except ValueError as error:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Sequence
 
 from torch import nn
 
-_TIMM = "timm:"
+TIMM = "timm:"
+"""What the names of timm's models begin with."""
 
 
 def load_network(name: str, stages: Sequence[int] = (1, 2, 3)) -> nn.Module:
     """Make the network of a name, with its weights.
 
     Args:
-        name: "timm:" and the name of one of timm's models, whose pretrained weights timm finds or downloads; or a
-            module and a function in it without arguments that returns a network, "package.module:function".
+        name: "timm:" and the name of one of timm's models, whose pretrained weights timm finds or downloads, with its
+            stages if they are to be others, as "timm:resnet18:0,2"; or a module and a function in it without arguments
+            that returns a network, "package.module:function".
         stages: of timm's models, which of their stages to take: 0 is the first, at half the size of the image.
 
     Raises:
         ImportError: timm, or that module, is not installed or cannot be imported.
         ValueError: another kind of name, no such function or model, or something else than a network.
     """
-    if name.startswith(_TIMM):
-        return _timm_network(name.removeprefix(_TIMM), stages)
+    if name.startswith(TIMM):
+        model, _, numbers = name.removeprefix(TIMM).rpartition(":")
+        if re.fullmatch(r"\d{1,3}(,\d{1,3})*", numbers):
+            return _timm_network(model, tuple(map(int, numbers.split(","))))
+        return _timm_network(name.removeprefix(TIMM), stages)
     module, separator, function = name.partition(":")
     if not (separator and module and function):
         raise ValueError(f"expected a network such as timm:resnet18 or package.module:function, got {name!r}")

@@ -9,22 +9,23 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow as pa
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from gradcon_ext._install.freed_memory import keep_freed_memory
 from gradcon_ext.data.image_dataset import stacked
 from gradcon_ext.data.reading import ImageFile, Preparation, Reading, UnreadableImage, with_frames
 from gradcon_ext.data.reading.parallel import in_order
 from gradcon_ext.data.reading.streams import read_image
+from gradcon_ext.detector.columns import ERROR, score_columns
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.ray.places import is_url
-from gradcon_ext.scoring.rows import ERROR, Row, score_rows
-from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.image_scoring import scorer_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Settings:
         device: to score on.
         threads: that read, in each actor.
         folder: that relative paths are below.
+        network: that makes feature maps, for a detector of those of another network than timm's.
     """
 
     preparation: Preparation
@@ -44,6 +46,7 @@ class Settings:
     device: str
     threads: int
     folder: str
+    network: nn.Module | None = None
 
 
 class Scored(NamedTuple):
@@ -72,7 +75,8 @@ class BlockScorer:
         Image.MAX_IMAGE_PIXELS = None
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self._settings = settings
-        self._scorer = Scorer.from_detector(loaded(detector), device=settings.device)
+        self._batch_size = 1 if self._preparation.size is None else settings.batch_size
+        self._scorer = scorer_of(loaded(detector), settings.device, network=settings.network)
         self._has_frames = settings.preparation.frame == "all"
         self._schema = self._schema_of_rows()
 
@@ -83,12 +87,12 @@ class BlockScorer:
     def score(self, block: pa.Table) -> Scored:
         """Return the rows of a block, one an image, in order."""
         images = zip(block["path"].to_pylist(), block["frame"].to_pylist(), strict=True)
-        rows: list[Row] = []
+        rows: list[dict[str, Any]] = []
         beyond: list[str] = []
         with TemporaryDirectory(prefix="gradcon-") as folder:
             fetch = partial(self._readings, folder=Path(folder))
             readings = (each for some in in_order(fetch, images, self._settings.threads) for each in some)
-            while batch := list(islice(readings, self._settings.batch_size)):
+            while batch := list(islice(readings, self._batch_size)):
                 rows += self._rows(batch)
                 beyond += [path for path, reading in batch if reading.beyond is not None]
         unreadable = [f"{row['path']}: {row[ERROR]}" for row in rows if row[ERROR] is not None]
@@ -112,32 +116,26 @@ class BlockScorer:
     def _read(self, path: str, file: ImageFile) -> list[tuple[str, Reading]]:
         return [(path, read_image(each, self._preparation)) for each in with_frames([file], self._preparation, 1)]
 
-    def _rows(self, batch: Sequence[tuple[str, Reading]]) -> Iterator[Row]:
+    def _rows(self, batch: Sequence[tuple[str, Reading]]) -> Iterator[dict[str, Any]]:
         pixels = [reading.pixels for _, reading in batch if reading.pixels is not None]
-        good = [(path, reading) for path, reading in batch if reading.pixels is not None]
-        scored = self._scored(good, torch.Tensor() if not pixels else stacked(pixels))
+        scored = self._scored(stacked(pixels)) if pixels else iter(())
         for path, reading in batch:
+            label = {"path": path, "frame": reading.file.frame} if self._has_frames else {"path": path}
             if reading.error is None:
-                yield {**next(scored), ERROR: None}
+                yield {**label, **next(scored), ERROR: None}
             else:  # which may name the copy of a URL's content
-                problem = reading.error.problem.replace(str(reading.file.path), path)
-                yield {**self._label(path, reading), ERROR: problem}
+                yield {**label, ERROR: reading.error.problem.replace(str(reading.file.path), path)}
 
-    def _scored(self, images: Sequence[tuple[str, Reading]], pixels: torch.Tensor) -> Iterator[Row]:
-        if not images:
-            return iter(())
-        labels = [self._label(path, reading) for path, reading in images]
-        columns = {name: [label[name] for label in labels] for name in labels[0]}
-        return score_rows(columns, self._scorer.score(pixels, len(pixels)), self._scorer.layers)
-
-    def _label(self, path: str, reading: Reading) -> Row:
-        return {"path": path, "frame": reading.file.frame} if self._has_frames else {"path": path}
+    def _scored(self, pixels: Tensor) -> Iterator[dict[str, Any]]:
+        columns = score_columns(self._scorer.score(pixels, len(pixels)), self._scorer.layers)
+        return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
     def _schema_of_rows(self) -> pa.Schema:
         """The columns of a row, told by that of a black image."""
-        black = torch.zeros(1, self._preparation.channels, *self._preparation.size)
-        (row,) = self._scored([("", Reading(ImageFile(Path()), black[0]))], black)
-        return pa.Table.from_pylist([row]).schema.append(pa.field(ERROR, pa.string()))
+        black = torch.zeros(self._preparation.channels, *(self._preparation.size or (1, 1)))
+        (row,) = self._rows([("", Reading(ImageFile(Path()), black))])
+        told = pa.Table.from_pylist([row]).schema
+        return told.set(told.get_field_index(ERROR), pa.field(ERROR, pa.string()))
 
 
 def loaded(detector: bytes) -> Detector:

@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
+from torch import nn
+
 from gradcon_ext._install.cluster import join_cluster
 from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.detector import Detector
@@ -17,6 +19,7 @@ from gradcon_ext.ray.block_scorer import BlockScorer, Settings, loaded
 from gradcon_ext.ray.blocks import Blocks, in_object_store
 from gradcon_ext.ray.places import Folder, each_image, is_url
 from gradcon_ext.ray.writing import BlockWriter, Written, begin_or_go_on, job_facts, part_name, written
+from gradcon_ext.scoring.image_scoring import scorer_of
 
 Place: TypeAlias = str | os.PathLike[str]
 
@@ -40,6 +43,7 @@ class ScoringJob:
         device: of each actor, "cpu" or "cuda".
         actors: how many; by default one a core of the cluster, or one a GPU.
         threads: that read images, in each actor; by default one, and 16 where there are URLs.
+        network: that makes feature maps, for a detector of those of another network than timm's.
         address: of the cluster; see `gradcon_ext._install.cluster.join_cluster`.
     """
 
@@ -51,6 +55,7 @@ class ScoringJob:
     device: str = "cpu"
     actors: int | None = None
     threads: int | None = None
+    network: nn.Module | None = None
     address: str | None = None
 
     def dataset(self) -> Any:
@@ -97,10 +102,12 @@ class ScoringJob:
         if block_size < 1 or block_size % self.batch_size:
             raise ValueError(f"block_size must be a multiple of batch_size, {self.batch_size}, got {block_size}")
         detector = _bytes_of(self.detector)
-        preparation = self.preparation or Preparation.read(loaded(detector).preprocessing)
+        read = loaded(detector)
+        scorer_of(read, network=self.network)  # What is wrong with either is told here, and not by an actor.
+        preparation = self.preparation or Preparation.read(read.preprocessing)
         threads = self.threads or (_URLS_AT_A_TIME if any(is_url(os.fspath(path)) for path in self.paths) else 1)
         join_cluster(self.address)
-        return detector, Settings(preparation, self.batch_size, self.device, threads, os.getcwd())
+        return detector, Settings(preparation, self.batch_size, self.device, threads, os.getcwd(), self.network)
 
     @property
     def _block_size(self) -> int:

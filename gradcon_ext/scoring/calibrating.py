@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from gradcon_ext.data.images import Images
 from gradcon_ext.detector.calibration import RATE, Calibration, checked_rate
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.parts import losses_of, part_of
-from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.image_scoring import scorer_of
 
 
 def calibrated(
@@ -21,23 +22,26 @@ def calibrated(
     part: str | None = None,
     rate: float | None = None,
     device: str | torch.device = "cpu",
+    network: nn.Module | None = None,
 ) -> Detector:
     """Return a detector whose scores have p-values and verdicts too; see `gradcon_ext.detector.calibration`.
 
     Args:
         detector: a trained one; a balance, if it is to have one, comes first.
-        images: inliers that were used neither for training nor to choose anything, as `Scorer.score` takes them.
+        images: inliers that were used neither for training nor to choose anything, as `scorer_of(detector).score`
+            takes them.
         part: of the score, decides; that of the detector by default.
         rate: stated false-alarm rate, above 0 and below 1. By default 0.01, or the smallest that so few images allow,
             1 / (n + 1), if that is larger. At a stated rate below that, nothing is an outlier.
         device: to score on.
+        network: of a detector of feature maps; see `scorer_of`.
 
     Raises:
         TypeError: images of another kind or dtype.
         ValueError: bad images, no such part, a rate that is none, or scores that are not finite.
     """
     part = detector.part if part is None else part
-    scores = Scorer.from_detector(replace(detector, part=part, calibration=None), device=device).score(images)
+    scores = scorer_of(replace(detector, part=part, calibration=None), device, network=network).score(images)
     # A part may be zero in all of these, and decide all the same.
     columns = {**losses_of(scores), part: part_of(scores, part)}
     for name, column in columns.items():

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import gcd, sqrt
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from gradcon_ext.challenges import CHALLENGES
 from gradcon_ext.challenges.damage import damage, kinds_for
-from gradcon_ext.data.image_dataset import ImageDataset
 from gradcon_ext.data.images import Images, as_image_dataset
 from gradcon_ext.data.labelled import ImageArray
+from gradcon_ext.data.reading import FileImages
 from gradcon_ext.detector.parts import PAPERS, losses_of
-from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.image_scoring import ImageScorer
+from gradcon_ext.scoring.scorer import joined
 
 MARGIN = 0.1
 """By how much the AUROC over synthetic damage of another part must be above that of the combination to decide instead.
@@ -75,7 +77,7 @@ class Proxy:
         return "\n".join(lines)
 
 
-def notice_damage(scorer: Scorer, images: Images, seed: int = 0) -> Proxy:
+def notice_damage(scorer: ImageScorer, images: Images, seed: int = 0) -> Proxy:
     """Damage images of inliers in every way that there is, and see which parts of their scores notice.
 
     A kind of damage that changes none of the images is left out, as the loss of colour of grey ones.
@@ -91,30 +93,61 @@ def notice_damage(scorer: Scorer, images: Images, seed: int = 0) -> Proxy:
     """
     from sklearn.metrics import roc_auc_score  # slow to import, and needed here alone
 
-    intact = _some(as_image_dataset(images))
-    is_damaged = np.repeat([False, True], len(intact))
-    before = _losses(scorer, intact)
+    groups = _some(images)
+    count = sum(map(len, groups))
+    is_damaged = np.repeat([False, True], count)
+    before = _losses(scorer, groups)
     auroc: dict[str, dict[str, float]] = {}
-    for kind in kinds_for(intact.shape[1:]):
-        damaged = damage(intact, kind, seed)
-        if np.array_equal(damaged, intact):
+    for kind in _kinds(groups):
+        damaged = [damage(group, kind, seed + number) for number, group in enumerate(groups)]
+        if all(map(np.array_equal, damaged, groups)):
             continue
         after = _losses(scorer, damaged)
         columns = {part: np.concatenate([before[part], after[part]]) for part in before if part in after}
         auroc[kind] = {part: float(roc_auc_score(is_damaged, column)) for part, column in columns.items()}
-    return Proxy(auroc, len(intact))
+    return Proxy(auroc, count)
 
 
-def _some(images: ImageDataset) -> ImageArray:
-    """Images uint8 (n, C, H, W) that are evenly spaced among all."""
-    _, height, width = images.shape
-    count = min(len(images), _MOST_IMAGES, max(1, _MOST_PIXELS // (height * width)))
-    pixels = images.stored_take(torch.arange(count) * len(images) // count)
+def _kinds(groups: Sequence[ImageArray]) -> list[str]:
+    """The kinds of damage that all images can be given."""
+    first, *others = (kinds_for(group.shape[1:]) for group in groups)
+    return [kind for kind in first if all(kind in kinds for kinds in others)]
+
+
+def _some(images: Images) -> list[ImageArray]:
+    """Images uint8 (n, C, H, W) that are evenly spaced among all: those of one size together, or each by itself."""
+    dataset = as_image_dataset(images)
+    if isinstance(dataset, FileImages) and dataset.preparation.size is None:
+        return list(_some_of_any_size(dataset))
+    _, height, width = dataset.shape
+    count = min(len(dataset), _MOST_IMAGES, max(1, _MOST_PIXELS // (height * width)))
+    return [_as_bytes(dataset.stored_take(torch.arange(count) * len(dataset) // count))]
+
+
+def _some_of_any_size(images: FileImages) -> Iterator[ImageArray]:
+    pixels = _MOST_PIXELS
+    count = min(len(images), _MOST_IMAGES)
+    for number in range(count):
+        # Multiples of a number that has no divisor in common with that of all: the first few are from all over, too.
+        image = images.stored(number * _stride(len(images)) % len(images))
+        pixels -= image[0].numel()
+        if pixels < 0 and number:
+            return
+        yield _as_bytes(image[None])
+
+
+def _stride(count: int) -> int:
+    """About 0.618 of a number, and prime to it."""
+    return next(stride for stride in range(max(1, round(0.618 * count)), count + 1) if gcd(stride, count) == 1)
+
+
+def _as_bytes(pixels: Tensor) -> ImageArray:
     return pixels.numpy() if pixels.dtype == torch.uint8 else (pixels * 255).round().to(torch.uint8).numpy()
 
 
-def _losses(scorer: Scorer, images: ImageArray) -> dict[str, npt.NDArray[np.float32]]:
-    return {name: loss.numpy() for name, loss in losses_of(scorer.score(images)).items()}
+def _losses(scorer: ImageScorer, groups: Sequence[ImageArray]) -> dict[str, npt.NDArray[np.float32]]:
+    scores = joined([scorer.score(group) for group in groups])
+    return {name: loss.numpy() for name, loss in losses_of(scores).items()}
 
 
 def _mean(areas: list[Mapping[str, float]]) -> dict[str, float]:

@@ -19,11 +19,13 @@ from gradcon_ext.chain.choice import EngineChoice
 from gradcon_ext.chain.engine import Engine
 from gradcon_ext.chain.tracing import trace_chain
 from gradcon_ext.data.image_dataset import ImageDataset, stored_batches
-from gradcon_ext.data.images import Images, as_image_dataset, check_batch, takes_features
+from gradcon_ext.data.image_streams import is_stream, stream_batches
+from gradcon_ext.data.images import Images, as_image_dataset, check_batch, preparation_of, takes_features
 from gradcon_ext.data.pixels import like_weight
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.facts import scores_tiles
 from gradcon_ext.detector.parts import PAPERS, part_of
 from gradcon_ext.detector.verification import NotComparedError, SampleResults, check_samples
 from gradcon_ext.losses import Loss, SampleLosses, loss_of
@@ -99,6 +101,7 @@ class Scorer:
         balance: what the balanced score is made with, by `gradcon_ext.balanced`; without it there is none.
         part: of the score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
         calibration: what p-values and verdicts are made with, by `gradcon_ext.calibrated`; without it there are none.
+        preprocessing: facts about how image files become the model's input, as a detector has them.
 
     Raises:
         ValueError: no references, one that names no constrained weight or does not have its shape, a reference that
@@ -114,6 +117,7 @@ class Scorer:
         balance: Balance | None = None,
         part: str = PAPERS,
         calibration: Calibration | None = None,
+        preprocessing: Mapping[str, Any] | None = None,
     ) -> None:
         if not 0 <= alpha < float("inf"):
             raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
@@ -122,6 +126,7 @@ class Scorer:
         self.balance = balance
         self.part = part
         self.calibration = calibration
+        self.preprocessing = dict(preprocessing or {})
         if calibration is not None:
             calibration.threshold(part)  # for its check of the part
         self._loss = loss
@@ -140,15 +145,20 @@ class Scorer:
 
     @classmethod
     def from_detector(cls, detector: Detector, *, device: str | torch.device = "cpu") -> Scorer:
-        """Score with a detector that was just trained or loaded."""
-        model = detector.model.to(usable_device(device))
+        """Score with a detector that was just trained or loaded.
+
+        Of a detector of tiles these are scores of single tiles, by the paper's part and without a verdict, for its
+        calibration is of images; `gradcon_ext.scorer_of` scores images with any detector.
+        """
+        of_tiles = scores_tiles(detector.preprocessing)
         return cls(
-            model,
+            detector.model.to(usable_device(device)),
             detector.references,
             detector.alpha,
             balance=detector.balance,
-            part=detector.part,
-            calibration=detector.calibration,
+            part=PAPERS if of_tiles else detector.part,
+            calibration=None if of_tiles else detector.calibration,
+            preprocessing=detector.preprocessing,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -169,24 +179,24 @@ class Scorer:
         """Tell what scores images of shape (C, H, W), and why. The first batch may show that it must be the other."""
         return self._present_choice().for_shape(tuple(image_shape))
 
-    def score(self, images: Any, batch_size: int = 512) -> Scores:
+    def score(self, images: Images, batch_size: int = 512, key: str | None = None) -> Scores:
         """Score every image.
 
         Args:
-            images: a tensor or numpy array (N, C, H, W) or (N, H, W), uint8 (0 to 255) or floating point (0 to 1), or
-                any dataset of images. A dataset is read one batch at a time, so memory does not grow with N beyond
-                the scores themselves.
+            images: a tensor or numpy array (N, C, H, W) or (N, H, W), uint8 (0 to 255) or floating point (0 to 1), any
+                dataset of images, a folder, images of Pillow, a DataLoader or another iterable; see `as_image_dataset`.
+                All but arrays are read one batch at a time, so memory does not grow with N beyond the scores
+                themselves. Files and Pillow's images are prepared as the detector's preprocessing says.
             batch_size: images in memory at a time.
+            key: of the image, where the images are in dictionaries; by default that of their only image.
 
         Raises:
             TypeError: a dtype or container of another kind.
+            OSError: a path that leads nowhere.
             ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
         """
-        dataset = self._as_dataset(images)
-        _refuse_channels_last(dataset.shape, self.model)
         # What the data set has checked is not checked again.
-        parts = [self._score_batch(batch) for batch in stored_batches(dataset, batch_size)]
-        return joined(parts)
+        return joined([self._score_batch(batch) for batch in self._checked_batches(images, batch_size, key)])
 
     def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
         """Score batches (n, C, H, W) as they come, for streams whose scores are not all kept.
@@ -229,8 +239,24 @@ class Scorer:
         """Yield the maps of images batch by batch, those of `Explanation.maps`, for streams that are not all kept."""
         return (explanation.maps for explanation in explain_batches(self, images, batch_size))
 
-    def _as_dataset(self, images: Images) -> ImageDataset:
-        return as_image_dataset(images, features=takes_features(self.model))
+    def _checked_batches(self, images: Images, batch_size: int, key: str | None) -> Iterator[Tensor]:
+        if is_stream(images):
+            preparation = preparation_of(self.model, self.preprocessing)
+            for batch in stream_batches(images, batch_size, takes_features(self.model), key, preparation):
+                _refuse_channels_last(tuple(batch.shape[1:]), self.model)
+                yield batch
+        else:
+            dataset = self._as_dataset(images, key)
+            _refuse_channels_last(dataset.shape, self.model)
+            yield from stored_batches(dataset, batch_size)
+
+    def _as_dataset(self, images: Images, key: str | None = None) -> ImageDataset:
+        return as_image_dataset(
+            images,
+            features=takes_features(self.model),
+            key=key,
+            preparation=preparation_of(self.model, self.preprocessing),
+        )
 
     def _present_choice(self) -> EngineChoice:
         settings = (self.loss, self.layers)
@@ -261,7 +287,7 @@ class Scorer:
             parts = self.balance.to(code).code_parts(code)
             columns += [*parts, self.balance.combined(*parts, -cosine.mean(1), losses.total)]
         scores = Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
-        return scores if self.calibration is None else _judged(scores, self.part, self.calibration)
+        return scores if self.calibration is None else judged(scores, self.part, self.calibration)
 
     def _verify(self, choice: EngineChoice, engine: Engine, chain: Chain, images: Tensor) -> Engine:
         """Compare the fused engine with automatic differentiation on the first and the last of some images."""
@@ -309,7 +335,7 @@ def _chain(model: nn.Module, loss: Loss, layers: tuple[str, ...], image_shape: t
     return trace_chain(model, layers, loss, image_shape, samples=samples)
 
 
-def _refuse_channels_last(shape: tuple[int, int, int], model: nn.Module) -> None:
+def _refuse_channels_last(shape: tuple[int, ...], model: nn.Module) -> None:
     """Raise ValueError for images (H, W, C), as far as the model says how many channels it takes."""
     channels = (getattr(model, "architecture", None) or {}).get("channels")
     hint = "" if channels is None else channels_last(shape, (channels,))
@@ -317,7 +343,8 @@ def _refuse_channels_last(shape: tuple[int, int, int], model: nn.Module) -> None
         raise ValueError(f"images have shape (C, H, W) = {shape}; the model takes {channels} channels{hint}")
 
 
-def _judged(scores: Scores, part: str, calibration: Calibration) -> Scores:
+def judged(scores: Scores, part: str, calibration: Calibration) -> Scores:
+    """Return scores with p-values and verdicts by one of their parts."""
     p_value = torch.from_numpy(calibration.p_values(part, part_of(scores, part).numpy()))
     return scores._replace(p_value=p_value, is_outlier=p_value <= calibration.rate)
 

@@ -39,8 +39,8 @@ _SMALLEST_SHARE = 1e-7
 def balanced_tiles(
     detector: Detector,
     tiling: Tiling,
-    train: Sequence[Tensor],
-    held_out: Sequence[Tensor],
+    train: Iterable[Tensor],
+    held_out: Iterable[Tensor],
     *,
     by_place: bool | None = None,
     directions: int = DIRECTIONS,
@@ -71,7 +71,7 @@ def balanced_tiles(
     """
     if directions < 1:
         raise ValueError(f"directions must be at least 1, got {directions}")
-    scorer = Scorer.from_detector(replace(detector, balance=None), device=device)
+    scorer = Scorer.from_detector(replace(detector, balance=None, calibration=None), device=device)
     tiled = _Tiled(train, tiling, takes_features(detector.model))
     spaces, grids = _spaces(scorer, tiled, directions)
     grid = _common_grid(grids, by_place, directions)
@@ -84,6 +84,7 @@ def balanced_tiles(
     return replace(
         detector,
         balance=None,
+        calibration=None,
         preprocessing={**detector.preprocessing, "tiles": facts},
         extra={**detector.extra, **balance.to(like).tensors},
     )
@@ -92,7 +93,7 @@ def balanced_tiles(
 class _Tiled:
     """Images as their tiles, as often as they are asked for."""
 
-    def __init__(self, images: Sequence[Tensor], tiling: Tiling, features: bool) -> None:
+    def __init__(self, images: Iterable[Tensor], tiling: Tiling, features: bool) -> None:
         if isinstance(images, Iterator):
             raise TypeError("expected training images that can be looked at twice, such as a list, got an iterator")
         self._images, self._tiling, self._features = images, tiling, features

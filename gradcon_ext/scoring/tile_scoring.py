@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gradcon_ext.data.images import takes_features
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import PAPERS
 from gradcon_ext.detector.tile_balance import TileBalance
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.tiles.pooling import Pooling
@@ -27,7 +28,7 @@ class TileScores:
 
     Attributes:
         parts: scores of the tiles by the name of the part, float32 (rows, columns) each; higher is more anomalous.
-            "reconstruction" (with the latent loss), "gradient" and "anomaly" (the paper's), and where the detector is
+            "reconstruction" (with the latent loss), "gradient" and "combined" (the paper's), and where the detector is
             balanced, "direction", "code" and "balanced".
         tiles: where in the image they are.
     """
@@ -94,7 +95,8 @@ class TileScorer:
             raise ValueError("this detector scores whole images: its file says nothing of tiles")
         try:
             tiling = Tiling(*(facts[name] for name in ("size", "stride", "scale", "even_contrast")))
-            balance = TileBalance.read(facts["balance"], detector.extra)
+            given = facts["balance"]
+            balance = None if given is None else TileBalance.read(given, detector.extra)
             return cls(Scorer.from_detector(detector, device=device), tiling, balance, Pooling.parse(facts["pooling"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"what the detector says of tiles is damaged: {str(facts)[:200]}") from error
@@ -136,7 +138,7 @@ class TileScorer:
             parts = {
                 "reconstruction": scores.reconstruction + scores.latent,
                 "gradient": scores.gradient,
-                "anomaly": scores.anomaly,
+                PAPERS: scores.anomaly,
             }
             if balance is not None:
                 places = torch.arange(first, first + len(codes), device=codes.device)

@@ -81,6 +81,10 @@ class Tiling:
         """Return the height and width of such an image after resizing; 1 at least."""
         return max(1, round(height * self.scale)), max(1, round(width * self.scale))
 
+    def fits_in(self, height: int, width: int) -> bool:
+        """Return whether a tile has room in what has been resized to this height and width."""
+        return self.size[0] <= height and self.size[1] <= width
+
     def cut(self, image: Tensor, *, features: bool = False, index: int = 0) -> TiledImage:
         """Return the tiles of an image (C, H, W); they are views of it until they are read.
 

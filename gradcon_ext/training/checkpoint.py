@@ -132,6 +132,14 @@ def planned_epochs(path: Path) -> int | None:
     return epochs
 
 
+def settings_of(path: Path) -> dict[str, Any]:
+    """Return the settings of the run of a checkpoint; the errors are those of `planned_epochs`."""
+    _, facts = read_tensors(path, "checkpoint", _FORMAT_VERSION)
+    check_facts(path, facts, {"settings": dict})
+    settings: dict[str, Any] = facts["settings"]
+    return settings
+
+
 def reached_epochs(path: Path) -> int:
     """Return how many epochs the attempt of a checkpoint has finished; the errors are those of `planned_epochs`."""
     _, facts = read_tensors(path, "checkpoint", _FORMAT_VERSION)

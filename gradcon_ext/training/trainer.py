@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from gradcon_ext._install.device import usable_device
 from gradcon_ext.chain.engine import Engine
+from gradcon_ext.data.held_out import SHARE, held_out
 from gradcon_ext.data.image_dataset import ImageDataset, batches, stored_batches
-from gradcon_ext.data.images import Images, as_image_dataset, takes_features
+from gradcon_ext.data.images import Images, as_image_dataset, preparation_of, takes_features
+from gradcon_ext.data.selected_images import SelectedImages
 from gradcon_ext.data.survey import survey
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import Loss, loss_of
@@ -147,7 +149,9 @@ class Trainer:
         self.snapshot_best = snapshot_best
         self.engine: Engine | None = None
 
-    def fit(self, train: Images, val: Images, resume: bool = False) -> Detector:
+    def fit(
+        self, train: Images, val: Images | float | None = None, resume: bool = False, key: str | None = None
+    ) -> Detector:
         """Train, and return the model and references of the epoch with the best validation objective.
 
         The validation objective is that of batches, as in training: the mean loss less alpha times the mean
@@ -157,10 +161,14 @@ class Trainer:
         from newly drawn parameters, with the next seed.
 
         Args:
-            train: training images: tensor, array (N, C, H, W) or (N, H, W), or dataset; see `as_image_dataset`.
-            val: validation images.
+            train: training images: tensor, array (N, C, H, W) or (N, H, W), dataset, folder, images of Pillow,
+                DataLoader or other iterable; see `as_image_dataset`. Of a folder in the layout of MVTec AD, those to
+                train on. What has no index is read into memory.
+            val: validation images; or the share of the training images, 0.1 by default, that is held out for them, at
+                random by the seed.
             resume: whether to go on from the last epoch in `out`, if there is one. The result is then the same as
                 without an interruption. `epochs` may be more than it was.
+            key: of the image, where the images are in dictionaries; by default that of their only image.
 
         Raises:
             TypeError: the model is not a module, or the images are of an unknown kind or dtype.
@@ -173,9 +181,11 @@ class Trainer:
             RuntimeError: the loss is not finite, or every attempt was a dead start.
         """
         with torch.inference_mode(False), torch.enable_grad():
-            return run_with_bar(self.steps(train, val, resume), self.epochs, self.progress)
+            return run_with_bar(self.steps(train, val, resume, key), self.epochs, self.progress)
 
-    def steps(self, train: Images, val: Images, resume: bool = False) -> Generator[Progress | Detector, None, None]:
+    def steps(
+        self, train: Images, val: Images | float | None = None, resume: bool = False, key: str | None = None
+    ) -> Generator[Progress | Detector, None, None]:
         """Train as `fit` does, a batch at a time, for a caller that has more than one run to see to.
 
         Yields how far the run is, once before the first batch and then after each, and at last the detector. Between
@@ -184,7 +194,7 @@ class Trainer:
         self.check()
         if resume and self.out is None:
             raise ValueError("resume=True needs a folder: give Trainer an `out`")
-        train_images, val_images = self._as_dataset(train), self._as_dataset(val)
+        train_images, val_images = self._as_datasets(train, val, key)
         if train_images.shape != val_images.shape:
             raise ValueError(
                 f"training images have shape (C, H, W) = {train_images.shape}, "
@@ -299,11 +309,11 @@ class Trainer:
                 images += len(batch)
                 yield Progress(images, total, state.epoch + 1, epoch.loss, epoch.cosine)
             training = epoch.metrics()
-            held_out = Validation(state, self._loss, baseline)
+            validated = Validation(state, self._loss, baseline)
             for batch in batches(val, self.batch_size):
-                held_out.take(batch)
+                validated.take(batch)
                 yield Progress(images, total, state.epoch + 1, epoch.loss, epoch.cosine)
-            validation = held_out.metrics()
+            validation = validated.metrics()
         self._record(state, training, validation, perf_counter() - started)
         return training, validation
 
@@ -362,7 +372,16 @@ class Trainer:
             return CapturedStep(step, state.constraint, CudaGraph(self._device))
         return step
 
-    def _as_dataset(self, images: Images) -> ImageDataset:
+    def _as_datasets(
+        self, train: Images, val: Images | float | None, key: str | None
+    ) -> tuple[ImageDataset, ImageDataset]:
+        images = self._as_dataset(train, key)
+        if val is not None and not isinstance(val, float):
+            return images, self._as_dataset(val, key)
+        parts = held_out(len(images), self.seed, calibration=False, share=SHARE if val is None else val)
+        return SelectedImages(images, parts.train), SelectedImages(images, parts.validation)
+
+    def _as_dataset(self, images: Images, key: str | None) -> ImageDataset:
         """Check images against the model's architecture, where it has one; any other model checks them itself."""
         architecture = getattr(self.model, "architecture", {})
         return as_image_dataset(
@@ -370,6 +389,9 @@ class Trainer:
             channels=architecture.get("channels"),
             size=architecture.get("size"),
             features=takes_features(self.model),
+            key=key,
+            preparation=preparation_of(self.model, self.preprocessing or {}),
+            part="train",
         )
 
     def _dtypes(self) -> str:

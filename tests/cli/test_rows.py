@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradcon_ext.cli.rows import write_rows, write_rows_file
-from gradcon_ext.scoring.rows import score_rows
+from gradcon_ext.cli.rows import score_rows, write_rows, write_rows_file
 from gradcon_ext.scoring.scorer import Scores
 
 SCORES = Scores(

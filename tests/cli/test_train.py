@@ -37,6 +37,7 @@ def test_a_detector_of_a_data_set(train_digits, tmp_path):
         "detector.safetensors",
         "history.jsonl",
         "checkpoint.safetensors",
+        "train.toml",
     }
     assert str(folder / "detector.safetensors") in result.out
     assert f"gradcon evaluate {folder}\n" in result.out
@@ -149,7 +150,11 @@ def test_overwriting(train_digits, digits_run, monkeypatch):
         patch.setattr(Trainer, "fit", interrupted)
         train_digits(digits_run, "--seed", "1", "--overwrite")
     # What is left must not be taken for results of the new run.
-    assert {file.name for file in digits_run.iterdir()} == {"history.jsonl", "checkpoint.safetensors"}
+    assert {file.name for file in digits_run.iterdir()} == {
+        "history.jsonl",
+        "checkpoint.safetensors",
+        "train.toml",
+    }
     assert train_digits(digits_run, "--seed", "1", "--overwrite").code == 0
     assert not same(weights(digits_run), before)
 

@@ -52,7 +52,7 @@ def test_parts_are_those_of_the_tiles(detector: Detector) -> None:
     assert scores.parts["balanced"].shape == tiles.grid == (3, 4)
     torch.testing.assert_close(scores.parts["reconstruction"].flatten(), expected.reconstruction)
     torch.testing.assert_close(scores.parts["gradient"].flatten(), expected.gradient)
-    torch.testing.assert_close(scores.parts["anomaly"].flatten(), expected.anomaly)
+    torch.testing.assert_close(scores.parts["combined"].flatten(), expected.anomaly)
 
 
 def test_codes_are_compared_with_those_of_their_place(detector: Detector) -> None:

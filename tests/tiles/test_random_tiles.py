@@ -45,13 +45,19 @@ def test_small_images_are_continued() -> None:
         ([], 1, "no images"),
         ([torch.zeros(1, 8, 8)], 0, "per_image"),
         ([torch.zeros(1, 8, 8), torch.zeros(3, 8, 8)], 1, "image 1 has 3 channels"),
-        ([torch.zeros(1, 8, 8), torch.zeros(1, 8, 8, dtype=torch.uint8)], 1, "image 1 has 1 channels of torch.uint8"),
         ([torch.zeros(1, 8, 8), torch.full((1, 8, 8), 9.0)], 1, "image 1 has floating-point"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(images: list[torch.Tensor], per_image: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         random_tiles(images, Tiling(4), per_image)
+
+
+def test_bytes_among_other_images_are_divided_by_255() -> None:
+    images = [torch.full((1, 4, 4), 51, dtype=torch.uint8), torch.full((1, 4, 4), 0.4)]
+    assert random_tiles(images[:1], Tiling(4), 1).dtype == torch.uint8
+    tiles = random_tiles(images, Tiling(4), 1)
+    torch.testing.assert_close(tiles.flatten(1).mean(1), torch.tensor([0.2, 0.4]))
 
 
 def test_feature_maps_may_hold_any_value() -> None:

@@ -13,8 +13,8 @@ import PIL
 import torch
 from torch import Tensor
 
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.image_dataset import ImageDataset
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.data.reading.cache_file import CacheFile, notes_length
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.preparation import BYTES, Preparation
@@ -90,9 +90,12 @@ def cached_images(
         The images that could be read, and what `is_notable` finds worth telling, without pixels.
 
     Raises:
-        ValueError: none of them could be read; the message names the first.
+        ValueError: each image is to be left at its own size, or none of them could be read; the message names the
+            first.
         OSError: the file cannot be written.
     """
+    if preparation.size is None:
+        raise ValueError("images are kept in a file at one size; expected a preparation that tells it")
     _remove_partial(folder)
     path = folder / f".images-{_key(files, preparation)}.cache"
     dtype = np.dtype(np.uint8 if preparation.range == BYTES else np.uint16)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.reading.decoded import UnreadableImage
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.streams import Reading

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
+
+LYING = (5, 6, 7, 8)
+"""Values of the EXIF orientation that exchange width and height."""
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - it says what has happened
@@ -46,6 +49,13 @@ class Decoded:
     frames: int = 1
     turned: bool = False
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        if isinstance(self.pixels, Image.Image):
+            return self.pixels.height, self.pixels.width
+        return self.pixels.shape[1], self.pixels.shape[2]
+
 
 def check_pixel_count(width: int, height: int, most: int | None) -> None:
     """Raise ValueError for an image, opened but not decoded yet, of more pixels than that.
@@ -58,7 +68,7 @@ def check_pixel_count(width: int, height: int, most: int | None) -> None:
 
 def turn_upright(pixels: Array, orientation: int) -> Array:
     """Turn (C, H, W) as EXIF's orientation from 1 to 8 says."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in LYING:
         pixels = pixels.transpose(0, 2, 1)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, :, ::-1]

@@ -10,14 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from gradcon_ext.data.pixels import Array
-from gradcon_ext.data.reading.decoded import Decoded, UnreadableImage, check_pixel_count, finite, turn_upright
+from gradcon_ext.data.arrays import Array
+from gradcon_ext.data.reading.decoded import LYING, Decoded, UnreadableImage, check_pixel_count, finite, turn_upright
 from gradcon_ext.data.reading.deep import decode_deep_png, decode_tiff
 
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258
 _PHOTOMETRIC = 262
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SMALL = 1 << 16
+"""Pixels that take no time to decode."""
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def decode(
@@ -43,7 +45,7 @@ def decode(
         try:
             file = Image.open(path)
         except UnidentifiedImageError:
-            if _start(path) not in _TIFF_STARTS:
+            if _start(path) not in TIFF_STARTS:
                 raise
             return decode_tiff(path, frame, max_pixels or Image.MAX_IMAGE_PIXELS)
         with file:
@@ -53,10 +55,17 @@ def decode(
 
 
 class Header(NamedTuple):
-    """What a file tells of its images before they are decoded: bits a channel, and how many frames there are."""
+    """What a file tells of its images before they are decoded.
+
+    Attributes:
+        bits: a channel.
+        frames: how many there are.
+        size: height and width, upright.
+    """
 
     bits: int
     frames: int
+    size: tuple[int, int]
 
 
 def read_header(path: Path, max_pixels: int | None = None) -> Header:
@@ -68,12 +77,23 @@ def read_header(path: Path, max_pixels: int | None = None) -> Header:
     try:
         _check_regular(path)
         with Image.open(path) as file:
-            return Header(16 if _is_deep_colour(file) else _bits(file.mode), getattr(file, "n_frames", 1))
+            bits = 16 if _is_deep_colour(file) else bits_of(file.mode)
+            return Header(bits, getattr(file, "n_frames", 1), _upright_size(file))
     except UnidentifiedImageError:
         decoded = decode(path, max_pixels=max_pixels)
-        return Header(decoded.bits, decoded.frames)
+        return Header(decoded.bits, decoded.frames, decoded.size)
     except Exception as error:  # as in `decode`
         raise UnreadableImage(path, f"cannot be read as an image ({_problem(error)})") from error
+
+
+def _upright_size(file: ImageFile.ImageFile) -> tuple[int, int]:
+    # A PNG would be decoded to the end for its EXIF, which hardly any has: it is asked for where that costs little.
+    asks = file.format != "PNG" or file.width * file.height <= _SMALL
+    lies = asks and file.getexif().get(_ORIENTATION) in LYING
+    # Of a TIFF, newer Pillows have exchanged them already.
+    tags = getattr(file, "tag_v2", {})
+    width, height = tags.get(_WIDTH, file.width), tags.get(_HEIGHT, file.height)
+    return (width, height) if lies else (height, width)
 
 
 def _decode_open(
@@ -95,10 +115,10 @@ def _decode_open(
     if enough is not None:
         file.draft(None, enough)
     ImageOps.exif_transpose(file, in_place=True)
-    pixels = _native(file)
+    pixels = native_pixels(file)
     if is_inverted and isinstance(pixels, np.ndarray):
         pixels = 65535 - pixels
-    return Decoded(pixels, format, mode, _bits(mode), frames, orientation != 1)
+    return Decoded(pixels, format, mode, bits_of(mode), frames, orientation != 1)
 
 
 def _is_deep_colour(file: ImageFile.ImageFile) -> bool:
@@ -125,8 +145,8 @@ def _decode_deep(file: ImageFile.ImageFile, path: Path, frame: int, frames: int,
     return Decoded(pixels, "PNG", f"{'LA' if len(pixels) == 2 else file.mode};16", 16, frames, orientation != 1)
 
 
-def _native(image: Image.Image) -> Image.Image | Array:
-    """Pixels of any mode as one of those of `Decoded`."""
+def native_pixels(image: Image.Image) -> Image.Image | Array:
+    """Return pixels of any mode of Pillow as one of those of `Decoded`."""
     if image.mode == "F":
         return finite(np.asarray(image, np.float32))[None]
     if image.mode.startswith("I"):
@@ -147,7 +167,8 @@ def _uint16(pixels: Array) -> Array:
     return pixels.astype(np.uint16)[None]
 
 
-def _bits(mode: str) -> int:
+def bits_of(mode: str) -> int:
+    """Bits of a channel in a mode of Pillow."""
     return {"1": 1, "F": 32}.get(mode, 16 if mode.startswith("I") else 8)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.reading.decoded import Decoded, check_pixel_count, finite, turn_upright
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from gradcon_ext.data.image_dataset import ImageDataset, stacked
+from gradcon_ext.data.arrays import Array
+from gradcon_ext.data.image_dataset import ImageDataset, Shape, stacked
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.parallel import in_order
 from gradcon_ext.data.reading.preparation import Preparation
@@ -20,13 +21,22 @@ class FileImages(ImageDataset):
     Attributes:
         files: in the order of the images.
         preparation: what is done to each image.
-        shape: (C, H, W) of every image.
     """
 
     def __init__(self, files: Sequence[ImageFile], preparation: Preparation) -> None:
         self.files = list(files)
         self.preparation = preparation
-        self.shape = (preparation.channels, *preparation.size)
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]  # of images of any size there is none
+        """(C, H, W) of every image.
+
+        Raises:
+            ValueError: each is left at its own size.
+        """
+        if self.preparation.size is None:
+            raise ValueError("images that are left at their own sizes have no common one")
+        return (self.preparation.channels, *self.preparation.size)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -36,6 +46,10 @@ class FileImages(ImageDataset):
     def paths(self) -> list[Path]:
         """The files' paths, in the order of the images."""
         return [file.path for file in self.files]
+
+    def selected(self, indices: Array) -> FileImages:
+        """Return those of the images that the indices (n,) name, as a data set of its own."""
+        return FileImages([self.files[index] for index in indices], self.preparation)
 
     def stored(self, index: int) -> Tensor:
         """Read one image, uint8 (C, H, W) of 8 bits, or float32 of more.
@@ -51,6 +65,10 @@ class FileImages(ImageDataset):
     def stored_take(self, indices: Tensor) -> Tensor:
         """Read the images (n, C, H, W) at the int64 `indices` (n,), several at a time; raises what `stored` does."""
         return stacked(list(in_order(self.stored, indices.tolist())))
+
+    def each_stored(self) -> Iterator[Tensor]:
+        """Yield the images, of which a few are read ahead; raises what `stored` does."""
+        return in_order(self.stored, range(len(self)), ahead=self.preparation.ahead)
 
     def _reading(self, index: int) -> Reading:
         return read_image(self.files[index], self.preparation)

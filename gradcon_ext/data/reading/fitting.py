@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from PIL import Image
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 
 Fit: TypeAlias = Literal["squash", "pad", "crop"]
 

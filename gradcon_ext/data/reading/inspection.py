@@ -9,9 +9,7 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
-from PIL import Image
-
-from gradcon_ext.data.reading.decoded import Decoded, UnreadableImage
+from gradcon_ext.data.reading.decoded import UnreadableImage
 from gradcon_ext.data.reading.decoding import decode
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.parallel import in_order
@@ -122,16 +120,9 @@ def _inspected(file: ImageFile, max_pixels: int | None) -> Inspected:
         bits=decoded.bits,
         frames=decoded.frames,
         turned=decoded.turned,
-        size=_size(decoded),
+        size=decoded.size[::-1],
         bounds=extrema(decoded.pixels),
     )
-
-
-def _size(decoded: Decoded) -> tuple[int, int]:
-    if isinstance(decoded.pixels, Image.Image):
-        return decoded.pixels.size
-    height, width = decoded.pixels.shape[1:]
-    return width, height
 
 
 def _count(inspection: Inspection, one: Inspected) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_AHEAD = 4
+AHEAD = 4
 """Items a worker that are begun before their results are asked for."""
 
 
@@ -20,7 +20,9 @@ def available_workers() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterator[Result]:
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None, ahead: int = AHEAD
+) -> Iterator[Result]:
     """Yield `function(item)` for each item, in the order of the items.
 
     Threads compute a bounded number of results ahead, so memory does not grow with the items; what `function` raises
@@ -30,6 +32,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
         function: is called in several threads.
         items: are taken as they are needed.
         workers: threads; as many as there are processors by default.
+        ahead: items a thread that are begun before their results are asked for.
     """
     count = workers or available_workers()
     waiting: deque[Future[Result]] = deque()
@@ -37,7 +40,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) >= _AHEAD * count:
+                if len(waiting) >= ahead * count:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

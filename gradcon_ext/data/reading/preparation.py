@@ -9,11 +9,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.image_size import height_width
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.data.reading.decoded import Decoded
 from gradcon_ext.data.reading.fitting import Fit, fitted_image, fitted_planes
-from gradcon_ext.data.reading.preparation_facts import check_preparation
+from gradcon_ext.data.reading.parallel import AHEAD
+from gradcon_ext.data.reading.preparation_facts import IMAGE, OF_TILES, check_preparation
 
 BYTES = (0.0, 255.0)
 _FULL_SCALE = {"uint8": BYTES, "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
@@ -39,7 +40,7 @@ class Preparation:
 
     Attributes:
         channels: 1 for grey, 3 for red, green and blue.
-        size: height and width.
+        size: height and width; None leaves each image at its own.
         fit: "squash", "pad" or "crop"; see `placement`.
         range: the values that become 0 and 1; None is the full scale of each file: 255, 65535 or, of floating point, 1.
         background: red, green and blue from 0 to 255 of what shows through where an image is transparent, and of
@@ -52,7 +53,7 @@ class Preparation:
     """
 
     channels: int
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     fit: Fit = "squash"
     range: tuple[float, float] | None = None
     background: tuple[int, int, int] | None = None
@@ -64,19 +65,27 @@ class Preparation:
     def read(cls, facts: Mapping[str, Any]) -> Preparation:
         """Read the facts of a detector; what is absent means what it did before there was such a fact.
 
+        Of a detector of tiles, channels and size are those of a tile or of its feature maps; those of the images are
+        under "image", whose size is None where each image has its own, as they are where there is no "image".
+
         Raises:
             ValueError: channels or size are missing, or a fact is unknown, of another type or out of range.
         """
         check_preparation(facts)
         given: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in facts.items()
+            if name not in OF_TILES
         }
         if given.get("range") is not None:
             given["range"] = tuple(map(float, given["range"]))
-        return cls(**{**given, "size": height_width(facts["size"])})
+        whole = {"channels": facts["channels"], "size": None if "tiles" in facts else facts["size"]}
+        image = facts.get(IMAGE, whole)
+        size = None if image["size"] is None else height_width(image["size"])
+        return cls(**{**given, "channels": image["channels"], "size": size})
 
     def facts(self) -> dict[str, Any]:
-        """What `read` reads, as JSON holds it; what is as it always was, is absent."""
+        """What `read` reads of a detector of whole images, as JSON holds it; what is as it always was, is absent."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         del values["max_pixels"]
         return {
@@ -88,8 +97,15 @@ class Preparation:
     @property
     def enough(self) -> tuple[int, int] | None:
         """Width and height that a JPEG may be reduced to, whichever way up it lies; None is its own."""
+        if self.size is None or not self.reduced_jpeg:
+            return None
         longest = 2 * max(self.size)
-        return (longest, longest) if self.reduced_jpeg else None
+        return longest, longest
+
+    @property
+    def ahead(self) -> int:
+        """Images a thread may read ahead: few of images that are left as large as they are."""
+        return 1 if self.size is None else AHEAD
 
     @property
     def levels(self) -> int:
@@ -122,7 +138,7 @@ class Preparation:
         if image.mode != mode:  # or Pillow would make a copy
             image = image.convert(mode)
         border = Image.new("RGB", (1, 1), self.background or (0, 0, 0)).convert(mode).getpixel((0, 0))
-        height, width = self.size
+        height, width = self.size or image.size[::-1]
         fitted = fitted_image(image, self.fit, (width, height), border)  # type: ignore[arg-type]  # no pixel is None
         return np.array(fitted).reshape(height, width, self.channels).transpose(2, 0, 1).copy()
 
@@ -154,7 +170,7 @@ class Preparation:
 
     def _fitted(self, planes: Array, border: Array) -> Array:
         """Fit planes; the border is red, green and blue in their dtype."""
-        height, width = self.size
+        height, width = self.size or planes.shape[1:]
         if planes.shape[1:] == (height, width):
             return planes
         border = _with_channels(border, len(planes)) if len(planes) in _MODES else np.zeros(len(planes))

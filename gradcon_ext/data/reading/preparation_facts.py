@@ -8,6 +8,11 @@ from typing import Any, get_args
 
 from gradcon_ext.data.reading.fitting import Fit
 
+IMAGE = "image"
+"""Among the facts of a detector of tiles, the channels and the size of its images."""
+OF_TILES = (IMAGE, "tiles", "features")
+"""Facts that only a detector of tiles has; of the last two, it is their readers who check them."""
+
 
 def check_preparation(facts: Mapping[str, Any]) -> None:
     """Raise ValueError where channels or size are missing, or a fact is unknown, of another type or out of range."""
@@ -29,6 +34,16 @@ def _is_size(value: Any) -> bool:
     return len(lengths) in (1, 2) and all(_is_whole(length) and length >= 1 for length in lengths)
 
 
+def _is_image(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"channels", "size"}:
+        return False
+    return _is_count(value["channels"]) and (value["size"] is None or _is_size(value["size"]))
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value >= 1
+
+
 def _is_range(value: Any) -> bool:
     if not isinstance(value, list | tuple) or len(value) != 2:
         return False
@@ -46,11 +61,14 @@ def _is_background(value: Any) -> bool:
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
-    "channels": lambda value: _is_whole(value) and value >= 1,
+    "channels": _is_count,
     "size": _is_size,
     "fit": lambda value: value in get_args(Fit),
     "range": lambda value: value is None or _is_range(value),
     "background": lambda value: value is None or _is_background(value),
     "frame": lambda value: value == "all" or (_is_whole(value) and value >= 0),
     "reduced_jpeg": lambda value: isinstance(value, bool),
+    IMAGE: _is_image,
+    "tiles": lambda value: isinstance(value, dict),
+    "features": lambda value: isinstance(value, dict),
 }

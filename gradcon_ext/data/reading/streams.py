@@ -57,4 +57,4 @@ def read_images(files: Iterable[ImageFile], preparation: Preparation, workers: i
         preparation: what is done to each.
         workers: threads; as many as there are processors by default.
     """
-    return in_order(partial(read_image, preparation=preparation), files, workers)
+    return in_order(partial(read_image, preparation=preparation), files, workers, preparation.ahead)

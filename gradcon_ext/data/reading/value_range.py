@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from gradcon_ext.data.pixels import Array
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.reading.decoded import UnreadableImage
 from gradcon_ext.data.reading.decoding import decode, read_header
 from gradcon_ext.data.reading.files import ImageFile

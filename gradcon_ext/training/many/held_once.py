@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.images import Images
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.training.many.run import Run, TrainVal
 
 _Converted = TypeVar("_Converted")
@@ -30,10 +29,10 @@ def in_files(runs: Sequence[Run], folder: Path) -> list[Run]:
         folder: to write to; has to be there until the runs have ended.
     """
 
-    def write(images: Tensor | Array) -> Path:
+    def write(images: Tensor | Array) -> _ArrayFile:
         path = folder / f"{len(list(folder.iterdir()))}.npy"
         np.save(path, as_array(images), allow_pickle=False)
-        return path
+        return _ArrayFile(path)
 
     convert = once(write)
     return [run if callable(run.images) else replace(run, images=_Mapped(*converted(run, convert))) for run in runs]
@@ -46,23 +45,30 @@ def on_device(runs: Sequence[Run], device: torch.device) -> list[Run]:
 
 
 @dataclass(frozen=True)
+class _ArrayFile:
+    """An array that was written; unlike a path that the user gave, of images."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
 class _Mapped:
     """Images in files, or images that are no arrays."""
 
-    train: Images | Path
-    val: Images | Path
+    train: Images | _ArrayFile
+    val: Images | _ArrayFile
 
     def __call__(self) -> TrainVal:
         return _map(self.train), _map(self.val)
 
 
-def _map(images: Images | Path) -> Images:
-    return np.load(images, mmap_mode="r", allow_pickle=False) if isinstance(images, Path) else images
+def _map(images: Images | _ArrayFile) -> Images:
+    return np.load(images.path, mmap_mode="r", allow_pickle=False) if isinstance(images, _ArrayFile) else images
 
 
 def converted(
     run: Run, convert: Callable[[Tensor | Array], _Converted]
-) -> tuple[_Converted | Dataset[Any], _Converted | Dataset[Any]]:
+) -> tuple[_Converted | Images, _Converted | Images]:
     """Convert the images of a run, but for those that are no arrays."""
     assert not callable(run.images)
     train, val = (convert(images) if isinstance(images, Tensor | np.ndarray) else images for images in run.images)

@@ -1,0 +1,102 @@
+"""The image in what a data set or a loader yields: alone, first in a tuple, or under a key."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from gradcon_ext.data.pixels import Array, check_dtype
+from gradcon_ext.data.reading.decoded import Decoded
+from gradcon_ext.data.reading.decoding import bits_of, native_pixels
+from gradcon_ext.data.reading.preparation import Preparation
+
+_CHANNELS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3}
+
+
+def content_of(item: Any, key: str | None) -> Any:
+    """Return what an item holds as its image, or as its images.
+
+    Args:
+        item: an image, a tuple or list that begins with one, a dictionary, or a list of Pillow's images.
+        key: of dictionaries; by default that of their only image.
+
+    Raises:
+        TypeError: a key for what is no dictionary, or without one a dictionary of no image or several.
+        KeyError: a dictionary has no such key.
+    """
+    if isinstance(item, tuple | list) and item and not is_list_of_pillows(item):
+        return content_of(item[0], key)
+    if not isinstance(item, Mapping):
+        if key is not None:
+            raise TypeError(f"there is a key {key!r}, but a {type(item).__name__} instead of a dictionary")
+        return item
+    if key is None:
+        key = _only_image(item)
+    elif key not in item:
+        raise KeyError(f"there is no {key!r} among {', '.join(map(repr, item))}")
+    return item[key]
+
+
+def is_list_of_pillows(content: Any) -> TypeGuard[list[Image.Image]]:
+    """Whether this is a list of Pillow's images alone; a tuple is one sample, whose first image counts."""
+    return isinstance(content, list) and bool(content) and all(isinstance(each, Image.Image) for each in content)
+
+
+def pixels_of(content: Any, index: int, preparation: Preparation | None) -> Tensor | Array:
+    """Return an image as a tensor or array, of uint8 or floating point; one of Pillow's is prepared.
+
+    Args:
+        content: a tensor, an array or an image of Pillow.
+        index: what an error calls it.
+        preparation: of Pillow's; None leaves their size and channels, without opacity, as they are.
+
+    Raises:
+        TypeError: something else, or another dtype.
+        ValueError: an image that cannot be prepared so.
+
+    Warns:
+        UserWarning: an image leaves the range of the preparation, and is clipped.
+    """
+    if isinstance(content, Image.Image):
+        return _pixels_of_pillow(content, index, preparation)
+    if not isinstance(content, Tensor | np.ndarray):
+        raise TypeError(
+            f"item {index} of the dataset is a {type(content).__name__}; expected an image (C, H, W) "
+            "as a tensor, a numpy array or an image of Pillow, alone, first in a tuple, or under a key"
+        )
+    check_dtype(content, f"image {index}")
+    return content.detach() if isinstance(content, Tensor) else content
+
+
+def _pixels_of_pillow(image: Image.Image, index: int, preparation: Preparation | None) -> Array:
+    image = ImageOps.exif_transpose(image)
+    pixels = native_pixels(image)
+    if preparation is None:
+        if not isinstance(pixels, Image.Image):
+            raise ValueError(f"image {index} has more than 8 bits (mode {image.mode}); expected an array from 0 to 1")
+        preparation = Preparation(_CHANNELS[pixels.mode], (image.height, image.width))
+    prepared = preparation.prepare(Decoded(pixels, "Pillow", image.mode, bits_of(image.mode)))
+    if prepared.beyond is not None:
+        warnings.warn(f"image {index} leaves the range of values, and is clipped", stacklevel=2)
+    return prepared.pixels
+
+
+def _only_image(item: Mapping[str, Any]) -> str:
+    keys = [key for key, value in item.items() if _looks_like_images(value)]
+    if len(keys) != 1:
+        raise TypeError(
+            f"a dictionary of {', '.join(map(repr, item))} has {len(keys)} images; say which by key=..., "
+            "as in key='image'"
+        )
+    return keys[0]
+
+
+def _looks_like_images(value: Any) -> bool:
+    if isinstance(value, Tensor | np.ndarray):
+        return value.ndim >= 2
+    return isinstance(value, Image.Image) or is_list_of_pillows(value)

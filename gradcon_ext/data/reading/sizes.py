@@ -1,0 +1,32 @@
+"""Heights and widths of image files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from gradcon_ext.data.reading.decoded import UnreadableImage
+from gradcon_ext.data.reading.decoding import read_header
+from gradcon_ext.data.reading.files import ImageFile
+from gradcon_ext.data.reading.parallel import in_order
+
+
+def sizes_of(
+    files: Iterable[ImageFile], max_pixels: int | None = None, workers: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """Yield height and width of each file, upright, from its header; files that cannot be read are passed over.
+
+    Args:
+        files: of the images; of several frames, the first tells.
+        max_pixels: the most of a file whose header tells nothing, and which is decoded.
+        workers: threads.
+    """
+    sizes = in_order(partial(_size_of, max_pixels=max_pixels), files, workers)
+    return (size for size in sizes if size is not None)
+
+
+def _size_of(file: ImageFile, max_pixels: int | None) -> tuple[int, int] | None:
+    try:
+        return read_header(file.path, max_pixels).size
+    except UnreadableImage:
+        return None

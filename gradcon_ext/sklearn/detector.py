@@ -1,0 +1,237 @@
+"""GradCon as an outlier detector of scikit-learn."""
+
+from __future__ import annotations
+
+from math import prod
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from gradcon_ext._install.device import usable_device
+from gradcon_ext.data.image_dataset import Shape
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.parts import OF_BALANCE, PARTS, part_of
+from gradcon_ext.models import ConvAutoencoder, fitting_depth
+from gradcon_ext.scoring.balancing import ALPHA, EPOCHS, balanced
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.sklearn.inputs import Array, Inputs, check_size, image_shape_of
+from gradcon_ext.sklearn.plain_state import plain_state, restored
+from gradcon_ext.sklearn.row_autoencoder import RowAutoencoder
+from gradcon_ext.training.seeding import seeded
+from gradcon_ext.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_FEWEST_HELD_OUT = 2  # A deviation needs two.
+_FEWEST_ROWS = 2 + _FEWEST_HELD_OUT
+_EPOCHS_OF_ROWS = 100
+_FENCE = 1.5
+
+
+class GradConDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Outlier detector that scores rows or images by an autoencoder and the alignment of its gradients.
+
+    As scikit-learn has it, `score_samples` and `decision_function` are lower for what is more anomalous: they are the
+    negative of this package's scores.
+
+    Images are rows with `image_shape`, or arrays (N, C, H, W) and (N, H, W); a convolutional autoencoder learns them.
+    Their pixels are from 0 to 255 where `fit` is given uint8, from 0 to 1 where its floating-point values lie there,
+    and else from the least to the greatest value that `fit` sees. Any other dtype with the same values gives the same
+    scores later. Rows without `image_shape` are features: standardised (one that is constant
+    in training keeps its unit), and learned by a fully connected autoencoder.
+
+    Args:
+        image_shape: (C, H, W), or (H, W) of grey images, of the image that a row is; None for features, and where
+            arrays show it.
+        part: of the score; one of `gradcon_ext.detector.parts.PARTS`, such as "combined", the paper's.
+        epochs: passes over the training rows; by default 15 for images and 100 for features.
+        alpha: weight of the gradient constraint in training. The default is made for the balanced score; the paper
+            has 0.03.
+        width: channels of the convolutional autoencoder, or numbers of the layers of the other between row and code.
+        latent: numbers of a code of features, by default the square root of their number; images have none.
+        learning_rate: of Adam.
+        batch_size: rows a step.
+        validation_fraction: share of the rows held out to choose the epoch and to tell the scale of scores; two rows
+            at least.
+        contamination: share of outliers in the training rows, above 0 and up to 0.5, that sets `offset_`. With "auto"
+            it is Tukey's fence of the held-out rows: 1.5 interquartile ranges below their lower quartile.
+        random_state: of the rows held out, the model and the order of rows.
+        device: to train and score on.
+
+    Attributes:
+        offset_: `decision_function` is `score_samples` less this, so that it is negative for outliers.
+        n_features_in_: numbers of a row, C * H * W of images.
+        feature_names_in_: of a data frame's columns, where they are strings.
+        image_shape_: (C, H, W) of images; None of features.
+        detector_: the trained `gradcon_ext.Detector`.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...] | None = None,
+        *,
+        part: str = "balanced",
+        epochs: int | None = None,
+        alpha: float = ALPHA,
+        width: int = 32,
+        latent: int | None = None,
+        learning_rate: float = 1e-3,
+        batch_size: int = 64,
+        validation_fraction: float = 0.1,
+        contamination: float | Literal["auto"] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.image_shape = image_shape
+        self.part = part
+        self.epochs = epochs
+        self.alpha = alpha
+        self.width = width
+        self.latent = latent
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.contamination = contamination
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X: Any, y: object = None) -> Self:  # noqa: N803 - as all estimators call it
+        """Train on rows or images, most of which are inliers.
+
+        Args:
+            X: (N, F), or images (N, C, H, W) or (N, H, W); N at least 4.
+            y: is not looked at.
+
+        Raises:
+            ValueError: too few rows, values that are NaN or infinite, rows that are all alike, or a parameter out of
+                range.
+            RuntimeError: the training led nowhere, several times.
+        """
+        self._check()
+        rows, self.image_shape_ = self._rows(X, fitting=True)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if self.image_shape_ is None:
+            self._inputs = Inputs.of_features(rows)
+        else:
+            self._inputs = Inputs.of_images(rows, self.image_shape_)
+        self._architecture = (self.image_shape_, rows.shape[1], self.width, self.latent)
+        held_out = max(_FEWEST_HELD_OUT, round(self.validation_fraction * len(rows)))
+        train, validation = train_test_split(np.arange(len(rows)), test_size=held_out, random_state=seed)
+        inputs = self._inputs(rows)
+        self.detector_ = self._trained(inputs[train], inputs[validation], seed)
+        self._scorers: dict[str, Scorer] = {}
+        scores = self._scores(inputs)
+        if self.contamination == "auto":
+            lower, upper = np.percentile(scores[validation], [25, 75])
+            self.offset_ = lower - _FENCE * (upper - lower)
+        else:
+            self.offset_ = np.percentile(scores, 100 * self.contamination)
+        return self
+
+    def score_samples(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Return the negative score (N,) of rows or images; lower is more anomalous.
+
+        Args:
+            X: as in `fit`, of at least one row.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: `fit` has not been called.
+            ValueError: rows of another size, or values that are NaN or infinite.
+        """
+        check_is_fitted(self)
+        rows, _ = self._rows(X, fitting=False)
+        return self._scores(self._inputs(rows))
+
+    def decision_function(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Return `score_samples` less `offset_`, (N,): negative for outliers."""
+        return np.asarray(self.score_samples(X) - self.offset_)
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:  # noqa: N803
+        """Return -1 for outliers and 1 for inliers, (N,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arrays and numbers instead of the model, so that a pickle holds what those of scikit-learn hold."""
+        state = dict(super().__getstate__())
+        if "detector_" in state:
+            state |= {"detector_": plain_state(state["detector_"]), "_scorers": {}}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "detector_" in state:
+            self.detector_ = restored(state["detector_"], _model(*self._architecture))
+
+    def _check(self) -> None:
+        """Raise ValueError for what neither the trainer nor scikit-learn checks."""
+        if self.part not in PARTS:
+            raise ValueError(f"there is no part {self.part!r} of a score; expected one of {', '.join(PARTS)}")
+        is_share = isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5
+        if not is_share and self.contamination != "auto":
+            raise ValueError(f"contamination must be 'auto', or above 0 and at most 0.5, got {self.contamination!r}")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}")
+        for name, value in {"width": self.width, "latent": 1 if self.latent is None else self.latent}.items():
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+    def _rows(self, X: Any, fitting: bool) -> tuple[Array, Shape | None]:  # noqa: N803
+        """Rows (N, F) that are checked, and the shape of the images that they are."""
+        found = tuple(X.shape[1:]) if getattr(X, "ndim", 2) in (3, 4) else None
+        stated = self.image_shape if fitting else self.image_shape_
+        if found is not None:
+            if not fitting and stated is None:
+                raise ValueError(f"X has shape {tuple(X.shape)}; expected rows of {self.n_features_in_} features")
+            X = np.asarray(X).reshape(len(X), prod(found))  # noqa: N806
+        shape = image_shape_of(stated, found)
+        rows = validate_data(
+            self,
+            X,
+            reset=fitting,
+            dtype=[np.float64, np.float32, np.uint8],
+            ensure_min_samples=_FEWEST_ROWS if fitting else 1,
+        )
+        if shape is not None:
+            check_size(rows, shape)
+        return rows, shape
+
+    def _trained(self, train: Array, validation: Array, seed: int) -> Detector:
+        with seeded(usable_device(self.device), seed):
+            model = _model(*self._architecture)
+        epochs = EPOCHS if self.image_shape_ is not None else _EPOCHS_OF_ROWS
+        trainer = Trainer(
+            model,
+            alpha=self.alpha,
+            lr=self.learning_rate,
+            batch_size=self.batch_size,
+            epochs=epochs if self.epochs is None else self.epochs,
+            seed=seed,
+            device=self.device,
+            progress=False,
+        )
+        detector = trainer.fit(train, validation)
+        return balanced(detector, train, validation, self.device) if self.part in OF_BALANCE else detector
+
+    def _scores(self, inputs: Array) -> npt.NDArray[np.float64]:
+        if self.device not in self._scorers:
+            self._scorers.clear()  # The model has moved away from the device of another.
+            self._scorers[self.device] = Scorer.from_detector(self.detector_, device=self.device)
+        scores = part_of(self._scorers[self.device].score(inputs), self.part)
+        return -np.asarray(scores.double().numpy())
+
+
+def _model(image_shape: Shape | None, features: int, width: int, latent: int | None) -> nn.Module:
+    if image_shape is None:
+        return RowAutoencoder(features, width, latent)
+    channels, height, width_of_image = image_shape
+    model = ConvAutoencoder(channels, (height, width_of_image), width, fitting_depth(height, width_of_image))
+    vars(model)["accepts"] = "features"  # Pixels beyond those of training are scored, not refused.
+    return model
