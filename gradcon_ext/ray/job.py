@@ -80,6 +80,7 @@ class ScoringJob:
             FileExistsError: the folder holds something else, or scores of other images, settings or another detector.
             FileNotFoundError: there are no such images, or there is no such detector.
             ValueError: no images, a name that is not UTF-8, a number out of range, or a cluster without a GPU.
+            RuntimeError: an actor failed, as where a disk is full. Blocks that were finished stay.
         """
         detector, settings = self._prepared()
         blocks, tables = self._blocks()
@@ -90,7 +91,7 @@ class ScoringJob:
         told = []
         if missing:
             dataset = self._scored(missing, BlockWriter, detector, settings, folder.place)
-            told = list(dataset.iter_rows())
+            told = _told(dataset)
         return written(folder, names, sorted(finished.intersection(names)), told)
 
     def _prepared(self) -> tuple[bytes, Settings]:
@@ -137,6 +138,16 @@ class ScoringJob:
             num_cpus=1,
             num_gpus=None if kind == "CPU" else 1,
         )
+
+
+def _told(dataset: Any) -> list[dict[str, Any]]:
+    """Compute all rows of a dataset; what an actor raises is a RuntimeError."""
+    import ray
+
+    try:
+        return list(dataset.iter_rows())
+    except ray.exceptions.RayError as error:
+        raise RuntimeError(f"an actor failed: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _bytes_of(detector: Place | Detector) -> bytes:

@@ -29,8 +29,8 @@ def score_files(
 ) -> Any:
     """Score image files on a Ray cluster; return a `ray.data.Dataset` of the rows of `gradcon score`, one an image.
 
-    Their columns are "path", those of `gradcon_ext.detector.columns`, and "error", which says why an image has no scores.
-    Bits are those of one machine with the same batch size; the order of rows is that in which they are ready.
+    Their columns are "path", those of `gradcon_ext.detector.columns`, and "error", which says why an image has no
+    scores. Bits are those of one machine with the same batch size; the order of rows is that in which they are ready.
 
     Args:
         paths: of images, folders and lists, as `find_images` takes them, in a file system that all nodes share; and
