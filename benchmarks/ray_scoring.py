@@ -116,12 +116,12 @@ def compared(
                 seconds.setdefault((name, images), []).append(time.perf_counter() - begun)
     rates, fixed = {}, {}
     for name in contenders:
-        least, most = (median(seconds[name, images]) for images in (few, many))
-        rates[name] = extra / (most - least)
-        fixed[name] = least - (most - least) / 3  # the few are a third of the difference
-        print(
-            f"{name:12} seconds, few and many:", *(f"{each:.1f}" for key in (few, many) for each in seconds[name, key])
-        )
+        least, most = seconds[name, few], seconds[name, many]
+        added = [more - less for less, more in zip(least, most, strict=True)]
+        rates[name] = extra / median(added)
+        fixed[name] = median(least) - median(added) / 3  # the few are a third of what is added
+        print(f"{name:12} seconds of {rounds} rounds: few", *(f"{each:.1f}" for each in least), end=", ")
+        print("many", *(f"{each:.1f}" for each in most))
     return rates, fixed
 
 
