@@ -3,10 +3,10 @@
     python -m benchmarks.ray_scoring [--images 16384] [--rounds 3]
 
 JPEGs of 256 pixels are decoded and scored by a detector of 64 pixels: by `gradcon score`, and by `ScoringJob`, on a
-cluster of one node that is running already. Each scores few images and many; throughput is that of the difference, so
-that what is done once (actors, imports, listing) counts apart. Nodes are not added: this measures what Ray costs, not
-what a network does. Reading by URL is measured against a server on this machine that answers after 50 ms, as an object
-store does.
+cluster of one node that is running already. Throughput on Ray is that between the second block to be finished and the
+last, so that what is done once (actors, imports, listing) counts apart. Nodes are not added: this measures what Ray
+costs, not what a network does. Reading by URL is measured against a server on this machine that answers after 50 ms, as
+an object store does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -42,7 +42,7 @@ PATH = "s3://a-bucket-of-some-name/photos/2026-11-29/camera-{:02}/{:09}.jpg"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=16384, help="the many; the few are a quarter")
+    parser.add_argument("--images", type=int, default=16384, help="of each scoring")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--paths", type=int, default=1_000_000)
     arguments = parser.parse_args()
@@ -52,17 +52,19 @@ def main() -> None:
         folder = Path(name)
         photos = write_photos(folder)
         detector = write_detector(folder)
-        few, many = (write_list(folder, photos, count) for count in (arguments.images // 4, arguments.images))
-        extra = arguments.images - arguments.images // 4
-        contenders: dict[str, Callable[[Path], None]] = {
-            "one machine": partial(on_one_machine, detector, folder / "scores.jsonl"),
-            "ray": partial(on_ray, detector, folder / "scores"),
-        }
-        rates, fixed = compared(contenders, few, many, extra, arguments.rounds)
-        for contender in contenders:
-            told = f"{rates[contender]:8.0f} images/s, {rates[contender] / cores:8.0f} a core"
-            print(f"{contender:12} {told}, {fixed[contender]:6.1f} s beside that")
-        print(f"ray / one machine: {rates['ray'] / rates['one machine']:.2f}")
+        images = write_list(folder, photos, arguments.images)
+        rates: dict[str, list[float]] = {"one machine": [], "ray": []}
+        beside = []
+        for _ in range(arguments.rounds):
+            rates["one machine"].append(arguments.images / on_one_machine(detector, folder / "scores.jsonl", images))
+            rate, seconds = on_ray(detector, folder / "scores", images)
+            rates["ray"].append(rate)
+            beside.append(seconds - arguments.images / rate)
+        for name, some in rates.items():
+            told = ", ".join(f"{rate:.0f}" for rate in some)
+            print(f"{name}: {median(some):.0f} images/s, {median(some) / cores:.0f} a core (rounds: {told})")
+        print(f"ray / one machine: {median(rates['ray']) / median(rates['one machine']):.2f}")
+        print(f"seconds on ray beside that, once a job: {median(beside):.1f}")
         with served(folder) as url:
             report_urls(detector, [f"{url}/{photo.relative_to(folder)}" for photo in photos], folder / "urls")
     report_memory(arguments.paths)
@@ -94,35 +96,21 @@ def write_list(folder: Path, photos: list[Path], count: int) -> Path:
     return path
 
 
-def on_one_machine(detector: Path, out: Path, images: Path) -> None:
+def on_one_machine(detector: Path, out: Path, images: Path) -> float:
+    """Seconds that all take."""
+    begun = time.perf_counter()
     assert gradcon(["score", str(detector), str(images), "--out", str(out)]) == 0
+    return time.perf_counter() - begun
 
 
-def on_ray(detector: Path, out: Path, images: Path) -> None:
+def on_ray(detector: Path, out: Path, images: Path) -> tuple[float, float]:
+    """Images a second once all actors are at work, and seconds that all take."""
     rmtree(out, ignore_errors=True)
-    ScoringJob([images], detector).write(out)
-
-
-def compared(
-    contenders: dict[str, Callable[[Path], None]], few: Path, many: Path, extra: int, rounds: int
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Images a second of each, and seconds that do not grow with the images: of the medians over rounds."""
-    seconds: dict[tuple[str, Path], list[float]] = {}
-    for _ in range(rounds):
-        for images in (few, many):
-            for name, score in contenders.items():
-                begun = time.perf_counter()
-                score(images)
-                seconds.setdefault((name, images), []).append(time.perf_counter() - begun)
-    rates, fixed = {}, {}
-    for name in contenders:
-        least, most = seconds[name, few], seconds[name, many]
-        added = [more - less for less, more in zip(least, most, strict=True)]
-        rates[name] = extra / median(added)
-        fixed[name] = median(least) - median(added) / 3  # the few are a third of what is added
-        print(f"{name:12} seconds of {rounds} rounds: few", *(f"{each:.1f}" for each in least), end=", ")
-        print("many", *(f"{each:.1f}" for each in most))
-    return rates, fixed
+    begun = time.perf_counter()
+    written = ScoringJob([images], detector, block_size=1024).write(out)
+    seconds = time.perf_counter() - begun
+    finished = sorted(Path(file).stat().st_mtime for file in written.files)
+    return (written.images - 2048) / (finished[-1] - finished[1]), seconds
 
 
 class Delayed(SimpleHTTPRequestHandler):
