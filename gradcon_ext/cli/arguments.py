@@ -65,6 +65,11 @@ def add_batch_size(parser: Group, default: int) -> None:
     )
 
 
+def path_or_url(text: str) -> Path | str:
+    """Parse a path, or a URL of fsspec, which stays a text."""
+    return text if "://" in text else Path(text)
+
+
 def positive_int(text: str) -> int:
     """Parse a whole number of at least 1 that torch takes as a size."""
     return _whole(text, 1, 2**31 - 1)

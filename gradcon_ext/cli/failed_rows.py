@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gradcon_ext.cli.rows import Row
-
-ERROR = "error"
+from gradcon_ext.detector.columns import ERROR
 
 
 def with_failed_rows(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gradcon_ext.cli import arguments
+from gradcon_ext.cli.ray_options import add_ray, cluster_of
 from gradcon_ext.reproduce import LENGTH, MAIN, TARGETS, Reproduction, Table
 from gradcon_ext.reproduce.length import DATASETS as LENGTH_DATASETS
 from gradcon_ext.reproduce.splits import cure_tsr_path
@@ -68,6 +69,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     arguments.add_data_root(parser)
     arguments.add_device(parser)
+    add_ray(parser, "train on a Ray cluster, a task a run, with --out and --data-root on what all nodes share")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, no tables")
     return parser
 
@@ -85,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
         datasets=tuple(dict.fromkeys(args.datasets)),
         device=str(args.device),
         progress=not args.quiet and sys.stderr.isatty(),
+        cluster=cluster_of(args),
     )
     reproduction.prepare(targets)
     for target in targets:

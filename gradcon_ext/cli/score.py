@@ -19,9 +19,11 @@ from gradcon_ext.cli.failed_rows import with_failed_rows
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.images_to_score import ArrayToScore, FilesToScore, file_labels, images_to_score
 from gradcon_ext.cli.maps import MAPS_AT_A_TIME, refuse_maps_folder, write_maps
+from gradcon_ext.cli.ray_options import add_ray
 from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
+from gradcon_ext.cli.score_on_ray import refuse_misfits, score_on_ray
 from gradcon_ext.cli.taking_options import add_network, open_scorer
 from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.data.reading import Preparation
@@ -60,6 +62,11 @@ Of a detector of tiles each column is pooled from the scores of an image's
 tiles by itself; cosine.mean is minus the pooled gradient, and reconstruction
 has the latent loss in it.
 
+With --ray the rows are those of one machine with the same --batch-size, to the
+bit, in a Parquet file for each block of images; all nodes share the file system
+of IMAGES and of --out, or they are URLs of fsspec such as s3://bucket/folder.
+The same command goes on where it was.
+
 Where images cannot be read the exit code is 3, and all others are scored.
 
 `gradcon info DETECTOR` says which part decides, and the false-alarm rate.
@@ -72,6 +79,7 @@ _EXAMPLES = """\
   gradcon score runs/photos new-photos | sort -t, -k2 -g -r | head
   gradcon score runs/photos new-photos --out scores.csv --maps heat-maps
   gradcon score detector.safetensors frames.npy --out scores.jsonl
+  gradcon score runs/photos s3://bucket/photos --out s3://bucket/scores --ray
 """
 
 
@@ -82,7 +90,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "images",
         metavar="IMAGES",
-        type=Path,
+        type=arguments.path_or_url,
         nargs="+",
         help="image files, folders of them, searched in depth, and .csv or .jsonl with their paths; or one .npy file "
         "(N, H, W) or (N, C, H, W), of uint8 or uint16, or of floating point from 0 to 1 in the detector's size",
@@ -90,9 +98,10 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=arguments.path_or_url,
         default=Path("-"),
-        help='"-" for standard output (default: %(default)s); what is there is replaced if it ends in .csv or .jsonl',
+        help='"-" for standard output (default: %(default)s); what is there is replaced if it ends in .csv or .jsonl. '
+        "With --ray a folder, new or of the same command before",
     )
     parser.add_argument(
         "--format", choices=("csv", "jsonl"), help="default: jsonl if FILE ends in .jsonl, csv otherwise"
@@ -126,12 +135,22 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     arguments.add_batch_size(parser, 512)
     arguments.add_device(parser)
+    add_ray(parser, "score on a Ray cluster")
+    parser.add_argument(
+        "--block-size",
+        metavar="N",
+        type=arguments.positive_int,
+        help="with --ray, images of a task and of its file, a multiple of the batch size (default: four times as many)",
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Score images and write the rows; return the exit code."""
+    refuse_misfits(args)
     detector = judging(load_detector(args.detector), args.by, args.false_alarms, args.fdr)
+    if args.ray is not None:
+        return score_on_ray(args, detector)
     to_stdout = args.out == Path("-")
     with own_pixel_limit():
         reader = _reader(args, detector, quiet=to_stdout and sys.stdout.isatty())

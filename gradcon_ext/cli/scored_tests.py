@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcon_ext.cli.failed_rows import ERROR
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.images_to_score import FilesToScore, file_labels
 from gradcon_ext.cli.reading_options import reader_of
@@ -20,6 +19,7 @@ from gradcon_ext.cli.rows import Row
 from gradcon_ext.data.masks import mask_path
 from gradcon_ext.data.named_split import named_split
 from gradcon_ext.data.reading import FileImages, ImageFile, Preparation
+from gradcon_ext.detector.columns import ERROR
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.image_scoring import ImageScorer
 from gradcon_ext.scoring.scorer import Scores, joined

@@ -10,6 +10,9 @@ import numpy as np
 from gradcon_ext.detector.calibration import VERDICTS
 from gradcon_ext.detector.parts import OF_BALANCE
 
+ERROR = "error"
+"""The column that says why an image has no scores, where some have none."""
+
 
 def score_columns(scores: Any, layers: Sequence[str]) -> dict[str, list[Any]]:
     """Return scores of N images by the names that a row of scores has, each with N numbers or verdicts.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from gradcon_ext.data import class_index
 from gradcon_ext.data.folds import FOLDS
@@ -44,6 +45,8 @@ class Reproduction:
         datasets: of `length`, some of those that it may be drawn of; all by default.
         device: to train on.
         progress: whether to show bars.
+        cluster: "ray" trains the runs of GradCon on a Ray cluster, see `train_many`; `out` and `data_root` are then
+            on what all nodes share. Baselines and scoring stay on this machine.
     """
 
     out: Path
@@ -54,6 +57,7 @@ class Reproduction:
     datasets: Sequence[str] = ()
     device: str = "cpu"
     progress: bool = True
+    cluster: Literal["ray"] | None = None
 
     def prepare(self, targets: Sequence[str]) -> None:
         """Train and measure all that the targets need and that is not there, in one job.
@@ -143,6 +147,7 @@ class Reproduction:
                 device=self.device,
                 progress=self.progress,
                 finished=lambda each: self._record([each], progress=False),
+                cluster=self.cluster,
             )
         finally:
             finished = [each for each in experiments if trained_epochs(each, self.runs) >= each.epochs(self.epochs)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -37,6 +38,7 @@ def train_missing(
     device: str,
     progress: bool,
     finished: Callable[[Experiment], None],
+    cluster: Literal["ray"] | None = None,
 ) -> None:
     """Train the experiments that have no detector of that many epochs yet, many at once; go on with unfinished runs.
 
@@ -48,6 +50,7 @@ def train_missing(
         device: to train on.
         progress: whether to show a bar for all runs together.
         finished: called in this process with each experiment as soon as its detector is there.
+        cluster: see `train_many`.
 
     Raises:
         RunsFailed: a run failed; the others have finished.
@@ -61,12 +64,13 @@ def train_missing(
         detector.save(runs / run.name / DETECTOR)
         finished(experiment)
 
+    data_root = data_root and data_root.absolute()  # also for workers in another folder
     missing = [each for each in experiments if trained_epochs(each, runs) < each.epochs(epochs)]
     by_name = {experiment.name: experiment for experiment in missing}
     if missing:
         # A run that was interrupted later than that ends where it is.
         all_runs = [each.run(max(each.epochs(epochs), begun_epochs(each, runs)), runs, data_root) for each in missing]
-        train_many(all_runs, device=device, resume=True, progress=progress, finished=save)
+        train_many(all_runs, device=device, resume=True, progress=progress, finished=save, cluster=cluster)
 
 
 def trained_epochs(experiment: Experiment, runs: Path) -> int:

@@ -66,9 +66,9 @@ def locked(folder: str | os.PathLike[str], patience: float = 0.0) -> Iterator[No
 
 
 @contextmanager
-def reserved(folder: str | os.PathLike[str]) -> Iterator[None]:
+def reserved(folder: str | os.PathLike[str], patience: float = 0.0) -> Iterator[None]:
     """Lock a folder for all that this block calls: there, `locked` of the same folder is granted."""
-    with locked(folder):
+    with locked(folder, patience):
         token = _RESERVED.set(_RESERVED.get() | {Path(folder).resolve()})
         try:
             yield

@@ -35,7 +35,8 @@ def in_this_process(monkeypatch):
     """Trains without workers, for which a test would wait; returns the names of the runs."""
     names = []
 
-    def train_here(runs, *, device, resume, progress, finished):
+    def train_here(runs, *, device, resume, progress, finished, cluster):
+        assert cluster is None
         for run in runs:
             trainer = Trainer(run.model, device=device, out=run.out, progress=progress, **run.trainer)
             finished(run, trainer.fit(*run.images(), resume=resume))

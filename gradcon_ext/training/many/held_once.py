@@ -31,17 +31,17 @@ def in_files(runs: Sequence[Run], folder: Path) -> list[Run]:
 
     def write(images: Tensor | Array) -> _ArrayFile:
         path = folder / f"{len(list(folder.iterdir()))}.npy"
-        np.save(path, _as_array(images), allow_pickle=False)
+        np.save(path, as_array(images), allow_pickle=False)
         return _ArrayFile(path)
 
-    convert = _once(write)
-    return [run if callable(run.images) else replace(run, images=_Mapped(*_converted(run, convert))) for run in runs]
+    convert = once(write)
+    return [run if callable(run.images) else replace(run, images=_Mapped(*converted(run, convert))) for run in runs]
 
 
 def on_device(runs: Sequence[Run], device: torch.device) -> list[Run]:
     """Bring every array and tensor to a device, once, and return runs that have them there."""
-    convert = _once(lambda images: _as_tensor(images).to(device))
-    return [run if callable(run.images) else replace(run, images=_converted(run, convert)) for run in runs]
+    convert = once(lambda images: _as_tensor(images).to(device))
+    return [run if callable(run.images) else replace(run, images=converted(run, convert)) for run in runs]
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,16 @@ def _map(images: Images | _ArrayFile) -> Images:
     return np.load(images.path, mmap_mode="r", allow_pickle=False) if isinstance(images, _ArrayFile) else images
 
 
-def _converted(
+def converted(
     run: Run, convert: Callable[[Tensor | Array], _Converted]
 ) -> tuple[_Converted | Images, _Converted | Images]:
+    """Convert the images of a run, but for those that are no arrays."""
     assert not callable(run.images)
     train, val = (convert(images) if isinstance(images, Tensor | np.ndarray) else images for images in run.images)
     return train, val
 
 
-def _once(convert: Callable[[Tensor | Array], _Converted]) -> Callable[[Tensor | Array], _Converted]:
+def once(convert: Callable[[Tensor | Array], _Converted]) -> Callable[[Tensor | Array], _Converted]:
     """Convert each object once; the runs hold the objects, so that none is mistaken for another."""
     converted: dict[int, _Converted] = {}
 
@@ -93,7 +94,8 @@ def _as_tensor(images: Tensor | Array) -> Tensor:
     return torch.from_numpy(np.array(images, images.dtype.newbyteorder("="), order="C"))
 
 
-def _as_array(images: Tensor | Array) -> Array:
+def as_array(images: Tensor | Array) -> Array:
+    """Return images as numpy has them."""
     if isinstance(images, np.ndarray):
         return images
     images = images.detach().cpu()

@@ -149,10 +149,10 @@ def _messages(packed: bytes, resume: bool) -> Iterator[bytes]:
                 yield pickle.dumps((event, ""))
                 reported = monotonic()
     except Exception as error:
-        yield pickle.dumps((_portable(error), traceback.format_exc()))
+        yield pickle.dumps((portable(error), traceback.format_exc()))
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """Return an exception that can be sent to another process."""
     try:
         pickle.loads(pickle.dumps(error))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
 
@@ -47,6 +48,7 @@ def train_many(
     resume: bool = False,
     progress: bool = True,
     finished: Callable[[Run, Detector], None] | None = None,
+    cluster: Literal["ray"] | None = None,
 ) -> list[Detector]:
     """Train many models, several at a time; return their detectors, in the order of the runs.
 
@@ -56,31 +58,39 @@ def train_many(
     Worker processes import the main module, so a script has to call this below `if __name__ == "__main__":`. A run,
     with its model, loss and images, has to be what pickle can send to another process.
 
+    With `cluster="ray"` each run is one task of a Ray cluster: that which this process is connected to, or else that of
+    `RAY_ADDRESS`. A run whose worker or node is lost goes on from its folder, which all nodes have to share, and one
+    without a folder begins anew; the detectors are the same, to the bit. Folders are new, or `resume` is given. The bar
+    counts runs alone there, and what a run logs stays in its worker's log.
+
     An interruption, as by Ctrl-C, ends all runs at once. Those with a folder go on from there with `resume`.
 
     Args:
         runs: to train, in this order.
-        at_once: how many runs at a time; by default as many as there are cores for their threads, on a GPU 8.
+        at_once: how many runs at a time; by default as many as there are cores for their threads, on a GPU 8, and on a
+            cluster as many as it has cores, or GPUs, for.
         threads: of torch for each run on the CPU.
         device: to train on.
         resume: whether runs go on from their folders. One that had finished is not trained again.
         progress: whether to show a bar for all runs together.
         finished: called in this process with each run that has finished, and its detector.
+        cluster: "ray" sends the runs to a Ray cluster; see above. By default they stay on this machine.
 
     Raises:
+        ImportError: the extra `ray` is not installed, and `cluster` asks for it.
         ValueError: an argument is out of range, the device is not there or has no kernels, two runs have one name or
-            folder, or `resume` is for a run without a folder.
+            folder, `resume` is for a run without a folder, or on a cluster a folder holds a run and it is not given.
         TypeError: a run cannot be sent to a worker process.
         RunsFailed: a run failed, or its process died. It is raised after all others have finished.
     """
     runs = list(runs)
-    _check(runs, at_once, threads, resume)
+    _check(runs, at_once, threads, resume, cluster)
     errors: dict[str, Exception] = {}
     detectors: dict[str, Detector] = {}
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        _events(runs, at_once, threads, usable_device(device), resume) as events,
+        _events(runs, at_once, threads, device, resume, cluster) as events,
         closing(JobBar(len(runs), progress)) as bar,
     ):
         for index, event in events:
@@ -101,9 +111,21 @@ def train_many(
 
 @contextmanager
 def _events(
-    runs: Sequence[Run], at_once: int | None, threads: int, device: torch.device, resume: bool
+    runs: Sequence[Run],
+    at_once: int | None,
+    threads: int,
+    device: str | torch.device,
+    resume: bool,
+    cluster: Literal["ray"] | None,
 ) -> Iterator[Iterator[tuple[int, Event]]]:
     """Give what becomes of the runs; at the end all that were still under way are ended."""
+    if cluster == "ray":
+        from gradcon_ext.training.many.on_ray import on_ray
+
+        with closing(on_ray(runs, str(device), at_once, threads, resume)) as events:
+            yield events
+        return
+    device = usable_device(device)
     if device.type == "cuda":
         with closing(in_turns(on_device(runs, device), device, at_once or _AT_ONCE_ON_A_GPU, resume)) as events:
             yield events
@@ -116,7 +138,9 @@ def _events(
             yield events
 
 
-def _check(runs: Sequence[Run], at_once: int | None, threads: int, resume: bool) -> None:
+def _check(runs: Sequence[Run], at_once: int | None, threads: int, resume: bool, cluster: str | None) -> None:
+    if cluster not in (None, "ray"):
+        raise ValueError(f'cluster must be None or "ray", got {cluster!r}')
     for name, number in (("at_once", at_once), ("threads", threads)):
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} must be an integer of at least 1, got {number!r}")
