@@ -20,12 +20,8 @@ from gradcon_ext.detector.detector import Detector
 from gradcon_ext.ray import ScoringJob, score_files
 from support.threads import torch_threads
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves sockets and processes to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-]
+# Ray Data warns of its own settings.
+pytestmark = pytest.mark.filterwarnings("ignore:`use_push_based_shuffle` is deprecated:DeprecationWarning")
 
 BATCH = 8
 

@@ -15,13 +15,6 @@ from gradcon_ext.training.many import RunsFailed, train_many
 from support.many_runs import IMAGES, Stubborn, fit, load_images, new_run
 from support.training_runs import assert_same_detector, history_of, new_trainer
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves sockets and processes to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-]
-
 EPOCHS = 150
 
 
