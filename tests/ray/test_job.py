@@ -21,7 +21,7 @@ from gradcon_ext.ray import ScoringJob, score_files
 from support.threads import torch_threads
 
 # Ray Data warns of its own settings.
-pytestmark = pytest.mark.filterwarnings("ignore:`use_push_based_shuffle` is deprecated:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:`\\w+` is deprecated:DeprecationWarning:ray.data")
 
 BATCH = 8
 
