@@ -41,7 +41,7 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(tmp_path_factory):
     pytest.importorskip("ray.cluster_utils")
     names = {
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -55,6 +55,8 @@ def cluster():
             patch.setenv(name, value)
         tests = os.path.dirname(os.path.dirname(__file__))
         patch.setenv("PYTHONPATH", os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])]))
+        # Workers import from the folder of their driver, which is not to be the source: it comes before the package.
+        patch.chdir(tmp_path_factory.mktemp("driver"))
         import ray
         from ray.cluster_utils import Cluster
 

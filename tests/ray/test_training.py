@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 import time
 from pathlib import Path
@@ -12,23 +10,10 @@ from pathlib import Path
 import pytest
 
 from gradcon_ext.training.many import RunsFailed, train_many
-from support.many_runs import IMAGES, Stubborn, fit, load_images, new_run
+from support.many_runs import IMAGES, DiesOnce, Stubborn, fit, load_images, new_run
 from support.training_runs import assert_same_detector, history_of, new_trainer
 
 EPOCHS = 150
-
-
-class DiesOnce:
-    """Loads images, but kills its process the first time."""
-
-    def __init__(self, folder):
-        self.mark = folder / "died"
-
-    def __call__(self):
-        if not self.mark.exists():
-            self.mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return load_images()
 
 
 def test_a_run_whose_node_is_killed_ends_with_the_same_bits(nodes, tmp_path):

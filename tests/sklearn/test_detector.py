@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -135,6 +136,14 @@ def test_a_pipeline_with_other_steps(digits):
     assert set(pipeline.predict(rows)) == {-1, 1}
 
 
+@pytest.fixture
+def end_of_workers():
+    """Ends joblib's workers, which otherwise wait for more."""
+    yield
+    get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.mark.usefixtures("end_of_workers")
 def test_a_grid_search_in_processes(digits):
     """Copies go to joblib's workers, and fitted ones come back."""
     rows, inlier = digits[1][:300], np.where(digits[2][:300], -1, 1)

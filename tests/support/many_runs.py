@@ -31,6 +31,23 @@ def load_images():
     return TRAIN[:24], VAL
 
 
+class DiesOnce:
+    """Loads images, but kills its process the first time.
+
+    Args:
+        folder: that it marks then.
+    """
+
+    def __init__(self, folder):
+        self.mark = folder / "died"
+
+    def __call__(self):
+        if not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return load_images()
+
+
 class Dying(ConvAutoencoder):
     """Kills its process."""
 

@@ -110,7 +110,9 @@ def _event(done: Any) -> Event:
     try:
         event, trace = ray.get(done)
     except ray.exceptions.RayError as error:
-        return WorkerDied(f"its task was lost {_RETRIES + 1} times: {error}")
+        return WorkerDied(
+            f"its task was lost, or could not begin, in the last of up to {_RETRIES + 1} attempts: {error}"
+        )
     if isinstance(event, Exception):
         event.__cause__ = WorkerTraceback(f"\n{trace}")
     return event
