@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gradcon_ext import Detector, Scorer
+from gradcon_ext.detector.parts import PAPERS
 from gradcon_ext.models import ConvAutoencoder
 from gradcon_ext.scoring.tile_balancing import balanced_tiles
 from gradcon_ext.scoring.tile_scoring import TileScorer
@@ -41,7 +42,7 @@ def test_an_image_of_four_megapixels(tiling: Tiling, balance: bool, capsys) -> N
         begun = perf_counter()
         scores = scorer.score(image)
         scores.pooled(scorer.pooling)
-        scores.score_map("balanced" if balance else "anomaly")
+        scores.score_map("balanced" if balance else PAPERS)
         seconds.append(perf_counter() - begun)
     taken, tiles = median(seconds[1:]), scores.tiles
     with capsys.disabled():
