@@ -16,8 +16,8 @@ from torch import Tensor
 
 from gradcon_ext._install.cluster import join_cluster
 from gradcon_ext._install.freed_memory import keep_freed_memory
+from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.images import Images
-from gradcon_ext.data.pixels import Array
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.storage.lock import reserved
 from gradcon_ext.training.many.held_once import as_array, converted, once
