@@ -88,7 +88,7 @@ class Detector:
             "preprocessing": self.preprocessing,
             "training": self.training,
             "chain": None if chain is None else chain.to_json(),
-            "balance": None if self.balance is None else {"center": self.balance.center, "scale": self.balance.scale},
+            "balance": None if self.balance is None else self.balance.facts,
             "part": self.part,
             "calibration": None if self.calibration is None else self.calibration.facts(),
             "golden": None if golden is None else {"columns": golden.columns},

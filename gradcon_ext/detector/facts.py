@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain
-from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace
+from gradcon_ext.detector.balance import EARLIER_WEIGHTS, TERMS, Balance, Subspace
 from gradcon_ext.detector.calibration import TENSOR, Calibration, calibration_of
 from gradcon_ext.detector.golden import Golden, take_golden
 from gradcon_ext.detector.parts import OF_BALANCE, PAPERS, PARTS
@@ -144,7 +144,7 @@ def balance_of(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Balance |
     if missing:
         raise ValueError(f"there is no tensor {missing[0]}")
     direction, code = (_subspace(arrays[mean], arrays[directions]) for mean, directions in (BALANCE[:2], BALANCE[2:]))
-    return Balance(direction, code, facts["balance"]["center"], facts["balance"]["scale"])
+    return Balance(direction, code, **{"weights": EARLIER_WEIGHTS, **facts["balance"]})
 
 
 def _calibration(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> Calibration | None:
@@ -171,13 +171,15 @@ def _subspace(mean: Any, directions: Any) -> Subspace:
 
 
 def _is_balance(entry: Mapping[str, Any]) -> bool:
-    """Whether it has a finite center and a finite positive scale for each part."""
-    if entry.keys() != {"center", "scale"} or not all(isinstance(part, dict) for part in entry.values()):
+    """Whether it has for each part a finite center, a finite positive scale and, unless it is earlier, a weight."""
+    if entry.keys() not in ({"center", "scale"}, {"center", "scale", "weights"}):
         return False
-    numbers = [*entry["center"].values(), *entry["scale"].values()]
+    if not all(isinstance(part, dict) and part.keys() == set(TERMS) for part in entry.values()):
+        return False
+    numbers = [number for part in entry.values() for number in part.values()]
     if not all(isinstance(number, float) and abs(number) < float("inf") for number in numbers):
         return False
-    return all(part.keys() == WEIGHTS.keys() for part in entry.values()) and min(entry["scale"].values()) > 0
+    return all(number > 0 for number in entry["scale"].values())
 
 
 def _chain(entry: Mapping[str, Any], layers: Sequence[str]) -> Chain:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -81,7 +82,7 @@ class ScoreProgram(nn.Module):
         if self._balance is not None:
             arrays = self._kept(self._balance_names)
             direction, own = Subspace(*arrays[:2]), Subspace(*arrays[2:])
-            balance = Balance(direction, own, self._balance.center, self._balance.scale)
+            balance = replace(self._balance, direction=direction, code=own)
             parts["direction"], parts["code"] = balance.code_parts(code)
             parts["balanced"] = balance.combined(parts["direction"], parts["code"], gradient, total)
         parts = {name: part.float() for name, part in parts.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gradcon_ext.detector.balance import WEIGHTS, at_length_1, weighted
+from gradcon_ext.detector.balance import EARLIER_WEIGHTS, TERMS, at_length_1, weighted
 from gradcon_ext.detector.places import Places
 
 _PREFIX = "tiles"
@@ -22,7 +22,7 @@ class TileBalance:
     Attributes:
         direction: of training tiles' codes at length 1.
         code: of training tiles' codes.
-        center: mean of each part over tiles of held-out inliers, by the names of `WEIGHTS`.
+        center: mean of each part over tiles of held-out inliers, by the names of `TERMS`.
         scale: their standard deviation, or 1 where they are all alike.
         grid: rows and columns of tiles, if each place of it has a distribution of its own; None if all share one.
     """
@@ -54,8 +54,8 @@ class TileBalance:
         return self.direction.distance(at_length_1(codes), places), self.code.distance(codes, places)
 
     def balanced(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """Return the balanced score (n,) of parts (n,), by the names of `WEIGHTS`."""
-        score: Tensor = weighted(parts, self.center, self.scale)
+        """Return the balanced score (n,) of parts (n,), by the names of `TERMS`."""
+        score: Tensor = weighted(parts, self.center, self.scale, EARLIER_WEIGHTS)
         return score
 
     def to(self, like: Tensor) -> TileBalance:
@@ -85,8 +85,8 @@ class TileBalance:
             raise ValueError(f"expected the grid of tiles to be rows and columns, got {str(grid)[:40]}")
         for name, least in (("center", -math.inf), ("scale", 0.0)):
             parts = facts.get(name)
-            if not isinstance(parts, dict) or parts.keys() != WEIGHTS.keys() or not _between(parts, least):
-                raise ValueError(f"expected the {name} of the parts {list(WEIGHTS)}, got {str(parts)[:100]}")
+            if not isinstance(parts, dict) or parts.keys() != set(TERMS) or not _between(parts, least):
+                raise ValueError(f"expected the {name} of the parts {list(TERMS)}, got {str(parts)[:100]}")
         direction, code = (Places.read(f"{_PREFIX}.{name}", tensors) for name in ("direction", "code"))
         return cls(direction, code, facts["center"], facts["scale"], None if grid is None else (grid[0], grid[1]))
 

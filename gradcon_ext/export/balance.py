@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace
+from gradcon_ext.detector.balance import Balance, Subspace
 from gradcon_ext.export.onnx_graph import OnnxGraph
 
 
@@ -25,7 +25,7 @@ def balanced_parts(graph: OnnxGraph, balance: Balance, code: str, gradient: str,
     for name, part in {**parts, "gradient": gradient, "reconstruction": total}.items():
         centered = graph.add("Sub", part, graph.number(balance.center[name]))
         deviations = graph.add("Div", centered, graph.number(balance.scale[name]))
-        terms.append(graph.add("Mul", deviations, graph.number(WEIGHTS[name])))
+        terms.append(graph.add("Mul", deviations, graph.number(balance.weights[name])))
     return {**parts, "balanced": graph.add("Sum", *terms)}
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext import runtime
-from gradcon_ext.detector.balance import WEIGHTS, Balance
+from gradcon_ext.detector.balance import TERMS, Balance
 from gradcon_ext.detector.golden import Golden
 from gradcon_ext.detector.program import columns_of
 from gradcon_ext.detector.stored_chain import Array, StoredChain
@@ -95,7 +95,7 @@ def _size(name: str, columns: Mapping[str, Array], balance: Balance | None) -> A
     if name != "balanced" or balance is None:
         return np.abs(columns[name])
     parts = {**columns, "reconstruction": columns["reconstruction"] + columns["latent"]}
-    terms = [weight * np.abs(parts[part]) / balance.scale[part] for part, weight in WEIGHTS.items()]
+    terms = [balance.weights[part] * np.abs(parts[part]) / balance.scale[part] for part in TERMS]
     total: Array = np.sum(terms, 0)
     return total
 

@@ -16,7 +16,7 @@ from torch import nn
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.reproduce.splits import image_shape, training_facts, training_images
 from gradcon_ext.reproduce.variants import published_epochs
-from gradcon_ext.scoring.balancing import ALPHA, EPOCHS
+from gradcon_ext.scoring.balancing import ALPHA, EPOCHS, LEAD_IN
 from gradcon_ext.training.many import Run
 
 SNAPSHOTS = 10
@@ -65,7 +65,9 @@ RECIPES = {
     "cae-grad": Recipe(ConvAutoencoder),
     "cae-grad-long": Recipe(ConvAutoencoder, snapshots=logarithmically),
     "cae-grad-primal": Recipe(ConvAutoencoder, {"average": "primal"}),
-    "cae-grad-balanced": Recipe(ConvAutoencoder, {"alpha": ALPHA}, balanced=True, most_epochs=EPOCHS),
+    "cae-lead-in-balanced": Recipe(
+        ConvAutoencoder, {"alpha": ALPHA, "lead_in": LEAD_IN}, balanced=True, most_epochs=EPOCHS
+    ),
     "cae-grad-strong": Recipe(ConvAutoencoder, {"alpha": _STRONG_ALPHA}),
     "vae": Recipe(ConvVariationalAutoencoder, {"alpha": 0.0}),
     "vae-grad": Recipe(ConvVariationalAutoencoder),

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from gradcon_ext.data.image_dataset import ImageDataset
 from gradcon_ext.data.images import Images, as_image_dataset, takes_features
-from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace, at_length_1
+from gradcon_ext.detector.balance import TERMS, Balance, Subspace, at_length_1
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
-ALPHA, EPOCHS = 0.003, 15
-"""The training that the balanced score is made for: a weaker constraint, and a shorter training, leave the code more of
-what tells inliers apart (results/README.md)."""
+ALPHA, LEAD_IN, EPOCHS = 0.03, 15, 15
+"""The training that the balanced score is made for: a code that the constraint had no part in, and a decoder that was
+trained under it (see `gradcon_ext.training.lead_in` and results/README.md)."""
 
 RIDGE = 0.1
 """Of a covariance, in mean variances of a direction."""
@@ -48,7 +48,7 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
     direction, code = (principal_directions(vectors).to(like) for vectors in (at_length_1(codes), codes))
     shape = Balance(direction, code, center={}, scale={})
     parts = [_parts(shape, codes, scores) for codes, scores in scorer.codes_and_scores(held_out)]
-    columns = {name: torch.cat([part[name] for part in parts]).double() for name in WEIGHTS}
+    columns = {name: torch.cat([part[name] for part in parts]).double() for name in TERMS}
     count = len(columns["code"])
     if count < 2:
         raise ValueError(f"expected at least 2 held-out images to tell the scale of scores by, got {count}")

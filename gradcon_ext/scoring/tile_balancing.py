@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.data.images import takes_features
-from gradcon_ext.detector.balance import WEIGHTS, at_length_1
+from gradcon_ext.detector.balance import TERMS, at_length_1
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.places import Places, whitened
 from gradcon_ext.detector.tile_balance import TileBalance
@@ -76,7 +76,7 @@ def balanced_tiles(
     spaces, grids = _spaces(scorer, tiled, directions)
     grid = _common_grid(grids, by_place, directions)
     direction, code = _places(scorer, tiled, spaces, 1 if grid is None else grid[0] * grid[1])
-    unscaled = TileBalance(direction, code, dict.fromkeys(WEIGHTS, 0.0), dict.fromkeys(WEIGHTS, 1.0), grid)
+    unscaled = TileBalance(direction, code, dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 1.0), grid)
     center, scale = _scales(TileScorer(scorer, tiling, unscaled), held_out)
     balance = replace(unscaled, center=center, scale=scale)
     like = next(iter(detector.references.values())).cpu()
@@ -185,7 +185,7 @@ def _scales(scorer: TileScorer, held_out: Iterable[Tensor]) -> tuple[dict[str, f
     if not scored:
         raise ValueError("expected held-out images to tell the scale of scores by, got none")
     center, scale = {}, {}
-    for name in WEIGHTS:
+    for name in TERMS:
         column = torch.cat([parts[name].flatten() for parts in scored]).double()
         if not bool(column.isfinite().all()):
             raise ValueError(f"the {name} part of the score of a held-out tile is not finite")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.detector.balance import Balance, Subspace
+from gradcon_ext.detector.balance import EARLIER_WEIGHTS, Balance, Subspace
 from gradcon_ext.detector.detector import Detector
 
 _SPACES = ("direction", "code")
@@ -30,7 +30,7 @@ def plain_state(detector: Detector) -> dict[str, Any]:
 
 def restored(state: Mapping[str, Any], model: nn.Module) -> Detector:
     """Return the detector of `plain_state`, with a model that takes its weights."""
-    model.load_state_dict(_tensors(state["weights"]))
+    model.load_state_dict(_tensors(state.get("weights", EARLIER_WEIGHTS)))
     return Detector(
         model.eval(),
         _tensors(state["references"]),
@@ -44,12 +44,12 @@ def restored(state: Mapping[str, Any], model: nn.Module) -> Detector:
 def _plain_balance(balance: Balance) -> dict[str, Any]:
     spaces = {name: getattr(balance, name) for name in _SPACES}
     arrays = {name: _arrays({"mean": space.mean, "directions": space.directions}) for name, space in spaces.items()}
-    return {**arrays, "center": dict(balance.center), "scale": dict(balance.scale)}
+    return {**arrays, **balance.facts}
 
 
 def _balance(state: Mapping[str, Any]) -> Balance:
-    spaces = {name: Subspace(**_tensors(state[name])) for name in _SPACES}
-    return Balance(**spaces, center=state["center"], scale=state["scale"])
+    direction, code = (Subspace(**_tensors(state[name])) for name in _SPACES)
+    return Balance(direction, code, state["center"], state["scale"], state.get("weights", EARLIER_WEIGHTS))
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:

@@ -117,7 +117,8 @@ def check_facts(path: str | os.PathLike[str], facts: Mapping[str, Any], types: M
     """Raise ValueError, which names the file, unless all of these facts are there and of their types."""
     for name, expected in types.items():
         # JSON's true and false are no numbers, though Python's are.
-        if name not in facts or isinstance(facts[name], bool) or not isinstance(facts[name], expected):
+        is_bool = isinstance(facts.get(name), bool)
+        if name not in facts or is_bool != (expected is bool) or not isinstance(facts[name], expected):
             given = repr(facts[name])[:80] if name in facts else "nothing"
             kind = expected.__name__ if isinstance(expected, type) else expected
             raise ValueError(f"{path}: expected {name} to be of type {kind}, got {given}")

@@ -25,9 +25,12 @@ _TYPES = {
     "count": int,
     "best": dict | None,
     "history": list,
+    "leads_in": bool,
 }
 _SINCE = frozenset(("train_digest", "validation_digest"))
 """Settings that checkpoints of earlier versions lack, and are not held against them."""
+_BEFORE = {"lead_in": 0}
+"""Settings that they lack, and the runs that they are of had."""
 _MOMENTS = frozenset(("step", "exp_avg", "exp_avg_sq"))
 _BEST_TYPES = {"objective": float, "reconstruction": float, "epoch": int, "count": int}
 
@@ -50,11 +53,12 @@ class TrainingState:
 
     Attributes:
         seed: of the attempt.
-        attempt: from 1; one more after each dead start.
+        attempt: from 1; one more after each dead start, and after a lead-in.
         epoch: finished epochs of the attempt.
         best: of the epochs of the attempt, the one with the best validation objective; None before the first.
         history: one entry an epoch, and one a restart.
         planned_epochs: of an attempt, when the run is finished; None where nobody has said.
+        leads_in: whether the attempt is one of a lead-in (see `gradcon_ext.training.lead_in`).
     """
 
     model: nn.Module
@@ -66,6 +70,7 @@ class TrainingState:
     best: Kept | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     planned_epochs: int | None = None
+    leads_in: bool = False
 
     def kept(self, objective: float, reconstruction: float) -> Kept:
         """Copy weights and references, which gave this validation objective and reconstruction loss."""
@@ -116,6 +121,7 @@ def save_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
         "count": state.constraint.count,
         "best": best,
         "history": state.history,
+        "leads_in": state.leads_in,
     }
     write_tensors(path, "checkpoint", _FORMAT_VERSION, tensors, facts)
 
@@ -141,10 +147,13 @@ def settings_of(path: Path) -> dict[str, Any]:
 
 
 def reached_epochs(path: Path) -> int:
-    """Return how many epochs the attempt of a checkpoint has finished; the errors are those of `planned_epochs`."""
+    """Return how many epochs, after a lead-in, the attempt of a checkpoint has finished.
+
+    The errors are those of `planned_epochs`.
+    """
     _, facts = read_tensors(path, "checkpoint", _FORMAT_VERSION)
     check_facts(path, facts, {"epoch": int})
-    epochs: int = facts["epoch"]
+    epochs: int = 0 if facts.get("leads_in") else facts["epoch"]
     return epochs
 
 
@@ -159,11 +168,12 @@ def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
             shape, holds numbers that are not finite, or is of a run with other settings or another model.
     """
     tensors, facts = read_tensors(path, "checkpoint", _FORMAT_VERSION)
+    facts = {"leads_in": False, **facts}
     check_facts(path, facts, _TYPES)
     _check_counts(path, facts)
     for name, value in settings.items():
         if name in facts["settings"] or name not in _SINCE:
-            _check_same(path, name, facts["settings"].get(name), value)
+            _check_same(path, name, facts["settings"].get(name, _BEFORE.get(name)), value)
     weights, references = dict(state.model.state_dict()), state.constraint.references
     _check_tensors(path, tensors, "model.", weights)
     _check_tensors(path, tensors, "reference.", references)
@@ -180,6 +190,7 @@ def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
     state.attempt = facts["attempt"]
     state.epoch = facts["epoch"]
     state.history = facts["history"]
+    state.leads_in = facts["leads_in"]
     if facts["best"] is not None:
         state.best = Kept(
             **{name: facts["best"][name] for name in _BEST_TYPES},

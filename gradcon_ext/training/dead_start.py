@@ -9,6 +9,8 @@ reconstructions that are as bright as the images.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -65,20 +67,27 @@ def symptom(
     return None
 
 
-def redraw(model: nn.Module, device: torch.device, seed: int, mean_image: Tensor) -> None:
-    """Draw all parameters of a model anew, by `reset_parameters()` of its modules.
+def redraw(
+    model: nn.Module, device: torch.device, seed: int, mean_image: Tensor, spared: Collection[nn.Module] = ()
+) -> None:
+    """Draw the parameters of a model anew, by `reset_parameters()` of its modules.
+
+    A module whose own parameters do not require gradients, such as one of a pretrained encoder, stays as it is.
 
     Args:
         model: as bright as the images from now on, if it has a `start_at`, such as those of `gradcon_ext.models`.
         device: of the model.
         seed: decides what is drawn.
         mean_image: of the images, (C, H, W).
+        spared: modules that stay as they are.
 
     Raises:
         RuntimeError: a module has parameters of its own, but no `reset_parameters()`.
     """
     with seeded(device, seed):
         for name, module in model.named_modules():
+            if module in spared or _is_frozen(module):
+                continue
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
@@ -90,3 +99,8 @@ def redraw(model: nn.Module, device: torch.device, seed: int, mean_image: Tensor
     start_at = getattr(model, "start_at", None)
     if callable(start_at):
         start_at(mean_image.mean((1, 2)))
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    parameters = list(module.parameters(recurse=False))
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)

@@ -32,6 +32,7 @@ def epoch_entry(
         **{f"validation_{name}": metric for name, metric in asdict(validation).items()},
         "seconds": seconds,
         "best": is_best,
+        "lead_in": state.leads_in,
     }
 
 
@@ -44,6 +45,18 @@ def restart_entry(state: TrainingState, reason: str) -> dict[str, Any]:
         "seed": state.seed,
         "next_seed": state.seed + 1,
         "reason": reason,
+    }
+
+
+def lead_in_entry(state: TrainingState) -> dict[str, Any]:
+    """Describe that the lead-in is over, and that the decoder is about to begin anew."""
+    assert state.best is not None  # an epoch has finished
+    return {
+        "event": "lead-in over",
+        "epoch": state.epoch,
+        "attempt": state.attempt,
+        "seed": state.seed,
+        "kept_epoch": state.best.epoch,
     }
 
 

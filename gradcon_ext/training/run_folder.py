@@ -22,10 +22,13 @@ class RunFolder:
     Args:
         path: the folder; see `run_folder`.
         settings: what must be the same for a run to go on; what JSON can hold.
+
+    Attributes:
+        path: the folder, or None.
     """
 
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
-        self._path = path
+        self.path = path
         self._settings = settings
 
     def load(self, state: TrainingState) -> None:
@@ -34,31 +37,31 @@ class RunFolder:
         Raises:
             ValueError: the checkpoint is damaged, or of a run with other settings or another model.
         """
-        if self._path is not None and (self._path / CHECKPOINT).exists():
-            load_checkpoint(self._path / CHECKPOINT, state, self._settings)
+        if self.path is not None and (self.path / CHECKPOINT).exists():
+            load_checkpoint(self.path / CHECKPOINT, state, self._settings)
 
     def save(self, state: TrainingState) -> None:
         """Write checkpoint and history, each by rename, and remove snapshots of epochs that the run has not reached.
 
         Those are of an earlier run, or of an attempt that was a dead start.
         """
-        if self._path is not None:
-            save_checkpoint(self._path / CHECKPOINT, state, self._settings)
-            for epoch, path in snapshots(self._path).items():
+        if self.path is not None:
+            save_checkpoint(self.path / CHECKPOINT, state, self._settings)
+            for epoch, path in snapshots(self.path).items():
                 if epoch > state.epoch and is_own(path):
                     path.unlink(missing_ok=True)
         self.save_history(state)
 
     def save_history(self, state: TrainingState) -> None:
         """Write the history, one JSON object a line, by rename."""
-        if self._path is not None:
-            with replace_file(self._path / HISTORY) as temporary:
+        if self.path is not None:
+            with replace_file(self.path / HISTORY) as temporary:
                 temporary.write_text("".join(json.dumps(entry) + "\n" for entry in state.history))
 
     def save_snapshot(self, detector: Detector, epoch: int) -> None:
         """Write the detector of an epoch, by rename."""
-        if self._path is not None:
-            detector.save(self._path / f"epoch-{epoch:04d}.safetensors")
+        if self.path is not None:
+            detector.save(self.path / f"epoch-{epoch:04d}.safetensors")
 
 
 @contextmanager

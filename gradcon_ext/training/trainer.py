@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
-import math
 import os
 from collections.abc import Collection, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import Any, TypeAlias, get_args
+from typing import Any, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gradcon_ext._install.device import usable_device
 from gradcon_ext.chain.engine import Engine
 from gradcon_ext.data.held_out import SHARE, held_out
-from gradcon_ext.data.image_dataset import ImageDataset, batches, stored_batches
+from gradcon_ext.data.image_dataset import ImageDataset
 from gradcon_ext.data.images import Images, as_image_dataset, preparation_of, takes_features
 from gradcon_ext.data.selected_images import SelectedImages
 from gradcon_ext.data.survey import survey
@@ -25,25 +23,17 @@ from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import Loss, loss_of
 from gradcon_ext.training.checkpoint import Kept, TrainingState
 from gradcon_ext.training.constrained import constrained_layers
-from gradcon_ext.training.constraint import Average, GradientConstraint
-from gradcon_ext.training.cuda_graph import CapturedStep, CudaGraph
-from gradcon_ext.training.dead_start import ATTEMPTS, PATIENCE, redraw, symptom
-from gradcon_ext.training.epoch import TrainingEpoch, TrainingMetrics, Validation, ValidationMetrics
-from gradcon_ext.training.history import Log, epoch_entry, metrics_of, restart_entry
+from gradcon_ext.training.constraint import Average
+from gradcon_ext.training.history import Log
+from gradcon_ext.training.lead_in import check_lead_in
+from gradcon_ext.training.loop import Plan, TrainingLoop
 from gradcon_ext.training.pace import Pace, check_whole
+from gradcon_ext.training.phase import Phase
 from gradcon_ext.training.precision import Precision
 from gradcon_ext.training.progress import Progress, run_with_bar
-from gradcon_ext.training.run_folder import RunFolder, run_folder
+from gradcon_ext.training.run_folder import run_folder
 from gradcon_ext.training.schedule import Schedule, Shape
 from gradcon_ext.training.seeding import seeded
-from gradcon_ext.training.step import OptimizerStep, Step
-
-_log = logging.getLogger(__name__)
-
-_Epoch: TypeAlias = Generator[Progress, None, tuple[TrainingMetrics, ValidationMetrics]]
-
-# Reading the metrics of a step waits for it, which costs nothing on the CPU. A GPU is to have work in line meanwhile.
-_READ_EVERY = {"cpu": 1, "cuda": 100}
 
 
 class Trainer:
@@ -62,7 +52,11 @@ class Trainer:
         warmup: epochs in which the learning rate rises to `lr`.
         batch_size: images a step.
         epochs: passes over the training images.
-        patience: ends the run after so many epochs without a better validation objective; None never does.
+        lead_in: passes before these, without the constraint. Then the decoder alone is drawn anew and trained under
+            the constraint, on the code of the best of them; see `gradcon_ext.training.lead_in`. The model needs a
+            `decoder`, which has all of the constrained weights.
+        patience: ends the run, and before that a lead-in, after so many epochs without a better validation objective;
+            None never does.
         seed: of the order of the images, and of the model's random numbers in training.
         device: to train on.
         average: which gradients the references average; see `GradientConstraint`.
@@ -87,12 +81,9 @@ class Trainer:
             too, as `epoch-0010.safetensors` and so on; or a collection of such epochs. That of the last epoch always
             is, unless this is None, the default.
         snapshot_best: epochs whose detectors are kept in the same way where they are the best until then, by the
-            validation objective; none by default.
+            validation objective; none by default. There are no snapshots of a lead-in.
         cuda_graph: on a GPU, whether to run a step as one CUDA graph. The model and its loss must then do nothing that
             cannot be captured, such as reading a number from the device.
-
-    Attributes:
-        engine: how the last step was computed, and why; None before the first.
     """
 
     def __init__(
@@ -105,6 +96,7 @@ class Trainer:
         warmup: int = 0,
         batch_size: int = 64,
         epochs: int = 30,
+        lead_in: int = 0,
         patience: int | None = None,
         seed: int = 0,
         device: str | torch.device = "cpu",
@@ -130,6 +122,7 @@ class Trainer:
         self.warmup = warmup
         self.batch_size = batch_size
         self.epochs = epochs
+        self.lead_in = lead_in
         self.patience = patience
         self.seed = seed
         self.device = device
@@ -147,7 +140,12 @@ class Trainer:
         self.cuda_graph = cuda_graph
         self.snapshot_every = snapshot_every
         self.snapshot_best = snapshot_best
-        self.engine: Engine | None = None
+        self._loop: TrainingLoop | None = None
+
+    @property
+    def engine(self) -> Engine | None:
+        """How the last step was computed, and why; None before the first."""
+        return None if self._loop is None else self._loop.engine
 
     def fit(
         self, train: Images, val: Images | float | None = None, resume: bool = False, key: str | None = None
@@ -181,7 +179,7 @@ class Trainer:
             RuntimeError: the loss is not finite, or every attempt was a dead start.
         """
         with torch.inference_mode(False), torch.enable_grad():
-            return run_with_bar(self.steps(train, val, resume, key), self.epochs, self.progress)
+            return run_with_bar(self.steps(train, val, resume, key), self.lead_in + self.epochs, self.progress)
 
     def steps(
         self, train: Images, val: Images | float | None = None, resume: bool = False, key: str | None = None
@@ -205,49 +203,11 @@ class Trainer:
         if alike:
             _refuse_blank(train_images)
         settings = self._settings(train_images, val_images, digests)
-        with run_folder(self._folder, settings, resume, self.overwrite) as folder:
-            detector = yield from self._run(folder, settings, train_images, val_images, baseline, resume)
+        with run_folder(None if self.out is None else Path(self.out), settings, resume, self.overwrite) as folder:
+            detector_of = partial(self._detector, train_images.shape, settings)
+            self._loop = TrainingLoop(self._plan, folder, detector_of, train_images, val_images, baseline)
+            detector = yield from self._loop.run(resume)
         yield detector  # when the folder is free again, for some callers kill their process as soon as they have it
-
-    def _run(
-        self,
-        folder: RunFolder,
-        settings: dict[str, Any],
-        train: ImageDataset,
-        val: ImageDataset,
-        baseline: Tensor,
-        resume: bool,
-    ) -> Generator[Progress, None, Detector]:
-        state, pace = self._new_state(), self._pace
-        if resume:
-            folder.load(state)
-            if state.epoch > self.epochs:
-                raise ValueError(f"{self.out} has {state.epoch} epochs already; expected at most epochs={self.epochs}")
-        # Also before the first epoch, lest an interruption leave the checkpoint of an earlier run in place.
-        folder.save(state)
-        yield Progress(state.epoch * len(train), self.epochs * len(train), state.epoch + 1)
-        step = self._new_step(state, train.shape)
-        while not pace.is_over(state):
-            self._schedule.apply(state.optimizer, state.epoch)
-            training, validation = yield from self._run_epoch(state, step, train, val, baseline)
-            found = self._symptom(state, training, validation)
-            folder.save_history(state)
-            if found is not None:
-                self._restart(state, found, baseline)
-                step = self._new_step(state, train.shape)
-            elif pace.has_snapshot(state):
-                entry = state.history[-1]
-                kept = state.kept(entry["validation_objective"], entry["validation_reconstruction"])
-                folder.save_snapshot(self._detector(state, kept, train.shape, settings), state.epoch)
-            if pace.has_checkpoint(state):
-                folder.save(state)
-            if found is None and self.log is not None:
-                self.log(metrics_of(state.history[-1], self._layers, self._schedule.rate(state.epoch - 1)), state.epoch)
-        assert state.best is not None  # an epoch has finished
-        self.model.load_state_dict(state.best.weights)
-        self.model.zero_grad()
-        self.model.eval()
-        return self._detector(state, state.best, train.shape, settings)
 
     @property
     def _device(self) -> torch.device:
@@ -262,16 +222,28 @@ class Trainer:
         return Schedule(self.lr, self.schedule, self.warmup, self.epochs)
 
     @property
-    def _pace(self) -> Pace:
-        return Pace(self.epochs, self.patience, self.checkpoint_every, self.snapshot_every, self.snapshot_best)
+    def _phases(self) -> tuple[Phase | None, Phase]:
+        pace = Pace(self.epochs, self.patience, self.checkpoint_every, self.snapshot_every, self.snapshot_best)
+        phase = Phase(self.alpha, self._schedule, pace)
+        return phase.before(self.lead_in) if self.lead_in else (None, phase)
 
     @property
-    def _layers(self) -> list[str]:
-        return list(constrained_layers(self.model, self.layers))
-
-    @property
-    def _folder(self) -> Path | None:
-        return None if self.out is None else Path(self.out)
+    def _plan(self) -> Plan:
+        lead_in, main = self._phases
+        return Plan(
+            model=self.model,
+            loss=self._loss,
+            layers=list(constrained_layers(self.model, self.layers)),
+            average=self.average,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            device=self._device,
+            precision=self.precision,
+            captures=self._device.type == "cuda" and self.cuda_graph,
+            log=self.log,
+            lead_in=lead_in,
+            main=main,
+        )
 
     def check(self) -> None:
         """Check what the constructor was given, which only keeps it. `fit` does so first.
@@ -281,96 +253,20 @@ class Trainer:
         """
         if not isinstance(self.model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(self.model).__name__}")
-        for name, least in {"batch_size": 1, "seed": 0, "warmup": 0}.items():
+        for name, least in {"batch_size": 1, "seed": 0, "warmup": 0, "epochs": 1, "lead_in": 0}.items():
             check_whole(name, getattr(self, name), least)
-        self._pace.check(has_folder=self.out is not None)
-        self._schedule.check()
+        for phase in self._phases:
+            if phase is not None:
+                phase.check(has_folder=self.out is not None)
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision must be one of {get_args(Precision)}, got {self.precision!r}")
         if self.precision == "bfloat16" and self._dtypes() != "torch.float32":
             raise ValueError(f"precision 'bfloat16' needs a model in torch.float32, got {self._dtypes()}")
         if any(tensor.is_inference() for tensor in (*self.model.parameters(), *self.model.buffers())):
             raise ValueError("the model was made in torch.inference_mode(), which cannot be trained: copy it outside")
-        self._new_constraint()  # for its checks
-
-    def _run_epoch(
-        self, state: TrainingState, step: Step, train: ImageDataset, val: ImageDataset, baseline: Tensor
-    ) -> _Epoch:
-        images, total = state.epoch * len(train), self.epochs * len(train)
-        started = perf_counter()
-        with seeded(self._device, state.seed, state.epoch):
-            order = torch.randperm(len(train))
-            epoch = TrainingEpoch(step, state.epoch + 1, _READ_EVERY[self._device.type])
-            # Bytes for the fused engine, which runs on the CPU alone.
-            read = stored_batches if self._device.type == "cpu" else batches
-            for batch in read(train, self.batch_size, order):
-                epoch.take(batch)
-                self.engine = step.engine
-                images += len(batch)
-                yield Progress(images, total, state.epoch + 1, epoch.loss, epoch.cosine)
-            training = epoch.metrics()
-            validated = Validation(state, self._loss, baseline)
-            for batch in batches(val, self.batch_size):
-                validated.take(batch)
-                yield Progress(images, total, state.epoch + 1, epoch.loss, epoch.cosine)
-            validation = validated.metrics()
-        self._record(state, training, validation, perf_counter() - started)
-        return training, validation
-
-    def _record(
-        self, state: TrainingState, training: TrainingMetrics, validation: ValidationMetrics, seconds: float
-    ) -> None:
-        """Count an epoch that has finished, and keep what it left if it is the best."""
-        objective = validation.objective(self.alpha)
-        state.epoch += 1
-        if not math.isfinite(objective):
-            raise RuntimeError(f"the validation objective is {objective} after epoch {state.epoch}")
-        is_best = state.best is None or objective < state.best.objective
-        if is_best:
-            state.best = state.kept(objective, validation.reconstruction)
-        state.history.append(epoch_entry(state, training, validation, objective, seconds, is_best))
-
-    def _symptom(self, state: TrainingState, training: TrainingMetrics, validation: ValidationMetrics) -> str | None:
-        """Say in which way the attempt is dead; None if it is alive, or not to be judged yet."""
-        if not self._pace.is_over(state) and (state.epoch < PATIENCE or state.attempt == ATTEMPTS):
-            return None
-        assert state.best is not None  # an epoch has finished
-        return symptom(training, validation, state.best.reconstruction, state.constraint.count * self.lr)
-
-    def _restart(self, state: TrainingState, found: str, baseline: Tensor) -> None:
-        """Begin the next attempt from new parameters, or raise RuntimeError after the last."""
-        reason = f"dead start with seed {state.seed}: after {state.epoch} epochs {found}"
-        if state.attempt == ATTEMPTS:
-            raise RuntimeError(f"{reason}; gave up after {ATTEMPTS} attempts")
-        redraw(state.model, self._device, state.seed + 1, baseline)
-        _log.warning("%s; restarting with seed %d", reason, state.seed + 1)
-        state.history.append(restart_entry(state, reason))
-        state.constraint, state.optimizer = self._new_constraint(), self._new_optimizer()
-        state.attempt, state.seed, state.epoch, state.best = state.attempt + 1, state.seed + 1, 0, None
-
-    def _new_state(self) -> TrainingState:
-        self.model.to(self._device)
-        return TrainingState(
-            self.model, self._new_constraint(), self._new_optimizer(), self.seed, planned_epochs=self.epochs
-        )
-
-    def _new_constraint(self) -> GradientConstraint:
-        layers = constrained_layers(self.model, self._layers)
-        weights = {name: layer.get_parameter("weight") for name, layer in layers.items()}
-        capturable = self._device.type == "cuda" and self.cuda_graph
-        return GradientConstraint(weights, self.alpha, self.average, capturable)
-
-    def _new_optimizer(self) -> torch.optim.Optimizer:
-        is_captured = self._device.type == "cuda"
-        varies = is_captured and not self._schedule.is_constant
-        lr = torch.tensor(self.lr, device=self._device) if varies else self.lr
-        return torch.optim.Adam(self.model.parameters(), lr=lr, capturable=is_captured)
-
-    def _new_step(self, state: TrainingState, image_shape: tuple[int, ...]) -> Step:
-        step = OptimizerStep(state, self._loss, image_shape, self.precision)
-        if self._device.type == "cuda" and self.cuda_graph:
-            return CapturedStep(step, state.constraint, CudaGraph(self._device))
-        return step
+        constraint = self._plan.new_constraint(self._phases[1])  # for its checks
+        if self.lead_in:
+            check_lead_in(self.model, constraint.weights)
 
     def _as_datasets(
         self, train: Images, val: Images | float | None, key: str | None
@@ -402,13 +298,14 @@ class Trainer:
         settings = {
             "model": getattr(self.model, "architecture", type(self.model).__name__),
             "loss": getattr(self._loss, "__qualname__", type(self._loss).__name__),
-            "layers": self._layers,
+            "layers": list(constrained_layers(self.model, self.layers)),
             "dtype": self._dtypes(),
             "precision": self.precision,
             "alpha": float(self.alpha),
             "average": self.average,
             "lr": float(self.lr),
             "schedule": self._schedule.facts,
+            "lead_in": self.lead_in,
             "batch_size": self.batch_size,
             "seed": self.seed,
             "data": dict(self.data or {}),
@@ -422,7 +319,7 @@ class Trainer:
         return as_json
 
     def _detector(
-        self, state: TrainingState, kept: Kept, shape: tuple[int, int, int], settings: dict[str, Any]
+        self, shape: tuple[int, int, int], settings: dict[str, Any], state: TrainingState, kept: Kept
     ) -> Detector:
         """The model as it is, with what was kept of the same epoch."""
         training = {

@@ -48,7 +48,7 @@ def test_a_design_has_every_published_row(name):
 
 def test_what_tables_need():
     paper = ["cae-grad", "cae-grad-strong"]
-    gradcon = [*paper, "cae-grad-balanced"]
+    gradcon = [*paper, "cae-lead-in-balanced"]
     assert models_of("table1") == ["cae", *paper, "vae", "vae-grad"]
     compared = ["ocsvm", "kde", "dae", "vae", "pixelcnn", "gan", "and", "anogan", "dsvdd", "ocgan"]
     assert models_of("table2") == models_of("table3") == [*compared, *gradcon]

@@ -15,7 +15,7 @@ from support.cure_tsr_files import write_stand_in
 pytestmark = pytest.mark.usefixtures("two_classes")
 
 PAPER = ("cae-grad", "cae-grad-strong")
-GRADCON = (*PAPER, "cae-grad-balanced")
+GRADCON = (*PAPER, "cae-lead-in-balanced")
 COMPARED = ("ocsvm", "kde", "dae", "pixelcnn", "gan", "and", "anogan", "dsvdd", "ocgan")
 
 

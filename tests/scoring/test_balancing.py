@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext import Detector, Scorer, average_detectors, balanced, runtime
-from gradcon_ext.detector.balance import WEIGHTS, Balance
+from gradcon_ext.detector.balance import TERMS, WEIGHTS, Balance
 from gradcon_ext.losses import squared_error
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.storage.tensor_file import read_tensors, write_tensors
@@ -104,6 +104,29 @@ def test_a_file_keeps_it_and_a_machine_without_torch_agrees(detector: Detector, 
     np.testing.assert_allclose(arrays.balanced, expected.balanced.numpy(), atol=1e-3)
 
 
+@pytest.mark.parametrize("weights", [None, {"direction": 1.0, "code": 0.0, "gradient": 3.0, "reconstruction": 0.5}])
+def test_a_file_has_its_own_weights_or_those_of_earlier_versions(
+    detector: Detector, tmp_path: Path, weights: dict[str, float] | None
+) -> None:
+    path = tmp_path / "detector.safetensors"
+    detector.save(path)
+    tensors, facts = read_tensors(path, "detector", 1)
+    assert facts["balance"]["weights"] == WEIGHTS
+    facts["balance"] = {name: facts["balance"][name] for name in ("center", "scale")}
+    if weights is not None:
+        facts["balance"]["weights"] = weights
+    write_tensors(path, "detector", 1, tensors, _without_head(facts))
+    scores = Scorer.load(path).score(OTHERS)
+    parts = {name: getattr(scores, name).double() for name in TERMS}
+    parts["reconstruction"] += scores.latent
+    used = weights or {"direction": 4, "code": 2, "gradient": 1, "reconstruction": 1}
+    balance = detector.balance
+    expected = sum(used[name] * (parts[name] - balance.center[name]) / balance.scale[name] for name in TERMS)
+    torch.testing.assert_close(scores.balanced.double(), expected, atol=1e-3, rtol=1e-4)
+    arrays = runtime.Scorer.load(path).score(OTHERS.numpy())
+    np.testing.assert_allclose(arrays.balanced, expected.numpy(), atol=1e-3, rtol=1e-4)
+
+
 def test_a_custom_model_keeps_it_too(tmp_path: Path) -> None:
     detector = balanced(detector_of(Gated()), TRAIN, HELD_OUT)
     detector.save(tmp_path / "detector.safetensors")
@@ -119,6 +142,8 @@ def test_a_custom_model_keeps_it_too(tmp_path: Path) -> None:
         ({"scale": dict.fromkeys(WEIGHTS, 0.0)}, "scale of a balance"),
         ({"center": dict.fromkeys(WEIGHTS, float("nan"))}, "scale of a balance"),
         ({"center": {}}, "scale of a balance"),
+        ({"weights": {}}, "scale of a balance"),
+        ({"weights": dict.fromkeys(WEIGHTS, float("inf"))}, "scale of a balance"),
         ({"code.mean": torch.zeros(3)}, "directions"),
         ({"direction.directions": torch.full((8 * 2 * 2, 1), torch.inf)}, "not finite"),
         ({"code.mean": None}, r"no tensor balance\.code\.mean|balance.code.mean: expected"),
@@ -133,8 +158,7 @@ def test_damaged_files_are_refused(tmp_path: Path, change: dict[str, object], me
         tensors.pop(f"balance.{name}")
         if change[name] is not None:
             tensors[f"balance.{name}"] = change[name]
-    facts.pop("format_version", None), facts.pop("kind", None)
-    write_tensors(path, "detector", 1, tensors, facts)
+    write_tensors(path, "detector", 1, tensors, _without_head(facts))
     for load in (Detector.load, runtime.Scorer.load):
         with pytest.raises(ValueError, match=message):
             load(path)
@@ -153,3 +177,7 @@ def test_too_few_images_are_refused(detector: Detector) -> None:
 def test_an_average_has_none(detector: Detector) -> None:
     assert isinstance(detector.balance, Balance)
     assert average_detectors([detector, detector]).balance is None
+
+
+def _without_head(facts: dict[str, object]) -> dict[str, object]:
+    return {name: fact for name, fact in facts.items() if name not in ("format_version", "kind")}

@@ -104,8 +104,8 @@ def interrupted(call, exception):
 
         return batches_until_then
 
-    trainer = "gradcon_ext.training.trainer"
-    with patch(f"{trainer}.batches", counted(batches)), patch(f"{trainer}.stored_batches", counted(stored_batches)):
+    loop = "gradcon_ext.training.loop"
+    with patch(f"{loop}.batches", counted(batches)), patch(f"{loop}.stored_batches", counted(stored_batches)):
         yield
 
 

@@ -75,6 +75,16 @@ def test_the_next_attempt_begins_as_bright_as_the_images(model_type):
     torch.testing.assert_close(reconstruction.mean((0, 2, 3)), mean_image.mean((1, 2)), rtol=0.2, atol=0.01)
 
 
+def test_what_is_not_trained_and_what_is_spared_stays_as_it_is():
+    model = ConvAutoencoder(1, 8, width=2)
+    model.encoder[0].requires_grad_(False)
+    model.encoder[2].weight.requires_grad_(False)  # its bias is trained
+    before = copy.deepcopy(model.state_dict())
+    redraw(model, CPU, 7, GREY, [model.decoder[4]])
+    kept = {name.rpartition(".")[0] for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])}
+    assert kept == {"encoder.0", "decoder.4"}
+
+
 def test_redrawing_leaves_the_random_numbers_of_the_caller_alone():
     model, state = nn.Linear(2, 2), torch.get_rng_state()
     redraw(model, CPU, 7, GREY)
