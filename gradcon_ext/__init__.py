@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gradcon_ext.scoring.evaluation import Evaluation, evaluate
     from gradcon_ext.scoring.explanation import Explanation
     from gradcon_ext.scoring.image_scoring import ImageScorer, PooledScorer, scorer_of
-    from gradcon_ext.scoring.scorer import Scorer, Scores
+    from gradcon_ext.scoring.scorer import Scorer
+    from gradcon_ext.scoring.scores import Scores
     from gradcon_ext.scoring.tile_balancing import balanced_tiles
     from gradcon_ext.scoring.tile_scoring import TileScorer, TileScores
     from gradcon_ext.tiles import Tiling, random_tiles
@@ -92,7 +93,7 @@ _HOMES = {
     "PooledScorer": "scoring.image_scoring",
     "scorer_of": "scoring.image_scoring",
     "Scorer": "scoring.scorer",
-    "Scores": "scoring.scorer",
+    "Scores": "scoring.scores",
     "TileScorer": "scoring.tile_scoring",
     "TileScores": "scoring.tile_scoring",
     "Tiling": "tiles",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from gradcon_ext.scoring.balancing import ALPHA
 from gradcon_ext.sklearn import GradConDetector
+from gradcon_ext.sklearn.parameters import Parameters
 
 try:
     from pyod.models.base import BaseDetector
@@ -21,26 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["GradCon"]
 
-_OF_PYOD = "contamination"
+
+@dataclass(eq=False, repr=False)
+class _Contamination:
+    """A class of its own, so that its parameter is the first, as PyOD has it."""
+
+    contamination: Any = 0.1
 
 
-class GradCon(BaseDetector):  # type: ignore[misc]  # PyOD has no types
-    """`gradcon_ext.sklearn.GradConDetector` as a detector of PyOD, which says what the parameters mean.
+@dataclass(eq=False, repr=False)
+class GradCon(Parameters, _Contamination, BaseDetector):  # type: ignore[misc]  # PyOD has no types
+    """`gradcon_ext.sklearn.GradConDetector` as a detector of PyOD.
 
     Args:
         contamination: share of outliers in the training rows, above 0 and up to 0.5, that sets `threshold_`; or one of
-            PyOD's thresholders.
-        image_shape: (C, H, W), or (H, W), of the image that a row is; None for features.
-        part: of the score.
-        epochs: passes over the training rows.
-        alpha: weight of the gradient constraint in training.
-        width: of the autoencoder.
-        latent: numbers of a code of features.
-        learning_rate: of Adam.
-        batch_size: rows a step.
-        validation_fraction: share of the rows held out.
-        random_state: of the rows held out, the model and the order of rows.
-        device: to train and score on.
+            PyOD's thresholders. All other parameters are those of `GradConDetector`, which says what they mean.
 
     Attributes:
         decision_scores_: of the training rows, (N,); higher is more anomalous.
@@ -52,37 +48,12 @@ class GradCon(BaseDetector):  # type: ignore[misc]  # PyOD has no types
         ValueError: the contamination is none.
     """
 
-    def __init__(
-        self,
-        contamination: Any = 0.1,
-        image_shape: tuple[int, ...] | None = None,
-        part: str = "balanced",
-        epochs: int | None = None,
-        alpha: float = ALPHA,
-        width: int = 32,
-        latent: int | None = None,
-        learning_rate: float = 1e-3,
-        batch_size: int = 64,
-        validation_fraction: float = 0.1,
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(contamination=contamination)
-        self.image_shape = image_shape
-        self.part = part
-        self.epochs = epochs
-        self.alpha = alpha
-        self.width = width
-        self.latent = latent
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.device = device
+    def __post_init__(self) -> None:
+        BaseDetector.__init__(self, contamination=self.contamination)
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: N803 - as all estimators call it
         """Train on rows or images, most of which are inliers; arguments and errors are those of `GradConDetector`."""
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != _OF_PYOD}
+        parameters = {field.name: getattr(self, field.name) for field in fields(Parameters)}
         self._set_n_classes(y)
         self.detector_ = GradConDetector(**parameters).fit(X)
         self.n_features_in_ = self.detector_.n_features_in_

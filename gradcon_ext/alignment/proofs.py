@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gradcon_ext.chain.fingerprint import Fingerprint
 from gradcon_ext.chain.functions import contents_of
-from gradcon_ext.chain.looked_at import PLAIN
+from gradcon_ext.chain.holding import PLAIN
 
 _Fact = TypeVar("_Fact")
 _MOST_FACTS = 64

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -75,20 +73,6 @@ def refuse_unfit(score: str, rate: float | None, images: TrainingImages) -> None
         raise ValueError("--false-alarms needs calibration images, and this run holds none out")
     if score in OF_BALANCE and len(as_image_dataset(images.validation)) < _FEWEST_FOR_BALANCE:
         raise ValueError(f"--score {score} needs at least 2 held-out images to tell the scale of scores by")
-
-
-def score_before(facts: Mapping[str, Any] | None) -> str:
-    """What a run was asked for whose detector says these facts, or the default for a new one."""
-    if facts is None:
-        return "auto"
-    asked = facts["training"].get("score", "gradcon" if facts["balance"] is None else "balanced")
-    return asked if asked in SCORES else "auto"
-
-
-def was_calibrated(facts: Mapping[str, Any]) -> bool:
-    """Whether images were held out for calibration in the run whose detector says these facts."""
-    data = facts["training"].get("data")
-    return isinstance(data, dict) and "calibration" in data
 
 
 def finish(

@@ -13,7 +13,7 @@ from gradcon_ext.cli.verdicts import percent
 from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.parts import losses_of
 from gradcon_ext.scoring.metrics import Estimate, Metrics, measure, measure_folders, share_tied
-from gradcon_ext.scoring.scorer import Scores
+from gradcon_ext.scoring.scores import Scores
 
 _COLUMNS = {
     "auroc": "AUROC",

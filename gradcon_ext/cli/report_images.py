@@ -19,7 +19,7 @@ from gradcon_ext.report.place import brightest_place
 from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.image_scoring import ImageScorer
 from gradcon_ext.scoring.overlay import Scale, as_png, common_scale, extents_of, overlay, picture
-from gradcon_ext.scoring.scorer import Scores
+from gradcon_ext.scoring.scores import Scores
 
 _LONGEST_SIDE = 256
 """Pixels of a picture; larger ones are shrunk."""

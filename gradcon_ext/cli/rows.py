@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias
 
 from gradcon_ext.detector.columns import score_columns
-from gradcon_ext.scoring.scorer import Scores
+from gradcon_ext.scoring.scores import Scores
 from gradcon_ext.storage.files import replace_file
 
 Format = Literal["csv", "jsonl"]

@@ -22,7 +22,7 @@ from gradcon_ext.data.reading import FileImages, ImageFile, Preparation
 from gradcon_ext.detector.columns import ERROR
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.image_scoring import ImageScorer
-from gradcon_ext.scoring.scorer import Scores, joined
+from gradcon_ext.scoring.scores import Scores, joined
 
 
 @dataclass(frozen=True)

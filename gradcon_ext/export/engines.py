@@ -18,7 +18,8 @@ from gradcon_ext.detector.stored_chain import Array, StoredChain
 from gradcon_ext.export.onnx_file import run_onnx
 from gradcon_ext.export.pt2 import program_of, run_compiled, run_pt2
 from gradcon_ext.losses import SampleLosses
-from gradcon_ext.scoring.scorer import Scorer, Scores
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.scores import Scores
 
 TOLERANCE = 1e-5
 """Of a score, and relative to its size where that is above 1."""

@@ -16,7 +16,8 @@ from gradcon_ext.reproduce.figure import LINE_STYLES, Figure
 from gradcon_ext.reproduce.measuring import area
 from gradcon_ext.reproduce.published import published
 from gradcon_ext.reproduce.splits import ALL_SIGNS, CURE_TSR, cure_tsr_path, image_shape
-from gradcon_ext.scoring.scorer import Scorer, Scores
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.scores import Scores
 
 CURVES = {
     "reconstruction (CAE)": ("cae", "reconstruction"),

@@ -16,7 +16,8 @@ from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.reproduce.splits import FIVE_FOLD, five_fold, image_shape, one_class, shrunk
 from gradcon_ext.scoring.evaluation import evaluate_scores
-from gradcon_ext.scoring.scorer import Scorer, Scores
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.scores import Scores
 
 Metrics: TypeAlias = dict[str, float]
 """Metrics by name: the AUROC of a loss, or "auroc at 10 %" and "f1 at 10 %" of the combined one."""

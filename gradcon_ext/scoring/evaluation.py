@@ -11,7 +11,8 @@ import torch
 
 from gradcon_ext.data.images import Images
 from gradcon_ext.detector.parts import losses_of
-from gradcon_ext.scoring.scorer import Scorer, Scores
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.scores import Scores
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gradcon_ext.detector.parts import losses_of
 from gradcon_ext.scoring.evaluation import Evaluation
-from gradcon_ext.scoring.scorer import Scores
+from gradcon_ext.scoring.scores import Scores
 from gradcon_ext.storage.files import replace_file
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from gradcon_ext.detector.parts import OF_BALANCE, PAPERS
 from gradcon_ext.features import FeatureMaps
 from gradcon_ext.scoring.cut import Sources, features_of
 from gradcon_ext.scoring.explanation import HasMaps
-from gradcon_ext.scoring.scorer import Scorer, Scores, joined, judged
+from gradcon_ext.scoring.scorer import Scorer
+from gradcon_ext.scoring.scores import Scores, joined, judged
 from gradcon_ext.scoring.tile_scoring import TileScorer, TileScores
 
 

@@ -18,7 +18,7 @@ from gradcon_ext.data.labelled import ImageArray
 from gradcon_ext.data.reading import FileImages
 from gradcon_ext.detector.parts import PAPERS, losses_of
 from gradcon_ext.scoring.image_scoring import ImageScorer
-from gradcon_ext.scoring.scorer import joined
+from gradcon_ext.scoring.scores import joined
 
 MARGIN = 0.1
 """By how much the AUROC over synthetic damage of another part must be above that of the combination to decide instead.

@@ -2,80 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gradcon_ext._install.device import usable_device
-from gradcon_ext.alignment import align_with_aux, parameter_of
-from gradcon_ext.alignment.code import code_of
-from gradcon_ext.alignment.references import check_holds
-from gradcon_ext.chain.chain import Chain
-from gradcon_ext.chain.choice import EngineChoice
 from gradcon_ext.chain.engine import Engine
-from gradcon_ext.chain.tracing import trace_chain
-from gradcon_ext.data.image_dataset import ImageDataset, stored_batches
-from gradcon_ext.data.image_streams import is_stream, stream_batches
-from gradcon_ext.data.images import Images, as_image_dataset, check_batch, preparation_of, takes_features
-from gradcon_ext.data.pixels import like_weight
+from gradcon_ext.data.image_dataset import stored_batches
+from gradcon_ext.data.images import Images, check_batch, takes_features
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.facts import scores_tiles
-from gradcon_ext.detector.parts import PAPERS, part_of
-from gradcon_ext.detector.verification import NotComparedError, SampleResults, check_samples
-from gradcon_ext.losses import Loss, SampleLosses, loss_of
-from gradcon_ext.ops import score_autoencoder
+from gradcon_ext.detector.parts import PAPERS
+from gradcon_ext.losses import Loss, loss_of
+from gradcon_ext.scoring.computation import Computation, Computed, check_references
+from gradcon_ext.scoring.engines import Engines
 from gradcon_ext.scoring.explanation import Explanation, explain, explain_batches
-from gradcon_ext.storage.pixels import channels_last
+from gradcon_ext.scoring.inputs import batches_of, dataset_of
+from gradcon_ext.scoring.scores import Scores, joined, judged
 
-_Computed: TypeAlias = tuple[SampleLosses, Tensor, Tensor]
-"""Losses, cosines (N, L), and the code (N, D), or (N, 0) if it was not wanted."""
-
-
-class Scores(NamedTuple):
-    """Scores of N samples on the CPU, float32 where nothing else is said.
-
-    Attributes:
-        reconstruction: reconstruction loss, (N,).
-        latent: latent loss, (N,); zeros where the model has none.
-        cosine: alignment of each constrained layer's gradient with its reference, (N, L).
-        anomaly: reconstruction + latent - alpha * mean over layers of the cosine, (N,). Higher is more anomalous.
-        direction: how far the direction of the code leaves those of training, (N,); None without a balance.
-        code: how far the code itself does, (N,); likewise.
-        balanced: direction, code, gradient and reconstruction on one scale each, (N,); higher is more anomalous. None
-            without a balance. See `gradcon_ext.detector.balance.Balance`.
-        p_value: how rare a score as high is among normal images, float64 (N,); None without a calibration. See
-            `gradcon_ext.detector.calibration.Calibration`.
-        is_outlier: the verdict, true where the p-value is at most the stated false-alarm rate, (N,); likewise.
-    """
-
-    reconstruction: Tensor
-    latent: Tensor
-    cosine: Tensor
-    anomaly: Tensor
-    direction: Tensor | None = None
-    code: Tensor | None = None
-    balanced: Tensor | None = None
-    p_value: Tensor | None = None
-    is_outlier: Tensor | None = None
-
-    @property
-    def gradient(self) -> Tensor:
-        """The gradient loss alone, minus the mean cosine, (N,). Higher is more anomalous (paper, section 6)."""
-        return -self.cosine.mean(1)
-
-
-def joined(parts: Sequence[Scores]) -> Scores:
-    """Return the scores of several batches, at least one, as those of all their images."""
-    if len(parts) == 1:
-        return parts[0]
-    columns: Any = map(_concatenated, zip(*parts, strict=True))
-    return Scores(*columns)
+__all__ = ["Scorer", "Scores"]
 
 
 class Scorer:
@@ -86,9 +36,6 @@ class Scorer:
     first images of each shape, and again whenever the model's structure, hooks or loss have changed; that costs
     milliseconds, and a further number of images in a batch as much. Two of the first images are then also scored by
     plain automatic differentiation on a copy of the model. Where the two disagree, the model is run as it is.
-
-    Attributes:
-        engine: what scored the last images, and why; None before the first. `engine_for` tells it beforehand.
 
     Args:
         model: an autoencoder; it is run in eval mode and left in the mode it was in. Its weights are read at each
@@ -131,12 +78,8 @@ class Scorer:
             calibration.threshold(part)  # for its check of the part
         self._loss = loss
         self.references = dict(references)
-        if not self.references:
-            raise ValueError("expected the references of one or more weights, got none")
-        for name, reference in self.references.items():
-            _check_reference(name, reference, parameter_of(model, name))
-        self.engine: Engine | None = None
-        self._choice: EngineChoice | None = None
+        check_references(model, self.references)
+        self._engines = Engines()
 
     @classmethod
     def load(cls, path: str | Path, *, model: nn.Module | None = None, device: str | torch.device = "cpu") -> Scorer:
@@ -162,8 +105,8 @@ class Scorer:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the engine out, which is about this model and not about a copy of it."""
-        return {**vars(self), "engine": None, "_choice": None}
+        """Leave out which engine it is, which is about this model and not about a copy of it."""
+        return {**vars(self), "_engines": Engines()}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -175,9 +118,14 @@ class Scorer:
         """The loss of the samples: the one that was given, or else the model's own."""
         return self._loss or loss_of(self.model)
 
+    @property
+    def engine(self) -> Engine | None:
+        """What scored the last images, and why; None before the first. `engine_for` tells it beforehand."""
+        return self._engines.last
+
     def engine_for(self, image_shape: tuple[int, ...]) -> Engine:
         """Tell what scores images of shape (C, H, W), and why. The first batch may show that it must be the other."""
-        return self._present_choice().for_shape(tuple(image_shape))
+        return self._engines.for_shape(self._computation, tuple(image_shape))
 
     def score(self, images: Images, batch_size: int = 512, key: str | None = None) -> Scores:
         """Score every image.
@@ -195,8 +143,8 @@ class Scorer:
             OSError: a path that leads nowhere.
             ValueError: no images, wrong shapes, or pixels that are NaN, infinite or out of range.
         """
-        # What the data set has checked is not checked again.
-        return joined([self._score_batch(batch) for batch in self._checked_batches(images, batch_size, key)])
+        batches = batches_of(images, self.model, self.preprocessing, batch_size, key)
+        return joined([self._score_batch(batch) for batch in batches])
 
     def score_batches(self, image_batches: Iterable[Tensor]) -> Iterator[Scores]:
         """Score batches (n, C, H, W) as they come, for streams whose scores are not all kept.
@@ -227,9 +175,10 @@ class Scorer:
             batch_size: likewise.
             order: int64 indices (n,) of the images; all of them by default.
         """
-        for batch in stored_batches(self._as_dataset(images), batch_size, order):
-            losses, cosine, code = self._computed(batch, with_code=True)
-            yield code, self._scores_of(losses, cosine, code)
+        dataset = dataset_of(images, self.model, self.preprocessing)
+        for batch in stored_batches(dataset, batch_size, order):
+            computed = self._engines.compute(self._computation, batch, with_code=True)
+            yield computed.code, self._scores_of(computed)
 
     def explain(self, images: Any, batch_size: int = 64) -> Explanation:
         """Tell where in images their anomaly scores come from; see `gradcon_ext.scoring.explanation.explain`."""
@@ -239,126 +188,13 @@ class Scorer:
         """Yield the maps of images batch by batch, those of `Explanation.maps`, for streams that are not all kept."""
         return (explanation.maps for explanation in explain_batches(self, images, batch_size))
 
-    def _checked_batches(self, images: Images, batch_size: int, key: str | None) -> Iterator[Tensor]:
-        if is_stream(images):
-            preparation = preparation_of(self.model, self.preprocessing)
-            for batch in stream_batches(images, batch_size, takes_features(self.model), key, preparation):
-                _refuse_channels_last(tuple(batch.shape[1:]), self.model)
-                yield batch
-        else:
-            dataset = self._as_dataset(images, key)
-            _refuse_channels_last(dataset.shape, self.model)
-            yield from stored_batches(dataset, batch_size)
-
-    def _as_dataset(self, images: Images, key: str | None = None) -> ImageDataset:
-        return as_image_dataset(
-            images,
-            features=takes_features(self.model),
-            key=key,
-            preparation=preparation_of(self.model, self.preprocessing),
-        )
-
-    def _present_choice(self) -> EngineChoice:
-        settings = (self.loss, self.layers)
-        if self._choice is None or not self._choice.is_current(self.model, settings):
-            self._choice = EngineChoice(self.model, settings, partial(_chain, self.model, *settings))
-        return self._choice
+    @property
+    def _computation(self) -> Computation:
+        return Computation(self.model, self.loss, self.references)
 
     def _score_batch(self, images: Tensor) -> Scores:
-        losses, cosine, code = self._computed(images, with_code=self.balance is not None)
-        return self._scores_of(losses, cosine, code)
+        return self._scores_of(self._engines.compute(self._computation, images, with_code=self.balance is not None))
 
-    def _computed(self, images: Tensor, with_code: bool) -> _Computed:
-        choice, shape = self._present_choice(), tuple(images.shape[1:])
-        engine = choice.for_batch(shape, len(images))
-        if engine.chain is not None and len(images) and not choice.is_verified(shape):
-            engine = self._verify(choice, engine, engine.chain, images)
-        chain = engine.chain
-        if chain is None:
-            computed = self._run_model(images, with_code)
-        else:
-            computed = self._run_chain(chain, choice.parameters(chain), images, with_code)
-        self.engine = engine
-        return computed
-
-    def _scores_of(self, losses: SampleLosses, cosine: Tensor, code: Tensor) -> Scores:
-        columns = [losses.reconstruction, losses.latent, cosine, losses.total - self.alpha * cosine.mean(1)]
-        if self.balance is not None:
-            parts = self.balance.to(code).code_parts(code)
-            columns += [*parts, self.balance.combined(*parts, -cosine.mean(1), losses.total)]
-        scores = Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
+    def _scores_of(self, computed: Computed) -> Scores:
+        scores = computed.scores(self.alpha, self.balance)
         return scores if self.calibration is None else judged(scores, self.part, self.calibration)
-
-    def _verify(self, choice: EngineChoice, engine: Engine, chain: Chain, images: Tensor) -> Engine:
-        """Compare the fused engine with automatic differentiation on the first and the last of some images."""
-        shape = tuple(images.shape[1:])
-        images = images[:: max(len(images) - 1, 1)]  # both ends of them, where they are
-        losses, cosine, _ = self._run_chain(chain, choice.parameters(chain), images, with_code=False)
-        pixels = self._pixels(images)
-        references = {name: reference.to(pixels) for name, reference in self.references.items()}
-        computed = SampleResults(losses.reconstruction, losses.latent, cosine)
-        try:
-            reason = check_samples(self.model, self.loss, references, pixels, computed)
-        except NotComparedError as not_now:  # The next images are another try.
-            return Engine("any model", str(not_now))
-        if reason is not None:
-            return choice.refuse(shape, reason)
-        choice.verified(shape)
-        return engine
-
-    def _pixels(self, images: Tensor) -> Tensor:
-        """Images in the dtype and on the device of the weights, from 0 to 1."""
-        return like_weight(images, next(self.model.parameters()))
-
-    def _run_chain(self, chain: Chain, parameters: list[Tensor], images: Tensor, with_code: bool) -> _Computed:
-        pixels = images.to(parameters[0].device) if images.dtype == torch.uint8 else images.to(parameters[0])
-        references = [reference.to(parameters[0]) for reference in self.references.values()]
-        reconstruction, latent, cosine, *code = score_autoencoder(
-            pixels, parameters, references, chain.encoded, with_code
-        )
-        return SampleLosses(reconstruction, latent), cosine, code[0] if with_code else cosine[:, :0]
-
-    def _run_model(self, images: Tensor, with_code: bool) -> _Computed:
-        pixels, sample_loss = self._pixels(images), self.loss
-
-        def loss(output: Any, images: Tensor) -> tuple[Tensor, SampleLosses]:
-            losses = sample_loss(output, images)
-            return losses.total, losses
-
-        alignment = align_with_aux(self.model, loss, pixels, self.references, in_eval_mode=True)
-        losses = SampleLosses(*(torch.cat(parts) for parts in zip(*alignment.aux, strict=True)))
-        cosine = torch.stack([alignment.cosine[name] for name in self.references], 1)
-        return losses, cosine, code_of(self.model, self.layers, pixels) if with_code else cosine[:, :0]
-
-
-def _chain(model: nn.Module, loss: Loss, layers: tuple[str, ...], image_shape: tuple[int, ...], samples: int) -> Chain:
-    return trace_chain(model, layers, loss, image_shape, samples=samples)
-
-
-def _refuse_channels_last(shape: tuple[int, ...], model: nn.Module) -> None:
-    """Raise ValueError for images (H, W, C), as far as the model says how many channels it takes."""
-    channels = (getattr(model, "architecture", None) or {}).get("channels")
-    hint = "" if channels is None else channels_last(shape, (channels,))
-    if hint:
-        raise ValueError(f"images have shape (C, H, W) = {shape}; the model takes {channels} channels{hint}")
-
-
-def judged(scores: Scores, part: str, calibration: Calibration) -> Scores:
-    """Return scores with p-values and verdicts by one of their parts."""
-    p_value = torch.from_numpy(calibration.p_values(part, part_of(scores, part).numpy()))
-    return scores._replace(p_value=p_value, is_outlier=p_value <= calibration.rate)
-
-
-def _concatenated(column: Sequence[Tensor | None]) -> Tensor | None:
-    present = [part for part in column if part is not None]
-    return torch.cat(present) if present else None
-
-
-def _check_reference(name: str, reference: Tensor, weight: Tensor) -> None:
-    if reference.shape != weight.shape:
-        raise ValueError(
-            f"the reference of {name} has shape {tuple(reference.shape)}; its weight has {tuple(weight.shape)}"
-        )
-    if not reference.isfinite().all():
-        raise ValueError(f"the reference of {name} holds values that are NaN or infinite")
-    check_holds(name, reference, reference.to(weight.dtype))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from math import prod
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,18 +15,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from gradcon_ext._install.device import usable_device
 from gradcon_ext.data.image_dataset import Shape
-from gradcon_ext.detector.detector import Detector
-from gradcon_ext.detector.parts import OF_BALANCE, PARTS, part_of
+from gradcon_ext.estimator.fitting import fitted, scores_by
 from gradcon_ext.models import ConvAutoencoder, fitting_depth
-from gradcon_ext.scoring.balancing import ALPHA, EPOCHS, balanced
+from gradcon_ext.scoring.balancing import EPOCHS
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.sklearn.inputs import Array, Inputs, check_size, image_shape_of
+from gradcon_ext.sklearn.parameters import Parameters
 from gradcon_ext.sklearn.plain_state import plain_state, restored
 from gradcon_ext.sklearn.row_autoencoder import RowAutoencoder
-from gradcon_ext.training.seeding import seeded
-from gradcon_ext.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,7 +34,8 @@ _EPOCHS_OF_ROWS = 100
 _FENCE = 1.5
 
 
-class GradConDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+@dataclass(eq=False, repr=False)
+class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Outlier detector that scores rows or images by an autoencoder and the alignment of its gradients.
 
     As scikit-learn has it, `score_samples` and `decision_function` are lower for what is more anomalous: they are the
@@ -74,34 +73,7 @@ class GradConDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         detector_: the trained `gradcon_ext.Detector`.
     """
 
-    def __init__(
-        self,
-        image_shape: tuple[int, ...] | None = None,
-        *,
-        part: str = "balanced",
-        epochs: int | None = None,
-        alpha: float = ALPHA,
-        width: int = 32,
-        latent: int | None = None,
-        learning_rate: float = 1e-3,
-        batch_size: int = 64,
-        validation_fraction: float = 0.1,
-        contamination: float | Literal["auto"] = "auto",
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "cpu",
-    ) -> None:
-        self.image_shape = image_shape
-        self.part = part
-        self.epochs = epochs
-        self.alpha = alpha
-        self.width = width
-        self.latent = latent
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.contamination = contamination
-        self.random_state = random_state
-        self.device = device
+    contamination: float | Literal["auto"] = field(default="auto", kw_only=True)
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: N803 - as all estimators call it
         """Train on rows or images, most of which are inliers.
@@ -119,14 +91,25 @@ class GradConDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         rows, self.image_shape_ = self._rows(X, fitting=True)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if self.image_shape_ is None:
-            self._inputs = Inputs.of_features(rows)
+            self._inputs, epochs = Inputs.of_features(rows), _EPOCHS_OF_ROWS
         else:
-            self._inputs = Inputs.of_images(rows, self.image_shape_)
+            self._inputs, epochs = Inputs.of_images(rows, self.image_shape_), EPOCHS
         self._architecture = (self.image_shape_, rows.shape[1], self.width, self.latent)
         held_out = max(_FEWEST_HELD_OUT, round(self.validation_fraction * len(rows)))
         train, validation = train_test_split(np.arange(len(rows)), test_size=held_out, random_state=seed)
         inputs = self._inputs(rows)
-        self.detector_ = self._trained(inputs[train], inputs[validation], seed)
+        self.detector_ = fitted(
+            lambda: _model(*self._architecture),
+            inputs[train],
+            inputs[validation],
+            part=self.part,
+            alpha=self.alpha,
+            epochs=epochs if self.epochs is None else self.epochs,
+            batch_size=self.batch_size,
+            seed=seed,
+            device=self.device,
+            learning_rate=self.learning_rate,
+        )
         self._scorers: dict[str, Scorer] = {}
         scores = self._scores(inputs)
         if self.contamination == "auto":
@@ -171,17 +154,10 @@ class GradConDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             self.detector_ = restored(state["detector_"], _model(*self._architecture))
 
     def _check(self) -> None:
-        """Raise ValueError for what neither the trainer nor scikit-learn checks."""
-        if self.part not in PARTS:
-            raise ValueError(f"there is no part {self.part!r} of a score; expected one of {', '.join(PARTS)}")
+        self._check_parameters()
         is_share = isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5
         if not is_share and self.contamination != "auto":
             raise ValueError(f"contamination must be 'auto', or above 0 and at most 0.5, got {self.contamination!r}")
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}")
-        for name, value in {"width": self.width, "latent": 1 if self.latent is None else self.latent}.items():
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
 
     def _rows(self, X: Any, fitting: bool) -> tuple[Array, Shape | None]:  # noqa: N803
         """Rows (N, F) that are checked, and the shape of the images that they are."""
@@ -203,29 +179,11 @@ class GradConDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             check_size(rows, shape)
         return rows, shape
 
-    def _trained(self, train: Array, validation: Array, seed: int) -> Detector:
-        with seeded(usable_device(self.device), seed):
-            model = _model(*self._architecture)
-        epochs = EPOCHS if self.image_shape_ is not None else _EPOCHS_OF_ROWS
-        trainer = Trainer(
-            model,
-            alpha=self.alpha,
-            lr=self.learning_rate,
-            batch_size=self.batch_size,
-            epochs=epochs if self.epochs is None else self.epochs,
-            seed=seed,
-            device=self.device,
-            progress=False,
-        )
-        detector = trainer.fit(train, validation)
-        return balanced(detector, train, validation, self.device) if self.part in OF_BALANCE else detector
-
     def _scores(self, inputs: Array) -> npt.NDArray[np.float64]:
         if self.device not in self._scorers:
             self._scorers.clear()  # The model has moved away from the device of another.
             self._scorers[self.device] = Scorer.from_detector(self.detector_, device=self.device)
-        scores = part_of(self._scorers[self.device].score(inputs), self.part)
-        return -np.asarray(scores.double().numpy())
+        return -scores_by(self._scorers[self.device], self.part, inputs).astype(np.float64)
 
 
 def _model(image_shape: Shape | None, features: int, width: int, latent: int | None) -> nn.Module:

@@ -22,7 +22,7 @@ def scored(monkeypatch):
         dtypes.append(images.dtype)
         return score_autoencoder(images, *arguments)
 
-    monkeypatch.setattr("gradcon_ext.scoring.scorer.score_autoencoder", watched)
+    monkeypatch.setattr("gradcon_ext.scoring.computation.score_autoencoder", watched)
     return dtypes
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from gradcon_ext.models import ConvAutoencoder
-from gradcon_ext.scoring import scorer as module
+from gradcon_ext.scoring import computation as module
 from gradcon_ext.scoring.scorer import Scorer
 
 BYTES = torch.randint(0, 256, (21, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

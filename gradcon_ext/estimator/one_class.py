@@ -1,4 +1,4 @@
-"""Training and scoring behind the detector protocol that conformal and outlier-detection libraries share."""
+"""A detector behind the protocol that conformal and outlier-detection libraries share."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcon_ext._install.device import usable_device
 from gradcon_ext.data.held_out import held_out
 from gradcon_ext.detector.detector import Detector
-from gradcon_ext.detector.parts import OF_BALANCE, part_of
+from gradcon_ext.estimator.fitting import fitted, scores_by
 from gradcon_ext.models import ConvAutoencoder
-from gradcon_ext.scoring.balancing import balanced
 from gradcon_ext.scoring.scorer import Scorer
-from gradcon_ext.training.seeding import seeded
-from gradcon_ext.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -66,23 +62,18 @@ class OneClassDetector:
         seed = self.random_state or 0
         images = self._images(X)
         parts = held_out(len(images), seed, calibration=False)
-        train, validation = images[parts.train], images[parts.validation]
-        channels, height, width = self.image_shape
-        with seeded(usable_device(self.device), seed):
-            model = ConvAutoencoder(channels, (height, width), self.width)
-        trainer = Trainer(
-            model,
+        channels, *size = self.image_shape
+        self.detector_ = fitted(
+            lambda: ConvAutoencoder(channels, size, self.width),
+            images[parts.train],
+            images[parts.validation],
+            part=self.part,
             alpha=self.alpha,
             epochs=self.epochs,
             batch_size=self.batch_size,
             seed=seed,
             device=self.device,
-            progress=False,
         )
-        detector = trainer.fit(train, validation)
-        if self.part in OF_BALANCE:
-            detector = balanced(detector, train, validation, self.device)
-        self.detector_ = detector
         return self
 
     def decision_function(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float32]:  # noqa: N803
@@ -97,8 +88,7 @@ class OneClassDetector:
         detector = getattr(self, "detector_", self.detector)
         if detector is None:
             raise ValueError("there is no trained detector yet: call fit, or give one")
-        scores = Scorer.from_detector(detector, device=self.device).score(self._images(X))
-        return np.asarray(part_of(scores, self.part).numpy())
+        return scores_by(Scorer.from_detector(detector, device=self.device), self.part, self._images(X))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return what the constructor takes, by name; `deep` makes no difference."""
