@@ -10,21 +10,23 @@ from typing import Any
 from gradcon_ext.cli.finishing import SCORES
 from gradcon_ext.detector.detector import read_facts
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
+from gradcon_ext.storage.header import check_facts
 from gradcon_ext.training.checkpoint import planned_epochs, settings_of
 
 
 def settings_before(args: argparse.Namespace) -> dict[str, Any] | None:
-    """Return the settings of its trainer; None for a new run.
+    """Return the settings of its trainer, "lead_in" always among them; None for a new run.
 
     Raises:
-        ValueError: its checkpoint is damaged, or does not say which model it trains.
+        ValueError: its checkpoint is damaged, or does not say which model it trains, and how.
     """
     path = _checkpoint(args)
     if path is None:
         return None
-    settings = settings_of(path)
+    settings = {"lead_in": 0, **settings_of(path)}
     if not isinstance(settings.get("model"), dict):
         raise ValueError(f"{path} does not say which model its run trains")
+    check_facts(path, settings, {"alpha": float, "lead_in": int})
     return settings
 
 

@@ -79,7 +79,7 @@ def _train(args: argparse.Namespace) -> int:
     of_features = taking.features is not None
     shape = as_image_dataset(learned.train, features=of_features).shape
     torch.manual_seed(args.seed)
-    trainer = _trainer(args, model_of(args, shape, of_features, resumed), images, taking, score)
+    trainer = _trainer(args, model_of(args, shape, of_features, resumed), images, taking, score, resumed)
     trainer.check()
     if args.overwrite:
         remove_own(args.out, DETECTOR, *EVALUATIONS)
@@ -116,12 +116,22 @@ def _images(
     return from_folder(args.images, others, args.seed, reader, args.out, calibrate)
 
 
-def _trainer(args: argparse.Namespace, model: nn.Module, images: TrainingImages, taking: Taking, score: str) -> Trainer:
+def _trainer(
+    args: argparse.Namespace,
+    model: nn.Module,
+    images: TrainingImages,
+    taking: Taking,
+    score: str,
+    resumed: Mapping[str, Any] | None,
+) -> Trainer:
     settings = default_settings(score, of_tiles=taking.tiling is not None)
+    if resumed is not None:
+        settings = settings._replace(alpha=resumed["alpha"], lead_in=resumed["lead_in"])
     epochs = args.epochs or epochs_before(args)
     return Trainer(
         model,
         alpha=settings.alpha if args.alpha is None else args.alpha,
+        lead_in=settings.lead_in if args.lead_in is None else args.lead_in,
         **training_options.pace_of(args),
         batch_size=args.batch_size,
         epochs=settings.epochs if epochs is None else epochs,
@@ -144,7 +154,7 @@ def _options(args: argparse.Namespace, trainer: Trainer, score: str, taking: Tak
         for name in ("stages", "features"):  # timm's stages are in the name of its network
             options.pop(name, None)
         options |= taking.options
-    options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "score": score}
+    options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "lead_in": trainer.lead_in, "score": score}
     text = to_toml(CONFIG_HEAD, options)
     with replace_file(args.out / CONFIG) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -132,6 +132,13 @@ def _add_training(group: arguments.Group) -> None:
         help=f"passes (default: {training_defaults.EPOCHS}; with --resume, as many as the run was to have)",
     )
     group.add_argument(
+        "--lead-in",
+        metavar="N",
+        type=arguments.count,
+        help="passes before these without the constraint, whose encoder is then kept for a decoder that begins anew "
+        f"(default: {training_defaults.LEAD_IN}; with --resume, as in the run in OUT)",
+    )
+    group.add_argument(
         "--seed",
         metavar="N",
         type=arguments.seed,
@@ -141,7 +148,8 @@ def _add_training(group: arguments.Group) -> None:
     group.add_argument(
         "--alpha",
         type=arguments.weight,
-        help=f"weight of the gradient constraint in training (default: {training_defaults.ALPHA})",
+        help=f"weight of the gradient constraint in training (default: {training_defaults.ALPHA}; with --resume, "
+        "as in the run in OUT)",
     )
     group.add_argument(
         "--score",

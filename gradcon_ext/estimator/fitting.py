@@ -29,6 +29,7 @@ def fitted(
     batch_size: int,
     seed: int,
     device: str,
+    lead_in: int = 0,
     learning_rate: float = 1e-3,
 ) -> Detector:
     """Train a detector without a progress bar, and balance it if the part that is scored by needs it.
@@ -43,6 +44,7 @@ def fitted(
         batch_size: inputs a step.
         seed: of the model and the order of inputs.
         device: to train on.
+        lead_in: passes before these, without the constraint.
         learning_rate: of Adam.
 
     Raises:
@@ -58,6 +60,7 @@ def fitted(
         lr=learning_rate,
         batch_size=batch_size,
         epochs=epochs,
+        lead_in=lead_in,
         seed=seed,
         device=device,
         progress=False,

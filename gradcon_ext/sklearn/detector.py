@@ -18,7 +18,7 @@ from torch import nn
 from gradcon_ext.data.image_dataset import Shape
 from gradcon_ext.estimator.fitting import fitted, scores_by
 from gradcon_ext.models import ConvAutoencoder, fitting_depth
-from gradcon_ext.scoring.balancing import EPOCHS
+from gradcon_ext.scoring.balancing import ALPHA, EPOCHS, LEAD_IN
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.sklearn.inputs import Array, Inputs, check_size, image_shape_of
 from gradcon_ext.sklearn.parameters import Parameters
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _FEWEST_HELD_OUT = 2  # A deviation needs two.
 _FEWEST_ROWS = 2 + _FEWEST_HELD_OUT
-_EPOCHS_OF_ROWS = 100
+_OF_IMAGES: dict[str, Any] = {"alpha": ALPHA, "epochs": EPOCHS, "lead_in": LEAD_IN}
+_OF_ROWS: dict[str, Any] = {"alpha": 0.003, "epochs": 100, "lead_in": 0}
 _FENCE = 1.5
 
 
@@ -52,8 +53,10 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
             arrays show it.
         part: of the score; one of `gradcon_ext.detector.parts.PARTS`, such as "combined", the paper's.
         epochs: passes over the training rows; by default 15 for images and 100 for features.
-        alpha: weight of the gradient constraint in training. The default is made for the balanced score; the paper
-            has 0.03.
+        lead_in: passes before these, without the constraint; by default 15 for images, which the balanced score is made
+            for, and none for features. See `gradcon_ext.Trainer`.
+        alpha: weight of the gradient constraint in training, by default 0.03 for images, as in the paper, and 0.003 for
+            features.
         width: channels of the convolutional autoencoder, or numbers of the layers of the other between row and code.
         latent: numbers of a code of features, by default the square root of their number; images have none.
         learning_rate: of Adam.
@@ -91,9 +94,9 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
         rows, self.image_shape_ = self._rows(X, fitting=True)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if self.image_shape_ is None:
-            self._inputs, epochs = Inputs.of_features(rows), _EPOCHS_OF_ROWS
+            self._inputs, defaults = Inputs.of_features(rows), _OF_ROWS
         else:
-            self._inputs, epochs = Inputs.of_images(rows, self.image_shape_), EPOCHS
+            self._inputs, defaults = Inputs.of_images(rows, self.image_shape_), _OF_IMAGES
         self._architecture = (self.image_shape_, rows.shape[1], self.width, self.latent)
         held_out = max(_FEWEST_HELD_OUT, round(self.validation_fraction * len(rows)))
         train, validation = train_test_split(np.arange(len(rows)), test_size=held_out, random_state=seed)
@@ -103,8 +106,7 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
             inputs[train],
             inputs[validation],
             part=self.part,
-            alpha=self.alpha,
-            epochs=epochs if self.epochs is None else self.epochs,
+            **{name: each if (given := getattr(self, name)) is None else given for name, each in defaults.items()},
             batch_size=self.batch_size,
             seed=seed,
             device=self.device,

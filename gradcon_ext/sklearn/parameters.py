@@ -8,7 +8,6 @@ from numbers import Integral
 import numpy as np
 
 from gradcon_ext.detector.parts import PARTS
-from gradcon_ext.scoring.balancing import ALPHA
 
 
 @dataclass(eq=False, repr=False)
@@ -23,7 +22,8 @@ class Parameters:
     _: KW_ONLY
     part: str = "balanced"
     epochs: int | None = None
-    alpha: float = ALPHA
+    lead_in: int | None = None
+    alpha: float | None = None
     width: int = 32
     latent: int | None = None
     learning_rate: float = 1e-3

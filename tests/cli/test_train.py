@@ -93,7 +93,7 @@ def test_the_same_command_gives_the_same_detector(train_digits, tmp_path, digits
 
 def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
     run = tmp_path / "balanced run"
-    assert train_digits(run, "--score", "balanced", "--alpha", "0.03").code == 0
+    assert train_digits(run, "--score", "balanced", "--lead-in", "0").code == 0
     assert same(weights(run), weights(digits_run))
     split = one_class_split(read_digits(), "2", 0)
     np.save(tmp_path / "images.npy", split.test)
@@ -103,7 +103,7 @@ def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
     assert [float(row.split(",")[7]) for row in rows] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
     assert re.search(r"^balanced +0\.\d{3} \[", gradcon("evaluate", run).out, re.MULTILINE)
     assert "balance.scale.code: " in gradcon("info", run).out
-    assert train_digits(run, "--resume", "--epochs", "3", "--alpha", "0.03").code == 0
+    assert train_digits(run, "--resume", "--epochs", "3").code == 0
     assert "balance.scale.code: " in gradcon("info", run).out
     assert train_digits(tmp_path / "paper's", "--score", "gradcon").code == 0
     assert "balanced" not in gradcon("score", tmp_path / "paper's", tmp_path / "images.npy").out
@@ -112,9 +112,21 @@ def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
 
 def test_a_balanced_score_has_a_training_of_its_own(train_digits, gradcon, tmp_path, digits_run):
     assert train_digits(tmp_path / "balanced", "--score", "balanced").code == 0
-    alphas = [Detector.load(folder).training["alpha"] for folder in (tmp_path / "balanced", digits_run)]
-    assert alphas == [0.003, 0.03]
+    trainings = [Detector.load(folder).training for folder in (tmp_path / "balanced", digits_run)]
+    assert [(training["alpha"], training["lead_in"]) for training in trainings] == [(0.03, 15), (0.03, 0)]
     assert "with --score balanced 15" in " ".join(gradcon("train", "--help").out.split())
+
+
+def test_a_run_goes_on_as_it_was_begun(train_digits, tmp_path):
+    asked = ("--alpha", "0.05", "--lead-in", "1")
+    assert train_digits(tmp_path / "parts", *asked, "--epochs", "1").code == 0
+    assert train_digits(tmp_path / "parts", "--resume", "--epochs", "2").code == 0
+    assert train_digits(tmp_path / "whole", *asked, "--epochs", "2").code == 0
+    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+    assert "lead_in = 1\n" in (tmp_path / "parts" / "train.toml").read_text()
+    refused = train_digits(tmp_path / "parts", "--resume", "--epochs", "3", "--lead-in", "0")
+    assert refused.code == 1
+    assert "lead_in = 1, not 0" in refused.error
 
 
 def test_a_balanced_score_needs_held_out_images(gradcon, tmp_path, write_photos):
