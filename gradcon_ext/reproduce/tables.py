@@ -75,7 +75,7 @@ def _detectors(loss_of_vae: str) -> tuple[Measured, ...]:
 
 _ALPHA_NOTE = "Alpha, the weight of the constraint in training, is the paper's 0.03 unless a row says otherwise."
 _BALANCED_NOTE = (
-    "The balanced score weighs code, gradient and reconstruction on the scale of held-out inliers, after 15 epochs "
+    "The balanced score weighs code, gradient and reconstruction on the scale of held-out inliers, after 10 epochs "
     "without the constraint and 15 of a new decoder with it; no outlier has a part in it."
 )
 _LAST_EPOCH_NOTE = "GAN, AnoGAN and DSVDD have no such objective: their last epoch counts."

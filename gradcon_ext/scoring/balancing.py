@@ -13,7 +13,7 @@ from gradcon_ext.detector.balance import TERMS, Balance, Subspace, at_length_1
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
-ALPHA, LEAD_IN, EPOCHS = 0.03, 15, 15
+ALPHA, LEAD_IN, EPOCHS = 0.03, 10, 15
 """The training that the balanced score is made for: a code that the constraint had no part in, and a decoder that was
 trained under it (see `gradcon_ext.training.lead_in` and results/README.md)."""
 

@@ -53,7 +53,7 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
             arrays show it.
         part: of the score; one of `gradcon_ext.detector.parts.PARTS`, such as "combined", the paper's.
         epochs: passes over the training rows; by default 15 for images and 100 for features.
-        lead_in: passes before these, without the constraint; by default 15 for images, which the balanced score is made
+        lead_in: passes before these, without the constraint; by default 10 for images, which the balanced score is made
             for, and none for features. See `gradcon_ext.Trainer`.
         alpha: weight of the gradient constraint in training, by default 0.03 for images, as in the paper, and 0.003 for
             features.

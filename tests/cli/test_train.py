@@ -113,7 +113,7 @@ def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
 def test_a_balanced_score_has_a_training_of_its_own(train_digits, gradcon, tmp_path, digits_run):
     assert train_digits(tmp_path / "balanced", "--score", "balanced").code == 0
     trainings = [Detector.load(folder).training for folder in (tmp_path / "balanced", digits_run)]
-    assert [(training["alpha"], training["lead_in"]) for training in trainings] == [(0.03, 15), (0.03, 0)]
+    assert [(training["alpha"], training["lead_in"]) for training in trainings] == [(0.03, 10), (0.03, 0)]
     assert "with --score balanced 15" in " ".join(gradcon("train", "--help").out.split())
 
 
