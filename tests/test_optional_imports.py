@@ -9,21 +9,36 @@ from importlib.util import find_spec
 import pytest
 
 # Processes run in `sys.prefix`, and not in the source, which comes before the installed package.
-LIBRARIES = ("sklearn", "pyod", "numba", "pytorch_ood", "torchvision", "datasets", "webdataset", "pandas")
+RUNTIME = {"numpy", "safetensors"}
+BASE = RUNTIME | {"torch", "PIL", "tqdm", "threadpoolctl"}
+OTHERS = {
+    *("sklearn", "scipy", "pandas", "matplotlib", "jinja2", "pooch", "imagecodecs", "tifffile"),
+    *("ray", "pyarrow", "fsspec", "fastapi", "starlette", "uvicorn", "prometheus_client"),
+    *("onnx", "onnxruntime", "pyod", "numba", "pytorch_ood", "torchvision", "timm", "datasets", "webdataset"),
+    *("mlflow", "tensorboard"),
+}
 
 
 def imported_by(statement: str) -> set[str]:
-    printed = f"import sys; {statement}; print(*(name for name in {LIBRARIES} if name in sys.modules))"
-    run = subprocess.run([sys.executable, "-c", printed], cwd=sys.prefix, capture_output=True, text=True, check=True)
-    return set(run.stdout.split())
+    """Those of the libraries that a fresh process has imported after a statement, whatever it prints."""
+    found = f"import sys; {statement}; print(*({BASE | OTHERS} & set(sys.modules)), sep=',')"
+    run = subprocess.run([sys.executable, "-c", found], cwd=sys.prefix, capture_output=True, text=True, check=True)
+    return set(filter(None, run.stdout.splitlines()[-1].split(",")))
 
 
 @pytest.mark.parametrize(
     ("statement", "may"),
     [
         ("import gradcon_ext", set()),
-        ("from gradcon_ext import Scorer, Trainer", set()),
-        ("import gradcon_ext.sklearn", {"sklearn", "pandas"}),  # scikit-learn looks for pandas itself.
+        ("import gradcon_ext.data.reading, gradcon_ext.export, gradcon_ext.report, gradcon_ext.serving", set()),
+        ("import gradcon_ext.scoring, gradcon_ext.training", set()),
+        ("import gradcon_ext.runtime", RUNTIME),
+        ("import gradcon_ext.challenges", {"numpy", "PIL"}),
+        ("from gradcon_ext import *; import gradcon_ext.features, gradcon_ext.reproduce", BASE),
+        ("import gradcon_ext.ray", BASE | {"pyarrow", "fsspec"}),
+        ("from gradcon_ext.cli import main; main(['--help'])", BASE),
+        ("from gradcon_ext.cli import main; main(['serve', '--help'])", BASE),
+        ("import gradcon_ext.sklearn", BASE | {"sklearn", "scipy", "pandas", "pyarrow"}),  # pandas, if it is there
     ],
 )
 def test_what_is_imported(statement: str, may: set[str]) -> None:

@@ -68,15 +68,23 @@ def test_misfits_are_refused(words, message):
         taking_options.refuse_misfits(parser.parse_args(words.split()))
 
 
-def test_what_fits():
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("", {}),
+        (
+            "--tile 8 --stride 4 --scale 0.5 --even-contrast --pool max --tiles 9",
+            {"tile": 8, "stride": 4, "scale": 0.5, "even_contrast": True, "pool": Pooling("max"), "tiles": 9},
+        ),
+        ("--features a:b --stages c --grid 3", {"features": "a:b", "stages": ("c",), "grid": 3}),
+    ],
+)
+def test_what_fits_is_left_as_it_is(words, given):
     parser = argparse.ArgumentParser()
     taking_options.add_taking(parser)
-    for words in (
-        "",
-        "--tile 8 --stride 4 --scale 0.5 --even-contrast --pool max --tiles 9",
-        "--features a:b --grid 3",
-    ):
-        taking_options.refuse_misfits(parser.parse_args(words.split()))
+    args = parser.parse_args(words.split())
+    taking_options.refuse_misfits(args)
+    assert {name: value for name, value in vars(args).items() if value is not None} == given
 
 
 def test_a_network_of_the_current_folder(tmp_path, monkeypatch):

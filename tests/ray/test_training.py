@@ -1,15 +1,19 @@
-"""`train_many` on a cluster."""
+"""`train_many` on a cluster, and `gradcon reproduce`, which has it train there."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gradcon_ext.training.many import RunsFailed, train_many
+from gradcon_ext.cli import main
+from gradcon_ext.detector.detector import Detector
+from gradcon_ext.reproduce import tables
+from gradcon_ext.training.many import RunsFailed, train_many, training
 from support.many_runs import IMAGES, DiesOnce, Stubborn, fit, load_images, new_run
 from support.training_runs import assert_same_detector, history_of, new_trainer
 
@@ -71,3 +75,25 @@ def test_folders_of_earlier_runs(nodes, tmp_path):
 def test_other_clusters_are_refused():
     with pytest.raises(ValueError, match="cluster must be None or \"ray\", got 'slurm'"):
         train_many([], cluster="slurm")
+
+
+def reproduce(out, *options):
+    words = ("table1", "--classes", "0", "--seeds", "1", "--epochs", "1", "--quiet", "--out", str(out))
+    assert main(["reproduce", *words, *options]) == 0
+    detectors = {path.parent.relative_to(out): Detector.load(path) for path in out.rglob("detector.safetensors")}
+    lines = (out / "records" / "digits.jsonl").read_text().splitlines()
+    records = [{**json.loads(line), "seconds": 0} for line in lines]  # which are never the same twice
+    return detectors, records, (out / "table1.md").read_text(), (out / "table1.csv").read_text()
+
+
+def test_reproduced_results_are_those_of_one_machine(nodes, tmp_path, monkeypatch):
+    design = tables.DESIGNS["table1"]
+    monkeypatch.setitem(tables.DESIGNS, "table1", replace(design, dataset="digits", rows=design.rows[:3]))
+    expected_detectors, *expected = reproduce(tmp_path / "here")
+    monkeypatch.setattr(training, "in_processes", None)  # so that the cluster has to train
+    detectors, *results = reproduce(tmp_path / "there", "--ray")
+    assert results == expected
+    assert len(results[0]) == len(detectors) == 2
+    assert detectors.keys() == expected_detectors.keys()
+    for name, detector in detectors.items():
+        assert_same_detector(expected_detectors[name], detector)

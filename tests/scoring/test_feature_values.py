@@ -77,4 +77,5 @@ def test_a_model_of_pixels_refuses_them() -> None:
 
 
 def test_a_model_of_ones_own_may_say_so() -> None:
-    Trainer(OwnAutoencoder(3, 2, 4), epochs=1, progress=False).fit(MAPS, MAPS)
+    detector = Trainer(OwnAutoencoder(3, 2, 4), epochs=1, progress=False).fit(MAPS, MAPS)
+    assert Scorer.from_detector(detector).score(MAPS).anomaly.isfinite().all()
