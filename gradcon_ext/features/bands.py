@@ -27,6 +27,8 @@ def band_departures(maps: Tensor, heights: Sequence[int]) -> list[Tensor]:
     column and falls out; a part that is made differently stays. At the upper and lower edge the mean is that of the
     rows within the map.
     """
+    if not heights:
+        return []
     departures = (maps - maps.median(2, keepdim=True).values).mean(3, keepdim=True)
     return [_means_of_rows(departures, height).expand_as(maps) for height in heights]
 
