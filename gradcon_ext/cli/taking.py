@@ -51,7 +51,9 @@ class Features:
 
     def of(self, images: Images, network: nn.Module) -> FeatureMaps:
         """Return the feature maps that a network makes, standardised over images."""
-        maps = FeatureMaps(network, self.stages, self.grid, name=self.name, **self.added)
+        maps = FeatureMaps(
+            network, self.stages, self.grid, name=self.name, surroundings=self.surroundings, bands=self.bands
+        )
         return maps.standardised(stored_batches(as_image_dataset(images), _AT_ONCE))
 
     @property
