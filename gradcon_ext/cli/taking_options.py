@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -12,10 +13,13 @@ from gradcon_ext.cli import arguments
 from gradcon_ext.cli.reading_options import image_size
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.features import load_network
+from gradcon_ext.features.bands import checked_heights
+from gradcon_ext.features.surroundings import checked_sizes
 from gradcon_ext.scoring.image_scoring import ImageScorer, scorer_of
 from gradcon_ext.tiles import Pooling
 
-NAMES = ("tile", "stride", "scale", "even_contrast", "pool", "tiles", "features", "stages", "grid")
+_OF_FEATURES = ("stages", "grid", "surroundings", "bands")
+NAMES = ("tile", "stride", "scale", "even_contrast", "pool", "tiles", "features", *_OF_FEATURES)
 """Names of the options of `add_taking`."""
 
 _NEEDS = {
@@ -24,8 +28,7 @@ _NEEDS = {
     "tiles": ("tile", "features"),
     "scale": ("tile",),
     "even_contrast": ("tile",),
-    "stages": ("features",),
-    "grid": ("features",),
+    **dict.fromkeys(_OF_FEATURES, ("features",)),
 }
 _WHOLE = ("scale", "even_contrast")
 """Options of tiles of pixels, which do not go with feature maps."""
@@ -85,6 +88,20 @@ def add_taking(parser: arguments.Group) -> None:
         metavar="N",
         type=image_size,
         help="rows and columns that the maps of all stages are resampled to (default: 14)",
+    )
+    parser.add_argument(
+        "--surroundings",
+        metavar="N,N",
+        type=surroundings,
+        help="sizes of squares of positions, as 9, whose mean features follow each position's own, so that large flaws "
+        "show (default: none)",
+    )
+    parser.add_argument(
+        "--bands",
+        metavar="N,N",
+        type=bands,
+        help="heights of bands across the image in positions, as 7: how far the band around a position departs from "
+        "the rest of the image follows as well, for surfaces whose structure runs down the image (default: none)",
     )
 
 
@@ -161,6 +178,23 @@ def names(text: str) -> tuple[str, ...]:
     if not all(given) or len(set(given)) < len(given):
         raise argparse.ArgumentTypeError(f"expected different names with commas between them, got {text[:100]!r}")
     return given
+
+
+def surroundings(text: str) -> tuple[int, ...]:
+    """Parse the sizes of squares with commas between them."""
+    return _numbers(text, checked_sizes)
+
+
+def bands(text: str) -> tuple[int, ...]:
+    """Parse the heights of bands with commas between them."""
+    return _numbers(text, checked_heights)
+
+
+def _numbers(text: str, checked: Callable[[Sequence[int]], tuple[int, ...]]) -> tuple[int, ...]:
+    try:
+        return checked([int(number) for number in names(text)])
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise argparse.ArgumentTypeError(f"expected different odd numbers such as 5,9, got {text[:100]!r}") from error
 
 
 def _option(name: str) -> str:

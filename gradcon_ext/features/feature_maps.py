@@ -14,6 +14,7 @@ from gradcon_ext.data.image_size import Size, height_width
 from gradcon_ext.data.images import check_batch
 from gradcon_ext.data.pixels import as_floats
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.features.bands import band_departures, checked_heights
 from gradcon_ext.features.fingerprint import fingerprint
 from gradcon_ext.features.stages import stage_outputs
 from gradcon_ext.features.surroundings import checked_sizes, with_surroundings
@@ -22,6 +23,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of red, green and blue, as most networks trained on ImageNet expect them."""
 
+_SETTINGS = ("name", "input_mean", "input_std", "surroundings", "bands")
 _TENSORS = ("mean", "std")
 _PREFIX = "features."
 
@@ -45,10 +47,14 @@ class FeatureMaps:
         std: and their standard deviation.
         surroundings: sizes of squares around each position, odd numbers of positions a side; the means over them follow
             the position's own features. A flaw that is large and has no odd detail shows in them.
+        bands: heights of bands across the whole width, odd numbers of positions; how far each band around a position
+            departs from its columns' medians (`gradcon_ext.features.bands`) comes last. For surfaces whose structure
+            runs down the image, such as ground or rolled metal: a part that is made differently shows in them, and
+            streaks that are new do not.
 
     Raises:
-        ValueError: no such module, a grid that is not positive, input means and deviations that do not fit, or
-            surroundings that are no odd numbers from 3.
+        ValueError: no such module, a grid that is not positive, input means and deviations that do not fit,
+            surroundings that are no odd numbers from 3, or bands that are no odd numbers.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class FeatureMaps:
         mean: Tensor | None = None,
         std: Tensor | None = None,
         surroundings: Sequence[int] = (),
+        bands: Sequence[int] = (),
     ) -> None:
         if len(input_mean) != len(input_std) or not all(deviation > 0 for deviation in input_std):
             raise ValueError(f"expected as many positive deviations as means of the input, got {list(input_std)}")
@@ -79,6 +86,7 @@ class FeatureMaps:
         self.mean = mean
         self.std = std
         self.surroundings = checked_sizes(surroundings)
+        self.bands = checked_heights(bands)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -94,8 +102,8 @@ class FeatureMaps:
         """
         check_batch(images, 0)
         outputs = stage_outputs(self.network, self.stages, self._input(images))
-        maps = torch.cat([_resampled(output.float(), self.grid) for output in outputs], 1).cpu()
-        maps = with_surroundings(maps, self.surroundings)
+        own = torch.cat([_resampled(output.float(), self.grid) for output in outputs], 1).cpu()
+        maps = torch.cat([with_surroundings(own, self.surroundings), *band_departures(own, self.bands)], 1)
         if self.mean is None or self.std is None:
             return maps
         if len(self.mean) != maps.shape[1]:
@@ -159,7 +167,8 @@ class FeatureMaps:
                     f"this network has {given}"
                 )
             settings = {name: facts[name] for name in ("name", "input_mean", "input_std")}
-            settings["surroundings"] = facts.get("surroundings", ())  # files of older versions have none
+            # Files of older versions have none of these.
+            settings |= {name: facts.get(name, ()) for name in ("surroundings", "bands")}
             mean, std = (_statistic(detector.extra, name) for name in _TENSORS)
             return cls(network, facts["stages"], facts["grid"], **settings, mean=mean, std=std)
         except (KeyError, TypeError) as error:
@@ -167,7 +176,7 @@ class FeatureMaps:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("name", "input_mean", "input_std", "surroundings")}
+        return {name: getattr(self, name) for name in _SETTINGS}
 
     def _input(self, images: Tensor) -> Tensor:
         wanted = len(self.input_mean)

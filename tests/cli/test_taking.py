@@ -27,7 +27,7 @@ def small():
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, stride=2), torch.nn.ReLU(), torch.nn.Conv2d(5, 6, 3, stride=2))
 """
-FEATURES = ("--features", "taking_network:small", "--stages", "0,2", "--grid", "4", "--size", "24")
+FEATURES = ("--features", "taking_network:small", "--stages", "0,2", "--grid", "4", "--size", "24", "--bands", "1,3")
 
 
 def draw(folder, count, sizes, seed, defect=None):
@@ -297,6 +297,7 @@ def test_training_goes_on_as_it_began(gradcon, photos, tiles_run, tmp_path):
         ("--features taking_network:large", "taking_network has no function 'large'"),
         ("--features timm:resnet18 --stages layer1", "numbers such as 1,2,3, got layer1"),
         ("--features taking_network:small --stages 7", "Sequential has no module '7'; it has 0, 1, 2"),
+        ("--features taking_network:small --bands 4", "expected different odd numbers such as 5,9, got '4'"),
         ("--features taking_network:small --depth 4", "--depth does not go with --features"),
         ("--features taking_network:small --model vae", "--model does not go with --features"),
     ],

@@ -47,6 +47,20 @@ def test_names():
     assert taking_options.names("_blocks.4, _blocks.7") == ("_blocks.4", "_blocks.7")
 
 
+@pytest.mark.parametrize("parse", [taking_options.surroundings, taking_options.bands])
+@pytest.mark.parametrize("text", ["", "4", "-3", "0", "3,4", "5,", "5,5", "5.0", "x"])
+def test_what_are_no_odd_numbers(parse, text):
+    with pytest.raises(argparse.ArgumentTypeError, match="different odd numbers such as 5,9"):
+        parse(text)
+
+
+def test_odd_numbers():
+    assert taking_options.surroundings("5, 13") == (5, 13)
+    assert taking_options.bands("1,7") == (1, 7)
+    with pytest.raises(argparse.ArgumentTypeError):
+        taking_options.surroundings("1")  # each position's own features
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -57,6 +71,8 @@ def test_names():
         ("--even-contrast", "--even-contrast needs --tile"),
         ("--stages a", "--stages needs --features"),
         ("--tile 8 --grid 3", "--grid needs --features"),
+        ("--surroundings 9", "--surroundings needs --features"),
+        ("--tile 8 --bands 7", "--bands needs --features"),
         ("--tile 8 --features a:b --scale 0.5", "--scale is of tiles of pixels"),
         ("--tile 8 --features a:b --even-contrast", "--even-contrast is of tiles of pixels"),
     ],
@@ -76,7 +92,10 @@ def test_misfits_are_refused(words, message):
             "--tile 8 --stride 4 --scale 0.5 --even-contrast --pool max --tiles 9",
             {"tile": 8, "stride": 4, "scale": 0.5, "even_contrast": True, "pool": Pooling("max"), "tiles": 9},
         ),
-        ("--features a:b --stages c --grid 3", {"features": "a:b", "stages": ("c",), "grid": 3}),
+        (
+            "--features a:b --stages c --grid 3 --surroundings 5,9 --bands 7",
+            {"features": "a:b", "stages": ("c",), "grid": 3, "surroundings": (5, 9), "bands": (7,)},
+        ),
     ],
 )
 def test_what_fits_is_left_as_it_is(words, given):

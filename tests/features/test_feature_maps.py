@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from gradcon_ext import Detector, Scorer
 from gradcon_ext.features import FeatureMaps
+from gradcon_ext.features.bands import band_departures
 from gradcon_ext.features.fingerprint import fingerprint
 from gradcon_ext.features.surroundings import with_surroundings
 from gradcon_ext.models import FeatureAutoencoder
@@ -90,25 +91,28 @@ def test_channels_are_standardised_over_training_images(network: nn.Module) -> N
     torch.testing.assert_close(maps.standardised(images.split(5))(images), maps(images))
 
 
-def test_the_means_of_their_surroundings_are_standardised_as_well(network: nn.Module) -> None:
+def test_the_means_of_their_surroundings_and_bands_are_standardised_as_well(network: nn.Module) -> None:
     images = torch.rand(5, 3, 32, 32)
     own = FeatureMaps(network, STAGES, (4, 6))(images)
-    maps = FeatureMaps(network, STAGES, (4, 6), surroundings=[3, 5])
-    assert torch.equal(maps(images), with_surroundings(own, [3, 5]))
+    maps = FeatureMaps(network, STAGES, (4, 6), surroundings=[3, 5], bands=[1])
+    assert torch.equal(maps(images), torch.cat([with_surroundings(own, [3, 5]), *band_departures(own, [1])], 1))
     values = maps.standardised([images])(images).transpose(0, 1).flatten(1)
-    assert values.shape[0] == 30
-    torch.testing.assert_close(values.mean(1), torch.zeros(30), atol=1e-5, rtol=0)
+    assert values.shape[0] == 40
+    torch.testing.assert_close(values.mean(1), torch.zeros(40), atol=1e-5, rtol=0)
+    torch.testing.assert_close(values.std(1, correction=0), torch.ones(40), atol=1e-4, rtol=0)
 
 
-def test_surroundings_are_kept_and_absent_from_older_files(network: nn.Module) -> None:
+def test_surroundings_and_bands_are_kept_and_absent_from_older_files(network: nn.Module) -> None:
     images = torch.rand(3, 3, 32, 32)
-    maps = FeatureMaps(network, STAGES, 8, surroundings=(3, 5)).standardised([images])
+    maps = FeatureMaps(network, STAGES, 8, surroundings=(3, 5), bands=(1, 3)).standardised([images])
     facts = {"features": maps.facts}
     extra = {"features.mean": maps.mean, "features.std": maps.std}
     again = FeatureMaps.of_detector(Detector(network, {}, 1, preprocessing=facts, extra=extra), network)
     assert torch.equal(again(images), maps(images))
-    older = {"features": {name: fact for name, fact in maps.facts.items() if name != "surroundings"}}
-    assert FeatureMaps.of_detector(Detector(network, {}, 1, preprocessing=older), network).surroundings == ()
+    added = ("surroundings", "bands")
+    older = {"features": {name: fact for name, fact in maps.facts.items() if name not in added}}
+    of_older = FeatureMaps.of_detector(Detector(network, {}, 1, preprocessing=older), network)
+    assert (of_older.surroundings, of_older.bands) == ((), ())
 
 
 def test_a_detector_knows_its_features_again(network: nn.Module, tmp_path) -> None:
@@ -140,6 +144,8 @@ def test_a_detector_knows_its_features_again(network: nn.Module, tmp_path) -> No
         ({"stages": ["9"]}, "no module '9'"),
         ({"surroundings": "3"}, "odd numbers"),
         ({"surroundings": [2]}, "odd numbers"),
+        ({"bands": [2]}, "odd numbers"),
+        ({"bands": 3}, "odd numbers"),
     ],
 )
 def test_damaged_facts_are_refused(network: nn.Module, change: dict[str, object], message: str) -> None:
@@ -170,6 +176,8 @@ def test_a_damaged_statistic_is_refused(network: nn.Module) -> None:
         ({"input_std": (1, 1, 0)}, "deviations"),
         ({"surroundings": [5, 4]}, r"odd numbers of positions from 3, such as \[5, 13\]; got \[5, 4\]"),
         ({"surroundings": 9}, "odd numbers"),
+        ({"bands": [4]}, r"odd numbers of rows, such as \[7\]; got \[4\]"),
+        ({"bands": 7}, "odd numbers"),
     ],
 )
 def test_wrong_arguments_are_refused(network: nn.Module, arguments: dict[str, object], message: str) -> None:
