@@ -25,8 +25,8 @@ def classifier(monkeypatch):
 def features():
     """Of three classes that lie apart, and their labels."""
     generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(90) % 3
-    return 4 * torch.eye(3, 700)[labels] + 0.3 * torch.randn(90, 700, generator=generator), labels.numpy()
+    labels = torch.arange(1500) % 3
+    return 4 * torch.eye(3, 520)[labels] + 0.3 * torch.randn(1500, 520, generator=generator), labels.numpy()
 
 
 def test_the_head_is_scikit_learns(classifier, features) -> None:
@@ -36,12 +36,12 @@ def test_the_head_is_scikit_learns(classifier, features) -> None:
 
 
 def test_what_is_far_from_all_classes_is_told_by_every_detector(classifier, features) -> None:
-    train, labels = features
-    detectors = classifier.fitted(classifier.linear_head(train[:60], labels[:60]), train[:60], labels[:60])
+    (train, inliers), (labels, _) = features[0].split([1200, 300]), np.split(features[1], [1200])
+    detectors = classifier.fitted(classifier.linear_head(train, labels), train, labels)
     assert len(detectors) == 9
-    between = train[60:].roll(1, 0) + train[60:]  # as much of one class as of another
+    between = (inliers.roll(1, 0) + inliers) / 2**0.5  # as much of one class as of another, and as noisy
     for name, detector in detectors.items():
-        found = classifier.aurocs(detector, {"inliers": train[60:], "between": between, "same": train[60:]})
+        found = classifier.aurocs(detector, {"inliers": inliers, "between": between, "same": inliers})
         assert list(found) == ["between", "same"]
         assert found["same"] == pytest.approx(0.5)
         assert found["between"] > 0.6, name

@@ -56,7 +56,7 @@ def test_errors_are_those_against_the_definition(privacy, clipping) -> None:
     assert row == [workload.name, "0e+00, 0e+00", "5e-01, 2e+00"]
 
 
-def test_the_table_and_the_figure(privacy, clipping, tmp_path) -> None:
+def test_the_table(privacy, clipping) -> None:
     def took(question, name, batch, seconds):
         return privacy.Measurement(f"{question}: {name}", batch, 100, 3, seconds, seconds)
 
@@ -67,6 +67,12 @@ def test_the_table_and_the_figure(privacy, clipping, tmp_path) -> None:
         for batch in privacy.BATCHES
     ]
     assert privacy.times(privacy.NORMS, names, "a model", measured) == ["a model", "100", "200 (0.50)", "400 (0.25)"]
-    privacy.draw({"a model": measured, "another": measured}, tmp_path / "new" / "figure.png")
+
+
+def test_the_figure(privacy, tmp_path) -> None:
+    norms = privacy.norms_in_training(steps=(0, 1))
+    assert list(norms) == [0, 1]
+    assert not norms[0].equal(norms[1])
+    privacy.draw(norms, tmp_path / "new" / "figure.png")
     with Image.open(tmp_path / "new" / "figure.png") as figure:
         assert figure.size[0] > figure.size[1]

@@ -29,13 +29,13 @@ class Workload:
     targets: Tensor
 
     @staticmethod
-    def autoencoder(size: int, samples: int = 128) -> Workload:
+    def autoencoder(size: int, samples: int = 64) -> Workload:
         torch.manual_seed(0)
         images = torch.rand(samples, 3, size, size)
         return Workload(f"autoencoder, {size} pixels", ConvAutoencoder(3, size), _squared_error, images, images)
 
     @staticmethod
-    def resnet(samples: int = 128) -> Workload:
+    def resnet(samples: int = 64) -> Workload:
         torch.manual_seed(0)
         images, labels = torch.rand(samples, 3, 32, 32), torch.randint(0, 10, (samples,))
         loss = partial(functional.cross_entropy, reduction="none")

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 from matplotlib import pyplot
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from benchmarks import THREADS
 from benchmarks.examples.clipping import (
@@ -32,17 +32,20 @@ from benchmarks.examples.clipping import (
     Clipper,
     Sums,
     Workload,
+    together,
 )
 from benchmarks.examples.markdown import table
 from benchmarks.report.charts import BLUE, GREY, ORANGE, STYLE
 from benchmarks.timing import Contender, Measurement, best, interleaved
-from gradcon_ext import keep_freed_memory
+from gradcon_ext import clipped_gradient_sum, gradient_norms, keep_freed_memory
+from gradcon_ext.data import load
 
-BATCHES = (16, 64, 128)
+BATCHES = (16, 32, 64)
 NORMS, SUM = "norms", "clipped sum"
 CHECKED = 8
 """Samples whose gradients are also differentiated by hand."""
-_LINES = ((GRADCON, BLUE, "o"), (VMAP, GREY, "s"), (OPACUS, ORANGE, "^"))
+STEPS = (0, 10, 40)
+BOUND, NOISE, EXPECTED = 1.0, 0.8, 128
 
 
 def main() -> None:
@@ -54,6 +57,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     warnings.filterwarnings("ignore", "Full backward hook is firing")  # by Opacus, in each pass
+    draw(norms_in_training(), arguments.out / "privacy.png")
     workloads = [Workload.autoencoder(28), Workload.autoencoder(64), Workload.resnet()]
     clippers = {one.name: {name: make(one) for name, make in CLIPPERS.items()} for one in workloads}
     print(table(["largest relative error", *CLIPPERS], [errors(one, clippers[one.name]) for one in workloads]))
@@ -62,7 +66,6 @@ def main() -> None:
         print(table([f"{question}, µs a sample", *names], [times(question, names, *one) for one in measured.items()]))
     rounds = ", ".join(str(one[0].rounds) for one in measured.values())
     print(f"{arguments.threads} threads, CPU, float32; {rounds} rounds")
-    draw(measured, arguments.out / "privacy.png")
 
 
 def errors(workload: Workload, clippers: Mapping[str, Clipper]) -> list[str]:
@@ -110,25 +113,40 @@ def times(question: str, names: Sequence[str], model: str, measurements: Sequenc
     return [model, f"{ours.microseconds:.0f}", *shares]
 
 
-def draw(measured: Mapping[str, Sequence[Measurement]], path: Path) -> None:
-    """A panel a model: the time of the norms over the batch, a line a clipper."""
+def norms_in_training(steps: Sequence[int] = STEPS) -> dict[int, Tensor]:
+    """Norms of the gradients of all training digits after so many private steps, as the page takes them."""
+    digits = load("digits").train
+    images, labels = torch.as_tensor(digits.images).float() / 255, torch.as_tensor(digits.labels)
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU()]
+    classifier = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(256, 10))
+    optimizer = torch.optim.SGD(classifier.parameters(), lr=1.0)
+    loss = partial(functional.cross_entropy, reduction="none")
+    found = {}
+    for step in range(max(steps) + 1):
+        if step in steps:
+            found[step] = together(gradient_norms(classifier, loss, images, targets=labels))
+        drawn = torch.rand(len(images)) < EXPECTED / len(images)
+        sums = clipped_gradient_sum(classifier, loss, images[drawn], BOUND, targets=labels[drawn], batch_size=32)
+        for name, parameter in classifier.named_parameters():
+            parameter.grad = (sums[name] + NOISE * BOUND * torch.randn_like(parameter)) / EXPECTED
+        optimizer.step()
+    return found
+
+
+def draw(norms: Mapping[int, Tensor], path: Path) -> None:
+    """The distribution of the norms after each number of steps, and the bound."""
+    edges = torch.logspace(-2.5, 1.5, 60).numpy()
     with pyplot.rc_context(STYLE):
-        figure, panels = pyplot.subplots(1, len(measured), figsize=(9.6, 3.6), layout="constrained")
-        for axes, (model, measurements) in zip(panels, measured.items(), strict=True):
-            for name, colour, marker in _LINES:
-                line = [(one.batch, one.microseconds) for one in measurements if one.name == f"{NORMS}: {name}"]
-                axes.plot(*zip(*line, strict=True), color=colour, marker=marker, label=name, linewidth=2)
-            axes.set_title(model, fontsize=11)
-            axes.set_xscale("log")
-            axes.set_ylim(bottom=0)
-            axes.xaxis.set_major_locator(FixedLocator(BATCHES))
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-            axes.set_xlabel("batch")
-        panels[0].set_ylabel("microseconds a sample")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-        figure.suptitle("Norms of single samples' gradients, over all parameters", fontsize=11)
+        figure, axes = pyplot.subplots(figsize=(8.4, 3.6), layout="constrained")
+        for (step, some), colour in zip(norms.items(), (GREY, ORANGE, BLUE), strict=False):
+            label = f"after {step} steps: {(some > BOUND).float().mean():.0%} are clipped"
+            axes.hist(some.clamp(edges[0], edges[-1]).numpy(), edges, color=colour, alpha=0.55, label=label)
+        axes.axvline(BOUND, color="black", linestyle=":")
+        axes.set_xscale("log")
+        axes.set_xlabel(f"norm of a sample's gradient over all parameters; the dotted line is the bound, {BOUND:g}")
+        axes.set_ylabel("digits")
+        axes.legend(frameon=False, loc="upper left")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
         pyplot.close(figure)
