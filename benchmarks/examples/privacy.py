@@ -136,7 +136,7 @@ def norms_in_training(steps: Sequence[int] = STEPS) -> dict[int, Tensor]:
 
 def draw(norms: Mapping[int, Tensor], path: Path) -> None:
     """The distribution of the norms after each number of steps, and the bound."""
-    edges = torch.logspace(-2.5, 1.5, 60).numpy()
+    edges = torch.logspace(-2.5, 2.5, 75).numpy()
     with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(8.4, 3.6), layout="constrained")
         for (step, some), colour in zip(norms.items(), (GREY, ORANGE, BLUE), strict=False):
