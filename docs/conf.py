@@ -15,7 +15,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "https://github.com/gradcon-ext/gradcon_ext/blob/main"
-_TO_REPOSITORY = re.compile(r"(?<!!)(\[[^\]]*\])\(\.\./([^)#]+)(#[^)]*)?\)")
+_UPWARD = re.compile(r"(?<!!)(\[[^\]]*\])\((\.\./[^)#]+)(#[^)]*)?\)")
 
 project = "gradcon_ext"
 author = "The gradcon_ext authors"
@@ -75,11 +75,14 @@ def _link_to_repository(app: Sphinx, name: str, source: list[str]) -> None:
 
     def address(link: re.Match[str]) -> str:
         text, path, anchor = link.groups()
-        if not (ROOT / path).exists():
+        target = (Path(app.srcdir, name).parent / path).resolve()
+        if target.is_relative_to(app.srcdir):
+            return link[0]
+        if not target.exists():
             logging.getLogger(__name__).warning("%s.md: there is no %s", name, path)
-        return f"{text}({SOURCE}/{path}{anchor or ''})"
+        return f"{text}({SOURCE}/{target.relative_to(ROOT)}{anchor or ''})"
 
-    source[0] = _TO_REPOSITORY.sub(address, source[0])
+    source[0] = _UPWARD.sub(address, source[0])
 
 
 def _escape_markup(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from gradcon_ext import data, models, ops
     from gradcon_ext._install.build_facts import build_info
     from gradcon_ext._install.freed_memory import keep_freed_memory
-    from gradcon_ext.alignment import Alignment, average_alignment, per_sample_alignment
+    from gradcon_ext.alignment import (
+        Alignment,
+        average_alignment,
+        clipped_gradient_sum,
+        gradient_norms,
+        per_sample_alignment,
+    )
     from gradcon_ext.detector.averaging import average_detectors
     from gradcon_ext.detector.detector import Detector
     from gradcon_ext.estimator import OneClassDetector
@@ -56,8 +62,10 @@ __all__ = [
     "balanced_tiles",
     "build_info",
     "calibrated",
+    "clipped_gradient_sum",
     "data",
     "evaluate",
+    "gradient_norms",
     "keep_freed_memory",
     "models",
     "ops",
@@ -72,6 +80,8 @@ __all__ = [
 _HOMES = {
     "Alignment": "alignment",
     "average_alignment": "alignment",
+    "clipped_gradient_sum": "alignment",
+    "gradient_norms": "alignment",
     "per_sample_alignment": "alignment",
     "average_detectors": "detector.averaging",
     "build_info": "_install.build_facts",

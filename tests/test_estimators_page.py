@@ -1,4 +1,4 @@
-"""The Python in docs/estimators.md runs."""
+"""The Python in the pages on other libraries' detectors runs, where those libraries are."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import pytest
 
 from support.torchvision_operators import torchvision_importable
 
-PAGE = (Path(__file__).parents[1] / "docs" / "estimators.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+DOCS = Path(__file__).parents[1] / "docs"
+NUMBERS = {"estimators.md": 4, "examples/classifier.md": 1}
+"""How many blocks each page has."""
+BLOCKS = {
+    page: re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    for page in NUMBERS
+}
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[f"block {number}" for number in range(1, len(BLOCKS) + 1)])
+@pytest.mark.parametrize("block", [pytest.param(block, id=page) for page, blocks in BLOCKS.items() for block in blocks])
 def test_the_python_runs(block: str, capsys) -> None:
     for library in ("pyod", "pytorch_ood"):
         if library in block and find_spec(library) is None:
             pytest.skip(f"needs the extra {library}")
     with torchvision_importable():
-        exec(compile(block, "docs/estimators.md", "exec"), {})
+        exec(compile(block, "page", "exec"), {})
     assert capsys.readouterr().out
 
 
 def test_there_is_python() -> None:
-    assert len(BLOCKS) == 4
+    assert {page: len(blocks) for page, blocks in BLOCKS.items()} == NUMBERS

@@ -19,7 +19,7 @@ from benchmarks.report.scaling import PANELS, Cost, Panel
 from benchmarks.timing import Measurement, best
 
 BLUE, ORANGE, GREY, GREEN = "#0072B2", "#E69F00", "#8C8C8C", "#009E73"
-_STYLE = {
+STYLE = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -40,7 +40,7 @@ _BARS = (
 
 def draw_scores(measured: Sequence[Measurement], subtitle: str, path: Path) -> None:
     """One bar a contender, at its best batch, on a logarithmic axis."""
-    with pyplot.rc_context(_STYLE):
+    with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(8.4, 4.4), layout="constrained")
         fused = best(measured, scorers.FUSED).microseconds
         for position, (name, label, colour) in enumerate(reversed(_BARS)):
@@ -64,7 +64,7 @@ def draw_scores(measured: Sequence[Measurement], subtitle: str, path: Path) -> N
 
 def draw_scaling(costs: Mapping[str, Sequence[Cost]], subtitle: str, path: Path) -> None:
     """One panel a question, one line a contender."""
-    with pyplot.rc_context(_STYLE):
+    with pyplot.rc_context(STYLE):
         figure, panels = pyplot.subplots(1, len(PANELS), figsize=(10.5, 4.2), layout="constrained")
         for axes, panel in zip(panels, PANELS, strict=True):
             _draw_panel(axes, panel, costs[panel.title])

@@ -185,4 +185,6 @@ def warn_of_unreached(gradients: SampleGradients, stacklevel: int) -> None:
     """Warn of parameters that the loss does not depend on, at the line of whoever called the caller's caller."""
     unreached = [name for name, route in gradients.routes.items() if not route.reached]
     if unreached:
-        warnings.warn(f"the loss does not depend on {', '.join(unreached)}: their cosines are 0", stacklevel=stacklevel)
+        warnings.warn(
+            f"the loss does not depend on {', '.join(unreached)}: their gradients are 0", stacklevel=stacklevel
+        )
