@@ -16,8 +16,9 @@ from gradcon_ext.cli import _parser, main
 from support.threads import torch_threads
 
 ROOT = Path(__file__).parents[1]
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
-MARKDOWN = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md"), *ROOT.glob("benchmarks/**/*.md")]
+DOCS = sorted(ROOT.glob("docs/**/*.md"))
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *DOCS]}
+MARKDOWN = [*ROOT.glob("*.md"), *DOCS, *ROOT.glob("results/*.md"), *ROOT.glob("benchmarks/**/*.md")]
 
 WITH_TESTS_OF_THEIR_OWN = ("serving.md", "estimators.md")
 PYTHON = [

@@ -1,0 +1,54 @@
+"""Which images of a pool to train on: rules that rank them, all from one pass over each checkpoint of a warm-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.examples.dot_products import References, norms
+from benchmarks.examples.labelled_images import Images
+from benchmarks.examples.small_classifier import CLASSES, gradients_of_batches, loss
+from gradcon_ext import per_sample_alignment
+
+
+def ranked(models: Sequence[nn.Module], pool: Images, wanted: Images, generator: torch.Generator) -> dict[str, Tensor]:
+    """What each rule thinks of every image of the pool, higher for what is to be chosen, (N,).
+
+    Args:
+        models: checkpoints of a classifier that was trained on the pool for a short while.
+        pool: what is chosen from.
+        wanted: a few images of the kind that matters, with right labels.
+        generator: of what is drawn at random.
+    """
+    losses, gradient_norms, cosines = [], [], []
+    for model in models:
+        references = class_references(model, wanted)
+        alignment = per_sample_alignment(model, loss, pool.images, references, pool.labels)
+        gradient_norm = sum(alignment.sq_norm.values()).sqrt()
+        losses.append(alignment.loss)
+        gradient_norms.append(gradient_norm)
+        cosines.append(sum(alignment.dot.values()) / (gradient_norm[:, None] * norms(references)))
+    return {
+        "at random": torch.rand(len(pool), generator=generator),
+        "largest gradient (GraNd)": sum(gradient_norms),
+        "least loss": -sum(losses),
+        "alignment with wanted images": sum(cosines).amax(1),
+    }
+
+
+def class_references(model: nn.Module, wanted: Images) -> References:
+    """The mean gradient of each class."""
+    return gradients_of_batches(
+        model, ((wanted.images[some], wanted.labels[some]) for some in map(wanted.labels.eq, range(CLASSES)))
+    )
+
+
+def chosen(values: Tensor, labels: Tensor, share: float) -> Tensor:
+    """The share of each label with the highest values: numbers of samples."""
+    kept = []
+    for label in labels.unique():
+        (of_label,) = (labels == label).nonzero(as_tuple=True)
+        kept.append(of_label[values[of_label].topk(round(share * len(of_label))).indices])
+    return torch.cat(kept)
