@@ -48,15 +48,11 @@ def measure(
 
 def check_agreement(model: nn.Module, references: References, images: Tensor, labels: Tensor) -> None:
     """Raise AssertionError unless all give the same dots and squared norms, to what float32 holds."""
-    expected = dot_products.vmap_grad(model.double(), _in_float64(references), images.double(), labels, batch=32)
-    model.float()
+    in_float64 = {name: reference.double() for name, reference in references.items()}
+    expected = dot_products.vmap_grad(deepcopy(model).double(), in_float64, images.double(), labels, batch=32)
     for run, _ in RUNS.values():
         for found, right in zip(run(model, references, images, labels, batch=32), expected, strict=True):
             torch.testing.assert_close(found.double(), right, rtol=1e-4, atol=1e-5 * float(right.abs().max()))
-
-
-def _in_float64(references: References) -> References:
-    return {name: reference.double() for name, reference in references.items()}
 
 
 def gradient_of_batch(model: nn.Module, images: Tensor, labels: Tensor) -> None:

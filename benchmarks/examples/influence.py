@@ -19,7 +19,7 @@ from benchmarks.examples import markdown
 from benchmarks.examples.dot_product_times import check_agreement, measure, table
 from benchmarks.examples.influence_figure import draw
 from benchmarks.examples.labelled_images import Images, flipped, load
-from benchmarks.examples.small_classifier import accuracy, checkpoints, classifier
+from benchmarks.examples.small_classifier import accuracy, checkpoints, convolutional
 from benchmarks.examples.tracin import Influence, influence_of, references_of, share_found
 
 TRAINED_ON = 10_000
@@ -41,7 +41,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     train = everything[torch.randperm(len(everything), generator=generator)[:TRAINED_ON]]
     labels, is_wrong = flipped(train.labels, WRONG, generator)
-    models = checkpoints(classifier(0, width=16), train.images, labels, AFTER, rate=RATE, batch=32)
+    models = checkpoints(convolutional(0, width=16), train.images, labels, AFTER, rate=RATE, batch=32)
     asked = right_and_wrong(models[-1], tests)
     influence = influence_of(models, RATE, Images(train.images, labels), asked)
     print(f"Test accuracy {accuracy(models[-1], tests.images, tests.labels):.3f}\n")

@@ -24,19 +24,19 @@ from benchmarks.examples import markdown
 from benchmarks.examples.dot_product_times import check_agreement, measure, table
 from benchmarks.examples.labelled_images import Images, flipped, load
 from benchmarks.examples.selection_figure import draw
-from benchmarks.examples.selection_rules import chosen, class_references, ranked
-from benchmarks.examples.small_classifier import accuracy, checkpoints, classifier
+from benchmarks.examples.selection_rules import RANDOM, chosen, class_references, ranked
+from benchmarks.examples.small_classifier import accuracy, checkpoints, perceptron
 
 POOL = 10_000
 WANTED = 200
 WRONG = 0.4
 SHARES = (0.1, 0.2, 0.3)
 SEEDS = 3
-WIDTH = 8
+HIDDEN = 128
 RATE, MOMENTUM = 0.05, 0.9
 WARM_UP = (100, 200, 300)
 STEPS = 300
-KNOWN = "right ones, if they were known"
+KNOWN = "at random from the right ones, were they known"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def accuracies(tasks: list[Task]) -> Accuracies:
     measured: Accuracies = defaultdict(list)
     for seed, task in enumerate(tasks):
         warmed_up = checkpoints(
-            classifier(seed, WIDTH),
+            perceptron(seed, HIDDEN),
             task.pool.images,
             task.pool.labels,
             WARM_UP,
@@ -101,7 +101,7 @@ def accuracies(tasks: list[Task]) -> Accuracies:
             seed=seed,
         )
         values = ranked(warmed_up, task.pool, task.wanted, torch.Generator().manual_seed(seed))
-        values[KNOWN] = values["at random"] + task.is_of_use
+        values[KNOWN] = values[RANDOM] + task.is_of_use
         for share in SHARES:
             for rule, of_rule in values.items():
                 some = task.pool[chosen(of_rule, task.pool.labels, share)]
@@ -113,7 +113,7 @@ def accuracies(tasks: list[Task]) -> Accuracies:
 
 def accuracy_of_training_on(some: Images, tests: Images, seed: int) -> float:
     (trained,) = checkpoints(
-        classifier(SEEDS + seed, WIDTH), some.images, some.labels, (STEPS,), rate=RATE, momentum=MOMENTUM, seed=seed
+        perceptron(SEEDS + seed, HIDDEN), some.images, some.labels, (STEPS,), rate=RATE, momentum=MOMENTUM, seed=seed
     )
     return accuracy(trained, tests.images, tests.labels)
 
@@ -132,7 +132,7 @@ def _told(values: list[float]) -> str:
 
 def times(task: Task) -> str:
     """A table of how long ten references and 512 images of the pool take."""
-    model = classifier(0, WIDTH)
+    model = perceptron(0, HIDDEN)
     references = class_references(model, task.wanted)
     images, labels = task.pool.images[:512], task.pool.labels[:512]
     check_agreement(model, references, images[:64], labels[:64])

@@ -12,6 +12,12 @@ from benchmarks.examples.labelled_images import Images
 from benchmarks.examples.small_classifier import CLASSES, gradients_of_batches, loss
 from gradcon_ext import per_sample_alignment
 
+RANDOM = "at random"
+LARGEST_GRADIENT = "largest gradient"
+LEAST_LOSS = "least loss"
+ALIGNED = "alignment"
+OF_THE_HALF = "at random from the better half"
+
 
 def ranked(models: Sequence[nn.Module], pool: Images, wanted: Images, generator: torch.Generator) -> dict[str, Tensor]:
     """What each rule thinks of every image of the pool, higher for what is to be chosen, (N,).
@@ -30,11 +36,15 @@ def ranked(models: Sequence[nn.Module], pool: Images, wanted: Images, generator:
         losses.append(alignment.loss)
         gradient_norms.append(gradient_norm)
         cosines.append(sum(alignment.dot.values()) / (gradient_norm[:, None] * norms(references)))
+    random = torch.rand(len(pool), generator=generator)
+    by_loss, by_alignment = -sum(losses), sum(cosines).amax(1)
     return {
-        "at random": torch.rand(len(pool), generator=generator),
-        "largest gradient (GraNd)": sum(gradient_norms),
-        "least loss": -sum(losses),
-        "alignment with wanted images": sum(cosines).amax(1),
+        RANDOM: random,
+        LARGEST_GRADIENT: sum(gradient_norms),
+        LEAST_LOSS: by_loss,
+        ALIGNED: by_alignment,
+        f"{LEAST_LOSS}, {OF_THE_HALF}": random + is_among(chosen(by_loss, pool.labels, 0.5), len(pool)),
+        f"{ALIGNED}, {OF_THE_HALF}": random + is_among(chosen(by_alignment, pool.labels, 0.5), len(pool)),
     }
 
 
@@ -52,3 +62,8 @@ def chosen(values: Tensor, labels: Tensor, share: float) -> Tensor:
         (of_label,) = (labels == label).nonzero(as_tuple=True)
         kept.append(of_label[values[of_label].topk(round(share * len(of_label))).indices])
     return torch.cat(kept)
+
+
+def is_among(numbers: Tensor, count: int) -> Tensor:
+    """Which of `count` samples these are, (count,)."""
+    return torch.zeros(count, dtype=torch.bool).index_fill(0, numbers, True)

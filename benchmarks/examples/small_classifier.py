@@ -1,4 +1,4 @@
-"""A small convolutional classifier of grey images of 28 pixels, its training, and gradients of batches."""
+"""Small classifiers of grey images of 28 pixels, their training, and gradients of batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 CLASSES = 10
 
 
-def classifier(seed: int, width: int) -> nn.Sequential:
+def convolutional(seed: int, width: int) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(
         nn.Conv2d(1, width, 3, stride=2, padding=1),
@@ -22,6 +22,11 @@ def classifier(seed: int, width: int) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(2 * width * 7 * 7, CLASSES),
     )
+
+
+def perceptron(seed: int, hidden: int) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, hidden), nn.ReLU(), nn.Linear(hidden, CLASSES))
 
 
 def loss(output: Tensor, labels: Tensor) -> Tensor:

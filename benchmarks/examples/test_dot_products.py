@@ -7,12 +7,12 @@ import torch
 
 from benchmarks.examples import dot_product_times, dot_products
 from benchmarks.examples.dot_product_times import check_agreement
-from benchmarks.examples.small_classifier import classifier, gradients_of_batches
+from benchmarks.examples.small_classifier import convolutional, gradients_of_batches, perceptron
 
 
-@pytest.fixture
-def workload():
-    model = classifier(0, width=2)
+@pytest.fixture(params=[convolutional(0, width=2), perceptron(0, hidden=3)])
+def workload(request):
+    model = request.param
     images, labels = torch.rand(7, 1, 28, 28), torch.randint(0, 10, (7,))
     references = gradients_of_batches(model, [(images[:3], labels[:3]), (images[3:4], labels[3:4])])
     return model, references, images, labels

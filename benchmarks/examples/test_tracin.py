@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.examples.labelled_images import Images
-from benchmarks.examples.small_classifier import classifier, loss
+from benchmarks.examples.small_classifier import convolutional, loss
 from benchmarks.examples.tracin import influence_of, share_found
 
 
@@ -15,7 +15,7 @@ def gradient(model, sample: Images) -> torch.Tensor:
 
 
 def test_influence_is_the_sum_over_checkpoints() -> None:
-    models = [classifier(seed, width=2) for seed in (0, 1)]
+    models = [convolutional(seed, width=2) for seed in (0, 1)]
     train, tests = (Images(torch.rand(n, 1, 28, 28), torch.randint(0, 10, (n,))) for n in (4, 2))
     influence = influence_of(models, 0.1, train, tests)
     for n in range(4):
