@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 
@@ -53,6 +53,19 @@ Accuracies = dict[tuple[str, float], list[float]]
 """By rule and share of the pool, one a seed."""
 
 
+@dataclass
+class Measured:
+    """Of one kind of pool.
+
+    Attributes:
+        accuracies: on test images.
+        of_use: how much of what is chosen is of use, by rule and share likewise.
+    """
+
+    accuracies: Accuracies = field(default_factory=lambda: defaultdict(list))
+    of_use: Accuracies = field(default_factory=lambda: defaultdict(list))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, default=os.environ.get("GRADCON_DATA", "data"))
@@ -63,11 +76,11 @@ def main() -> None:
         "40 % of labels are wrong": [with_wrong_labels(*fashion, seed) for seed in range(SEEDS)],
         "half is another data set": [mixed(*digits, fashion[0], seed) for seed in range(SEEDS)],
     }
-    measured = {name: accuracies(tasks) for name, tasks in found.items()}
+    measured = {name: measure_rules(tasks) for name, tasks in found.items()}
     for name, some in measured.items():
-        print(f"{name}\n\n{accuracy_table(some)}\n")
+        print(f"{name}\n\n{rules_table(some)}\n")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    draw(measured, arguments.out / "selection.png")
+    draw({name: some.accuracies for name, some in measured.items()}, arguments.out / "selection.png")
     print(times(found["half is another data set"][0]))
 
 
@@ -88,8 +101,8 @@ def mixed(train: Images, tests: Images, others: Images, seed: int) -> Task:
     return Task(pool, torch.arange(POOL) < POOL // 2, wanted, tests)
 
 
-def accuracies(tasks: list[Task]) -> Accuracies:
-    measured: Accuracies = defaultdict(list)
+def measure_rules(tasks: list[Task]) -> Measured:
+    measured = Measured()
     for seed, task in enumerate(tasks):
         warmed_up = checkpoints(
             perceptron(seed, HIDDEN),
@@ -104,10 +117,14 @@ def accuracies(tasks: list[Task]) -> Accuracies:
         values[KNOWN] = values[RANDOM] + task.is_of_use
         for share in SHARES:
             for rule, of_rule in values.items():
-                some = task.pool[chosen(of_rule, task.pool.labels, share)]
-                measured[rule, share].append(accuracy_of_training_on(some, task.tests, seed))
-        measured["the whole pool", 1.0].append(accuracy_of_training_on(task.pool, task.tests, seed))
-        measured["the 200 wanted images alone", 0.0].append(accuracy_of_training_on(task.wanted, task.tests, seed))
+                numbers = chosen(of_rule, task.pool.labels, share)
+                measured.of_use[rule, share].append(float(task.is_of_use[numbers].float().mean()))
+                measured.accuracies[rule, share].append(accuracy_of_training_on(task.pool[numbers], task.tests, seed))
+        for name, some, share in (
+            (f"the {WANTED} wanted images alone", task.wanted, 0),
+            ("the whole pool", task.pool, 1),
+        ):
+            measured.accuracies[name, share].append(accuracy_of_training_on(some, task.tests, seed))
     return measured
 
 
@@ -118,11 +135,19 @@ def accuracy_of_training_on(some: Images, tests: Images, seed: int) -> float:
     return accuracy(trained, tests.images, tests.labels)
 
 
-def accuracy_table(measured: Accuracies) -> str:
-    rules = dict.fromkeys(rule for rule, share in measured if share in SHARES)
-    rows = [[rule, *(_told(measured[rule, share]) for share in SHARES)] for rule in rules]
-    rest = [f"{rule}: {_told(values)}" for (rule, share), values in measured.items() if share not in SHARES]
-    return markdown.table(["trained on", *(f"{share:.0%}" for share in SHARES)], rows) + "\n" + "; ".join(rest)
+def rules_table(measured: Measured) -> str:
+    rules = dict.fromkeys(rule for rule, _ in measured.of_use)
+    rows = [
+        [
+            rule,
+            *(_told(measured.accuracies[rule, share]) for share in SHARES),
+            f"{mean(measured.of_use[rule, SHARES[0]]):.0%}",
+        ]
+        for rule in rules
+    ]
+    rest = [f"{rule}: {_told(values)}" for (rule, _), values in measured.accuracies.items() if rule not in rules]
+    heading = ["trained on", *(f"{share:.0%}" for share in SHARES), f"of use, at {SHARES[0]:.0%}"]
+    return markdown.table(heading, rows) + "\n" + "; ".join(rest)
 
 
 def _told(values: list[float]) -> str:

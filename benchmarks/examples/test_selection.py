@@ -50,7 +50,7 @@ def test_rules_rank_as_they_say() -> None:
 
 @pytest.fixture
 def small(monkeypatch):
-    for name, value in {"POOL": 60, "WANTED": 20, "SHARES": (0.5,), "STEPS": 2, "WARM_UP": (1, 2), "HIDDEN": 4}.items():
+    for name, value in {"POOL": 60, "WANTED": 20, "SHARES": (0.2,), "STEPS": 2, "WARM_UP": (1, 2), "HIDDEN": 4}.items():
         monkeypatch.setattr(selection, name, value)
 
 
@@ -66,6 +66,8 @@ def test_pools(small) -> None:
 
 def test_every_rule_is_measured_for_every_seed(small) -> None:
     train, tests = samples(100), samples(20, seed=2)
-    measured = selection.accuracies([selection.with_wrong_labels(train, tests, seed) for seed in (0, 1)])
-    assert len(measured) == 9 and {len(values) for values in measured.values()} == {2}
-    assert selection.KNOWN in selection.accuracy_table(measured)
+    measured = selection.measure_rules([selection.with_wrong_labels(train, tests, seed) for seed in (0, 1)])
+    assert len(measured.accuracies) == 9 and len(measured.of_use) == 7
+    assert {len(values) for values in [*measured.accuracies.values(), *measured.of_use.values()]} == {2}
+    assert measured.of_use[selection.KNOWN, 0.2] == [1, 1]
+    assert f"| {selection.KNOWN} | " in selection.rules_table(measured)
