@@ -25,9 +25,12 @@ def ours(
     return sum(alignment.dot.values()), sum(alignment.sq_norm.values())
 
 
-def norms(references: References) -> Tensor:
-    """Of the K references, each over all parameters, (K,)."""
-    return sum(reference.flatten(1).square().sum(1) for reference in references.values()).sqrt()
+def cosines(products: Products, references: References) -> Tensor:
+    """Over all parameters, (N, K); 0 where a gradient or a reference is zero."""
+    dots, sq_norms = products
+    norms = sum(reference.flatten(1).square().sum(1) for reference in references.values()).sqrt()
+    lengths = sq_norms.sqrt()[:, None] * norms
+    return torch.where(lengths > 0, dots / lengths, 0)
 
 
 def vmap_grad(model: nn.Module, references: References, images: Tensor, labels: Tensor, batch: int) -> Products:

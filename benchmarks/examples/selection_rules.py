@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmarks.examples.dot_products import References, norms
+from benchmarks.examples.dot_products import References, cosines
 from benchmarks.examples.labelled_images import Images
 from benchmarks.examples.small_classifier import CLASSES, gradients_of_batches, loss
 from gradcon_ext import per_sample_alignment
@@ -28,16 +28,16 @@ def ranked(models: Sequence[nn.Module], pool: Images, wanted: Images, generator:
         wanted: a few images of the kind that matters, with right labels.
         generator: of what is drawn at random.
     """
-    losses, gradient_norms, cosines = [], [], []
+    losses, gradient_norms, alignments = [], [], []
     for model in models:
         references = class_references(model, wanted)
         alignment = per_sample_alignment(model, loss, pool.images, references, pool.labels)
-        gradient_norm = sum(alignment.sq_norm.values()).sqrt()
+        dots, sq_norms = sum(alignment.dot.values()), sum(alignment.sq_norm.values())
         losses.append(alignment.loss)
-        gradient_norms.append(gradient_norm)
-        cosines.append(sum(alignment.dot.values()) / (gradient_norm[:, None] * norms(references)))
+        gradient_norms.append(sq_norms.sqrt())
+        alignments.append(cosines((dots, sq_norms), references))
     random = torch.rand(len(pool), generator=generator)
-    by_loss, by_alignment = -sum(losses), sum(cosines).amax(1)
+    by_loss, by_alignment = -sum(losses), sum(alignments).amax(1)
     return {
         RANDOM: random,
         LARGEST_GRADIENT: sum(gradient_norms),

@@ -31,9 +31,10 @@ def test_dots_and_norms(workload, way) -> None:
     torch.testing.assert_close(sq_norms, gradients.square().sum(1), rtol=1e-4, atol=1e-5)
 
 
-def test_norms_of_references(workload) -> None:
-    _, references, _, _ = workload
-    torch.testing.assert_close(dot_products.norms(references), as_rows(references).norm(dim=1))
+def test_a_zero_gradient_has_cosine_zero() -> None:
+    references = {"a": torch.tensor([[[3.0]], [[0.0]]]), "b": torch.tensor([[4.0], [0.0]])}
+    products = torch.tensor([[5.0, 0.0], [0.0, 0.0]]), torch.tensor([4.0, 0.0])
+    assert dot_products.cosines(products, references).tolist() == [[0.5, 0], [0, 0]]
 
 
 @pytest.mark.parametrize("way", [dot_product_times.OURS, dot_product_times.HOOKS])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmarks.examples.dot_products import References, norms, ours
+from benchmarks.examples.dot_products import References, cosines, ours
 from benchmarks.examples.labelled_images import Images
 from benchmarks.examples.small_classifier import gradients_of_batches, loss
 
@@ -32,16 +32,16 @@ class Influence:
 
 def influence_of(models: Sequence[nn.Module], rate: float, train: Images, tests: Images) -> Influence:
     """Sum the learning rate times the dot product of gradients over the checkpoints."""
-    on_tests, cosines, on_itself, losses = [], [], [], []
+    on_tests, alignments, on_itself, losses = [], [], [], []
     for model in models:
         references = references_of(model, tests)
         dots, sq_norms = ours(model, references, train.images, train.labels)
         on_tests.append(rate * dots)
-        cosines.append(dots / (sq_norms.sqrt()[:, None] * norms(references)))
+        alignments.append(cosines((dots, sq_norms), references))
         on_itself.append(rate * sq_norms)
         with torch.no_grad():
             losses.append(loss(model(train.images), train.labels))
-    return Influence(sum(on_tests), torch.stack(cosines).mean(0), sum(on_itself), torch.stack(losses).mean(0))
+    return Influence(sum(on_tests), torch.stack(alignments).mean(0), sum(on_itself), torch.stack(losses).mean(0))
 
 
 def references_of(model: nn.Module, samples: Images) -> References:
