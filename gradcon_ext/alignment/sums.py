@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment.fallback import SampleLoss
-from gradcon_ext.alignment.gradients import ExplicitGradients, Gradients, LinearGradients, as_rows
-from gradcon_ext.alignment.pass_size import samples_of_pass
+from gradcon_ext.alignment.gradients import ExplicitGradients
+from gradcon_ext.alignment.pass_size import MAX_ACTIVATION_BYTES, samples_of_pass
 from gradcon_ext.alignment.per_sample import MAX_BYTES, split_together, warn_of_unreached
 from gradcon_ext.alignment.prepared import prepare
 from gradcon_ext.alignment.sample_gradients import SampleGradients, sample_gradients
+
+# As many samples as fill the lanes of the fused op are no slower than more, and memory stops growing sooner.
+_BYTES_OF_NORMS = {**MAX_ACTIVATION_BYTES, "cpu": 1 << 26}
 
 
 def gradient_sum(
@@ -45,52 +48,52 @@ def absolute_sums(
     """Return the L1 norm of every sample's gradients, (N,), by the names of the parameters.
 
     That of a linear layer with one position is the product of the L1 norms of what it is given and of its output's
-    gradient, for its weight gradient is their outer product. Any other gradient is formed, one sample's at a time.
+    gradient, for its weight gradient is their outer product. On a CPU no gradient of another linear layer or of a
+    convolution is held either, but for a tile of it; on a GPU they are formed, one sample's at a time. Gradients of
+    biases and of normalisation layers are formed, which are small, and those on the fallback are too, a chunk of
+    samples at a time.
 
     Args:
         model: as for `per_sample_alignment`.
         loss: likewise.
         inputs: (N, ...).
         names: of the parameters.
-        batch_size: as for `per_sample_alignment`.
+        batch_size: samples in a pass; by default as many as compute 64 MiB in their forward pass (4 GiB on a GPU).
 
     Raises:
         ValueError: as for `per_sample_alignment`.
     """
     columns: dict[str, list[Tensor]] = {name: [] for name in names}
-    for gradients in _passes(model, loss, inputs, names, batch_size):
+    for gradients in _passes(model, loss, inputs, names, batch_size, _BYTES_OF_NORMS):
         for name, route in gradients.routes.items():
             if route.gradients is not None:
-                columns[name].append(_absolute_sum(route.gradients, len(gradients.losses)))
+                columns[name].append(route.gradients.l1_norms())
             elif not route.reached:
                 columns[name].append(torch.zeros_like(gradients.losses))
         for chunk in gradients.chunks():
             for name, formed in chunk.items():
-                columns[name].append(as_rows(formed).abs().sum(1))
+                columns[name].append(ExplicitGradients(formed).l1_norms())
     return {name: torch.cat(parts) for name, parts in columns.items()}
 
 
 def _passes(
-    model: nn.Module, loss: SampleLoss, inputs: Tensor, names: Sequence[str], batch_size: int | None
+    model: nn.Module,
+    loss: SampleLoss,
+    inputs: Tensor,
+    names: Sequence[str],
+    batch_size: int | None,
+    most_bytes: Mapping[str, int] = MAX_ACTIVATION_BYTES,
 ) -> Iterator[SampleGradients]:
     prepared = prepare(model, names)
 
     def loss_and_nothing(output: Any, target: Tensor) -> tuple[Tensor, None]:
         return loss(output, target), None
 
-    size = samples_of_pass(prepared, loss_and_nothing, inputs, None) if batch_size is None else batch_size
-    for number, (batch, _) in enumerate(split_together(inputs, None, size)):
+    if batch_size is None:
+        batch_size = samples_of_pass(prepared, loss_and_nothing, inputs, None, most_bytes)
+    for number, (batch, _) in enumerate(split_together(inputs, None, batch_size)):
         gradients = sample_gradients(prepared, loss_and_nothing, batch, None, MAX_BYTES)
         if number == 0:
             warn_of_unreached(gradients, stacklevel=4)
         yield gradients
         del gradients  # before the next pass: they hold the activations of this one
-
-
-def _absolute_sum(gradients: Gradients, samples: int) -> Tensor:
-    if isinstance(gradients, LinearGradients) and gradients.input.shape[1] == 1:
-        input, grad_output = gradients.input[:, 0], gradients.grad_output[:, 0]
-        return input.abs().sum(1) * grad_output.abs().sum(1)
-    if isinstance(gradients, ExplicitGradients):
-        return as_rows(gradients.gradients).abs().sum(1)
-    return torch.stack([gradients.of_sample(sample).abs().sum() for sample in range(samples)])
