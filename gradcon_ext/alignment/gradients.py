@@ -89,7 +89,7 @@ class LinearGradients:
         if self.input.shape[1] == 1:
             return _computed(self.input).abs().sum((1, 2)) * _computed(self.grad_output).abs().sum((1, 2))
         if self.input.device.type != "cpu":
-            return norms_one_by_one(self, len(self.input))
+            return norms_one_by_one(self)
         return conv_grad_l1_norm(self.input.mT, self.grad_output.mT, 1)
 
     def in_float64(self, samples: Tensor) -> LinearGradients:
@@ -152,7 +152,7 @@ class ConvGradients:
     def l1_norms(self) -> Tensor:
         """By the fused op, which is one of the CPU; elsewhere each gradient is formed."""
         if self.input.device.type != "cpu":
-            return norms_one_by_one(self, len(self.input))
+            return norms_one_by_one(self)
         return conv_grad_l1_norm(
             self.input,
             self.grad_output,
@@ -216,10 +216,12 @@ def _explicit_padding(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.Con
     return pads
 
 
-def norms_one_by_one(gradients: Gradients, samples: int) -> Tensor:
+def norms_one_by_one(gradients: LinearGradients | ConvGradients) -> Tensor:
     """L1 norms (N,) of gradients that are formed and forgotten one at a time, where there is no fused op."""
-    norms = [gradients.of_sample(sample).abs().sum() for sample in range(samples)]
-    return torch.stack(norms) if norms else torch.zeros(0)
+    norms = _computed(gradients.input).new_zeros(len(gradients.input))
+    for sample in range(len(norms)):
+        norms[sample] = gradients.of_sample(sample).abs().sum()
+    return norms
 
 
 def as_rows(tensors: Tensor) -> Tensor:
