@@ -13,6 +13,9 @@ STABLE_TORCH_LIBRARY(gradcon_ext, library) {
       "conv_grad_alignment(Tensor input, Tensor grad_output, Tensor references, int[] stride, int[] padding, "
       "int[] dilation, int groups, bool transposed) -> (Tensor dot, Tensor sq_norm)");
   library.def(
+      "conv_grad_l1_norm(Tensor input, Tensor grad_output, int[] kernel, int[] stride, int[] padding, int[] dilation, "
+      "int groups, bool transposed) -> Tensor");
+  library.def(
       "linear_grad_alignment(Tensor input, Tensor grad_output, Tensor references) -> (Tensor dot, Tensor sq_norm)");
   library.def(
       "score_autoencoder(Tensor images, Tensor[] parameters, Tensor[] references, int[] program, float[] constants, "

@@ -10,10 +10,9 @@
 #include <cstdint>
 
 #include "core/geometry.hpp"
-#include "core/lane_array.hpp"
 #include "core/parallel_for.hpp"
 #include "core/sum.hpp"
-#include "core/tiles.hpp"
+#include "core/tile_sum.hpp"
 #include "core/weight_gradient.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -32,14 +31,6 @@ struct Alignment {
   Sum<LaneType> sq_norm;
 };
 
-// One chain of additions through a whole tile would take a CPU longer than forming a tile of few positions does.
-template <class LaneType>
-GRADCON_INLINE LaneType sum_of(const LaneType (&accumulators)[LaneType::accumulators]) {
-  LaneType sum = accumulators[0];
-  GRADCON_UNROLL for (int index = 1; index < LaneType::accumulators; ++index) sum.value += accumulators[index].value;
-  return sum;
-}
-
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], const T* reference,
                                     const WeightStrides& strides) {
@@ -53,68 +44,29 @@ GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterT
   return sum_of(accumulators);
 }
 
-template <class LaneType, int InnerTile, int OuterTile>
-GRADCON_INLINE LaneType sq_norm_of_tile(const LaneType (&gradient)[InnerTile][OuterTile]) {
-  LaneType accumulators[LaneType::accumulators] = {};
-  GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
-    GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-      accumulators[i % LaneType::accumulators].add_product(gradient[i][o], gradient[i][o]);
-    }
-  }
-  return sum_of(accumulators);
-}
+// Takes the tiles of one place at every tap; `references` moved to its first weight.
+template <class LaneType, class Join, class T = typename LaneType::Scalar>
+struct TapAlignment {
+  const Geometry& geometry;
+  References<T> references;
+  const Join& join;
+  Alignment<LaneType>& alignment;
 
-// Where each sample has one lane there is nothing to join; core/strip_lanes.hpp has the StripSum of several.
-struct NothingToJoin {
-  template <class Tile>
-  GRADCON_INLINE auto sq_norm(const Tile& tile) const {
-    return sq_norm_of_tile(tile);
+  template <int InnerTile, int OuterTile>
+  GRADCON_INLINE void operator()(const LaneType (&gradient)[InnerTile][OuterTile], int64_t tap) const {
+    const WeightStrides strides(geometry);
+    const T* reference = references.data + tap;
+    for (int64_t k = 0; k < references.count; ++k, reference += geometry.weights()) {
+      alignment.dots[k].add_within_tile(dot_of_tile(gradient, reference, strides));
+    }
+    alignment.sq_norm.add_within_tile(join.template sum_of_tile<Square>(gradient));
   }
-  template <class LaneType>
-  GRADCON_INLINE LaneType joined(const LaneType& number) const {
-    return number;
+
+  void end_tile() const {
+    for (int64_t k = 0; k < references.count; ++k) alignment.dots[k].end_tile();
+    alignment.sq_norm.end_tile();
   }
 };
-
-// Adds a tile at one tap; `references` moved to its first weight.
-template <class LaneType, int InnerTile, int OuterTile, class Join, class T = typename LaneType::Scalar>
-GRADCON_INLINE void align_tap(const Geometry& geometry, const WeightStrides& strides,
-                              const LaneType (&gradient)[InnerTile][OuterTile], const References<T>& references,
-                              const Join& join, Alignment<LaneType>& alignment) {
-  const T* reference = references.data;
-  for (int64_t k = 0; k < references.count; ++k, reference += geometry.weights()) {
-    alignment.dots[k].add_within_tile(dot_of_tile(gradient, reference, strides));
-  }
-  alignment.sq_norm.add_within_tile(join.sq_norm(gradient));
-}
-
-// One tile of channels at every tap; `references` moved to its first weight. A tile never leaves the registers, unless
-// its operands have to be taken in parts.
-template <class LaneType, int InnerTile, int OuterTile, class Join, class T = typename LaneType::Scalar>
-inline void align_tile(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
-                       References<T> references, const Join& join, Alignment<LaneType>& alignment) {
-  const WeightStrides strides(geometry);
-  const int64_t count = references.count;
-  if (rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry) < geometry.height.inner) {
-    LaneArray<GradientTile<LaneType, InnerTile, OuterTile>> tiles(geometry.taps());
-    form_tiles(geometry, spans, operands, tiles);
-    for (const auto& tile : tiles) {
-      align_tap(geometry, strides, tile.lanes, references, join, alignment);
-      ++references.data;
-    }
-  } else {
-    for (const Span rows : spans.rows) {
-      for (const Span columns : spans.columns) {
-        LaneType gradient[InnerTile][OuterTile] = {};
-        form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, rows, columns, gradient);
-        align_tap(geometry, strides, gradient, references, join, alignment);
-        ++references.data;
-      }
-    }
-  }
-  for (int64_t k = 0; k < count; ++k) alignment.dots[k].end_tile();
-  alignment.sq_norm.end_tile();
-}
 
 // One of `chunks` pieces of the alignment of a layer. Each reference is (inner channels, outer channels / groups,
 // taps), contiguous.
@@ -124,9 +76,11 @@ inline void conv_alignment(const Geometry& geometry, const TileOperands<T>& laye
                            int64_t chunks = 1) {
   const TapSpans spans(geometry);
   visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
-    align_tile<LaneType, decltype(inner)::value, decltype(outer)::value>(
-        geometry, spans, place.operands<LaneType>(geometry, layer), {references.data + place.weight, references.count},
-        join, alignment);
+    const TapAlignment<LaneType, Join> take = {
+        geometry, {references.data + place.weight, references.count}, join, alignment};
+    form_at_taps<LaneType, decltype(inner)::value, decltype(outer)::value>(
+        geometry, spans, place.operands<LaneType>(geometry, layer), take);
+    take.end_tile();
   });
 }
 

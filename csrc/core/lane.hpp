@@ -4,6 +4,9 @@
 // Arrays in lanes are laid out [channel][row][column][sample]; a position is `samples` scalars away from the next.
 #pragma once
 
+#include <cstdint>
+#include <type_traits>
+
 #include "core/variant.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -16,6 +19,9 @@ struct Lane {
   using Vector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias]] = T;
   using UnalignedVector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias, gnu::aligned(alignof(T))]] = T;
 
+  using Bits = std::conditional_t<sizeof(T) == sizeof(uint32_t), uint32_t, uint64_t>;
+  using BitVector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias]] = Bits;
+
   Vector value;
 
   static GRADCON_INLINE Lane zero() { return {Vector{}}; }
@@ -26,6 +32,10 @@ struct Lane {
   GRADCON_INLINE void store(T* aligned) const { *reinterpret_cast<Vector*>(aligned) = value; }
   GRADCON_INLINE void store_unaligned(T* data) const { *reinterpret_cast<UnalignedVector*>(data) = value; }
   GRADCON_INLINE void add_product(const Lane& left, const Lane& right) { value += left.value * right.value; }
+  GRADCON_INLINE void add_magnitude(const Lane& number) {
+    constexpr Bits all_but_the_sign = ~Bits{0} >> 1;
+    value += reinterpret_cast<Vector>(reinterpret_cast<BitVector>(number.value) & all_but_the_sign);
+  }
 };
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <utility>
 
-#include "core/conv_alignment.hpp"
 #include "core/parts.hpp"
 #include "core/strips.hpp"
 #include "core/sum.hpp"
+#include "core/tile_sum.hpp"
 #include "core/variant.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -142,15 +142,15 @@ struct StripSum {
 
   GRADCON_INLINE bool is_needed() const { return samples < LaneType::samples; }
 
-  // The squared norm of a gradient whose numbers are each spread over the lanes of a sample, again spread over them.
-  template <int Inner, int Outer>
-  GRADCON_INLINE LaneType sq_norm(const LaneType (&tile)[Inner][Outer]) const {
-    if (!is_needed()) return sq_norm_of_tile(tile);
+  // The sum of a gradient tile whose numbers are each spread over the lanes of a sample, again spread over them.
+  template <class Term, int Inner, int Outer>
+  GRADCON_INLINE LaneType sum_of_tile(const LaneType (&tile)[Inner][Outer]) const {
+    if (!is_needed()) return GRADCON_CORE_NAMESPACE::sum_of_tile<Term>(tile);
     LaneType numbers[Inner * Outer];
     GRADCON_UNROLL for (int i = 0; i < Inner; ++i) {
       GRADCON_UNROLL for (int o = 0; o < Outer; ++o) numbers[i * Outer + o] = tile[i][o];
     }
-    return sq_norm_of<LaneType::samples / 2>(numbers);
+    return sum_of_numbers<Term, LaneType::samples / 2>(numbers);
   }
 
   // The sums of single numbers, each in one lane of its sample, and zeros in the others.
@@ -173,19 +173,19 @@ struct StripSum {
   }
 
   // Two vectors of partial sums become one, until each number stands in one lane.
-  template <int Shift, int Count>
-  GRADCON_INLINE LaneType sq_norm_of(const LaneType (&numbers)[Count]) const {
+  template <class Term, int Shift, int Count>
+  GRADCON_INLINE LaneType sum_of_numbers(const LaneType (&numbers)[Count]) const {
     if constexpr (Shift > 0) {
       if (Shift >= samples) {
         LaneType pairs[(Count + 1) / 2];
         GRADCON_UNROLL for (int i = 0; i < (Count + 1) / 2; ++i) {
           pairs[i] = pair_sums_of<Shift>(numbers[2 * i], 2 * i + 1 < Count ? numbers[2 * i + 1] : LaneType::zero());
         }
-        return sq_norm_of<Shift / 2>(pairs);
+        return sum_of_numbers<Term, Shift / 2>(pairs);
       }
     }
     LaneType sum = LaneType::zero();
-    GRADCON_UNROLL for (int i = 0; i < Count; ++i) sum.add_product(numbers[i], numbers[i]);
+    GRADCON_UNROLL for (int i = 0; i < Count; ++i) Term::add(numbers[i], sum);
     return sum;
   }
 };

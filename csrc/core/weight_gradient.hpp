@@ -123,6 +123,27 @@ GRADCON_INLINE void form_tiles(const Geometry& geometry, const TapSpans& spans, 
   }
 }
 
+// Calls take(tile, tap) with the tile of each tap in turn. A tile never leaves the registers, unless its operands have
+// to be taken in parts.
+template <class LaneType, int InnerTile, int OuterTile, class Take, class T = typename LaneType::Scalar>
+inline void form_at_taps(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
+                         const Take& take) {
+  int64_t tap = 0;
+  if (rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry) < geometry.height.inner) {
+    LaneArray<GradientTile<LaneType, InnerTile, OuterTile>> tiles(geometry.taps());
+    form_tiles(geometry, spans, operands, tiles);
+    for (const auto& tile : tiles) take(tile.lanes, tap++);
+    return;
+  }
+  for (const Span rows : spans.rows) {
+    for (const Span columns : spans.columns) {
+      LaneType gradient[InnerTile][OuterTile] = {};
+      form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, rows, columns, gradient);
+      take(gradient, tap++);
+    }
+  }
+}
+
 // The largest tile whose accumulators, operands and broadcasts fit the registers of the instruction set.
 template <int InnerMost, int OuterMost>
 struct TileShape {

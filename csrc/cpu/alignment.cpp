@@ -26,11 +26,10 @@ void align_blocks(const Threads& threads, const BlockChoice<T>& choice, int64_t 
   });
 }
 
-}  // namespace
-
-template <class T>
-void align_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer,
-                       const AlignmentTask<T>& task, int64_t batch, const Threads& threads) {
+// Cuts the samples into as many strips as suit the batch, and calls run(kernels, problem, block...) for every block.
+template <class T, class Run>
+void for_each_block_of_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer,
+                                   int64_t references, int64_t batch, const Threads& threads, const Run& run) {
   BlockChoice<T> choice;
   ConvInStrips in_strips;
   for (int64_t strips = 1; strips <= kernels().of<T>().samples; strips *= 2) {
@@ -39,16 +38,34 @@ void align_convolution(const Geometry& geometry, const BatchView<T>& inner, cons
     const double work = products_of(candidate.geometry) + products_of_filling * static_cast<double>(numbers);
     for (const TypedKernels<T>* some : kernels_of_all_widths<T>()) {
       if (strips > some->samples) continue;
-      const int64_t dots = some->alignment_chunks * task.count;
+      const int64_t dots = some->alignment_chunks * references;
       const Blocks blocks = blocks_of(*some, strips, batch, bytes_of(*some, numbers, dots), work);
       if (choice.offer(*some, blocks)) in_strips = candidate;
     }
   }
-  const ConvProblem<T> problem = {in_strips, inner, outer, task};
+  const ConvProblem<T> problem = {in_strips, inner, outer};
   const int64_t numbers = in_strips.geometry.inner_size() + in_strips.geometry.outer_size();
   const double products = products_of(geometry) * static_cast<double>(batch);
   align_blocks(threads_for(threads, products), choice, batch, numbers,
-               [&](auto... part) { choice.kernels->conv_alignment(problem, part...); });
+               [&](auto... block) { run(*choice.kernels, problem, block...); });
+}
+
+}  // namespace
+
+template <class T>
+void align_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer,
+                       const AlignmentTask<T>& task, int64_t batch, const Threads& threads) {
+  for_each_block_of_convolution(
+      geometry, inner, outer, task.count, batch, threads,
+      [&](const TypedKernels<T>& kernels, const auto&... part) { kernels.conv_alignment(task, part...); });
+}
+
+template <class T>
+void l1_norms_of_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer, T* norms,
+                             int64_t batch, const Threads& threads) {
+  for_each_block_of_convolution(
+      geometry, inner, outer, 0, batch, threads,
+      [&](const TypedKernels<T>& kernels, const auto&... part) { kernels.conv_l1_norm(norms, part...); });
 }
 
 template <class T>
@@ -69,6 +86,10 @@ template void align_convolution<float>(const Geometry&, const BatchView<float>&,
                                        const AlignmentTask<float>&, int64_t, const Threads&);
 template void align_convolution<double>(const Geometry&, const BatchView<double>&, const BatchView<double>&,
                                         const AlignmentTask<double>&, int64_t, const Threads&);
+template void l1_norms_of_convolution<float>(const Geometry&, const BatchView<float>&, const BatchView<float>&, float*,
+                                             int64_t, const Threads&);
+template void l1_norms_of_convolution<double>(const Geometry&, const BatchView<double>&, const BatchView<double>&,
+                                              double*, int64_t, const Threads&);
 template void align_linear<float>(const LinearProblem<float>&, int64_t, const Threads&);
 template void align_linear<double>(const LinearProblem<double>&, int64_t, const Threads&);
 

@@ -1,5 +1,5 @@
-// Alignment of a batch with references: how its samples fill the lanes, blocks of them over threads. Knows nothing of
-// torch.
+// Alignment of a batch with references, and norms: how its samples fill the lanes, blocks of them over threads. Knows
+// nothing of torch.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,11 @@ namespace gradcon::cpu {
 template <class T>
 void align_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer,
                        const AlignmentTask<T>& task, int64_t batch, const Threads& threads);
+
+// Cut likewise. `norms` has room for one a sample.
+template <class T>
+void l1_norms_of_convolution(const Geometry& geometry, const BatchView<T>& inner, const BatchView<T>& outer, T* norms,
+                             int64_t batch, const Threads& threads);
 
 // One position a sample.
 template <class T>

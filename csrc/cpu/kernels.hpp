@@ -28,7 +28,6 @@ struct ConvProblem {
   ConvInStrips in_strips;
   BatchView<T> inner;
   BatchView<T> outer;
-  AlignmentTask<T> task;
 };
 
 template <class T>
@@ -79,9 +78,12 @@ struct TypedKernels {
   // In how many chunks a convolution is aligned, each with its own dots.
   int64_t alignment_chunks;
   // Samples [first, first + count).
-  void (*conv_alignment)(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace,
-                         const ParallelFor& parallel_for);
-  // The same for one position a sample.
+  void (*conv_alignment)(const AlignmentTask<T>& task, const ConvProblem<T>& problem, int64_t first, int64_t count,
+                         const Workspace<T>& workspace, const ParallelFor& parallel_for);
+  // L1 norms instead, one a sample of the batch.
+  void (*conv_l1_norm)(T* norms, const ConvProblem<T>& problem, int64_t first, int64_t count,
+                       const Workspace<T>& workspace, const ParallelFor& parallel_for);
+  // An alignment of one position a sample.
   void (*linear_alignment)(const LinearProblem<T>& problem, int64_t first, int64_t count,
                            const Workspace<T>& workspace);
   CosineSums (*running_mean)(T* mean, const T* grad, int64_t size, int64_t count);

@@ -2,6 +2,7 @@
 // GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_COST_OF_A_PRODUCT, GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS
 // and the name of the table.
 #include "core/conv_alignment.hpp"
+#include "core/conv_l1_norm.hpp"
 #include "core/lane.hpp"
 #include "core/linear_alignment.hpp"
 #include "core/score_chain.hpp"
@@ -44,13 +45,14 @@ void share_to_lanes(const BatchView<T>& batch, const Extents& extents, int64_t f
   });
 }
 
+// The two arrays of a convolution in lanes, one behind the other.
 template <class T>
-void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace,
-                    const ParallelFor& parallel_for) {
+core::TileOperands<T> operands_to_lanes(const ConvProblem<T>& problem, int64_t first, int64_t count, T* lanes,
+                                        const ParallelFor& parallel_for) {
   using LaneType = VariantLane<T>;
   const ConvInStrips& in_strips = problem.in_strips;
   const Geometry& geometry = in_strips.geometry;
-  T* inner = workspace.lanes;
+  T* inner = lanes;
   T* outer = inner + geometry.inner_size() * LaneType::samples;
   if (in_strips.inner.strips == 1) {
     const Extents inner_extents = {geometry.inner_channels, geometry.height.inner, geometry.width.inner};
@@ -65,12 +67,33 @@ void conv_alignment(const ConvProblem<T>& problem, int64_t first, int64_t count,
       core::rows_to_lanes<LaneType>(problem.outer, in_strips.outer, in_strips.outer_rows, part, first, count, outer);
     });
   }
-  const AlignmentTask<T>& task = problem.task;
-  const core::StripSum<LaneType> strip_sum = {LaneType::samples / in_strips.inner.strips};
+  return {inner, outer};
+}
+
+template <class T>
+core::StripSum<VariantLane<T>> strip_sum_of(const ConvProblem<T>& problem) {
+  return {VariantLane<T>::samples / problem.in_strips.inner.strips};
+}
+
+template <class T>
+void conv_alignment(const AlignmentTask<T>& task, const ConvProblem<T>& problem, int64_t first, int64_t count,
+                    const Workspace<T>& workspace, const ParallelFor& parallel_for) {
+  using LaneType = VariantLane<T>;
+  const core::TileOperands<T> operands = operands_to_lanes(problem, first, count, workspace.lanes, parallel_for);
   write(core::conv_alignment_in_chunks<LaneType, core::GRADCON_TILE_SHAPE>(
-            geometry, {inner, outer}, {task.references, task.count}, strip_sum, parallel_for,
+            problem.in_strips.geometry, operands, {task.references, task.count}, strip_sum_of(problem), parallel_for,
             static_cast<core::Sum<LaneType>*>(workspace.dots)),
         first, count, task);
+}
+
+template <class T>
+void conv_l1_norm(T* norms, const ConvProblem<T>& problem, int64_t first, int64_t count, const Workspace<T>& workspace,
+                  const ParallelFor& parallel_for) {
+  using LaneType = VariantLane<T>;
+  const core::TileOperands<T> operands = operands_to_lanes(problem, first, count, workspace.lanes, parallel_for);
+  const core::Sum<LaneType> norm = core::conv_l1_norm_in_chunks<LaneType, core::GRADCON_TILE_SHAPE>(
+      problem.in_strips.geometry, operands, strip_sum_of(problem), parallel_for);
+  for (int64_t sample = 0; sample < count; ++sample) norms[first + sample] = static_cast<T>(norm.value[sample]);
 }
 
 template <class T>
@@ -200,6 +223,7 @@ constexpr TypedKernels<T> typed_kernels() {
       sizeof(core::Sum<VariantLane<T>>),
       core::alignment_chunks,
       conv_alignment<T>,
+      conv_l1_norm<T>,
       linear_alignment<T>,
       core::running_mean<T>,
       GRADCON_PACKED_CHANNELS,

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.ops import conv_grad_alignment, linear_grad_alignment
+from gradcon_ext.ops import conv_grad_alignment, conv_grad_l1_norm, linear_grad_alignment
 
 
 class Gradients(Protocol):
@@ -22,6 +22,9 @@ class Gradients(Protocol):
 
     def of_sample(self, sample: int) -> Tensor:
         """The gradient g_n of one sample, shape (*weight)."""
+
+    def l1_norms(self) -> Tensor:
+        """Sum of the absolute values of each, (N,)."""
 
     def in_float64(self, samples: Tensor) -> Gradients:
         """Those of some samples, by their numbers (S,), computed in float64."""
@@ -48,6 +51,10 @@ class ExplicitGradients:
     def of_sample(self, sample: int) -> Tensor:
         """One of those that were formed."""
         return _computed(self.gradients[sample])
+
+    def l1_norms(self) -> Tensor:
+        """Of those that were formed."""
+        return as_rows(_computed(self.gradients)).abs().sum(1)
 
     def in_float64(self, samples: Tensor) -> ExplicitGradients:
         """The same numbers."""
@@ -76,6 +83,14 @@ class LinearGradients:
         part = slice(sample, sample + 1)
         alone = replace(self, input=self.input[part], grad_output=self.grad_output[part])
         return alone.weighted_sum(_computed(self.grad_output).new_ones(1))
+
+    def l1_norms(self) -> Tensor:
+        """Of one position the product of two norms, for the gradient is an outer product; else by the fused op."""
+        if self.input.shape[1] == 1:
+            return _computed(self.input).abs().sum((1, 2)) * _computed(self.grad_output).abs().sum((1, 2))
+        if self.input.device.type != "cpu":
+            return norms_one_by_one(self)
+        return conv_grad_l1_norm(self.input.mT, self.grad_output.mT, 1)
 
     def in_float64(self, samples: Tensor) -> LinearGradients:
         """Of inputs and output gradients as they are."""
@@ -134,6 +149,21 @@ class ConvGradients:
         alone = replace(self, input=self.input[part], grad_output=self.grad_output[part])
         return alone.weighted_sum(_computed(self.grad_output).new_ones(1))
 
+    def l1_norms(self) -> Tensor:
+        """By the fused op, which is one of the CPU; elsewhere each gradient is formed."""
+        if self.input.device.type != "cpu":
+            return norms_one_by_one(self)
+        return conv_grad_l1_norm(
+            self.input,
+            self.grad_output,
+            self.weight.shape[2:],
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.transposed,
+        )
+
     def in_float64(self, samples: Tensor) -> ConvGradients:
         """Of inputs and output gradients as they are."""
         return replace(self, input=self.input[samples].double(), grad_output=self.grad_output[samples].double())
@@ -184,6 +214,14 @@ def _explicit_padding(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.Con
         else:
             pads += [0, 0] if layer.padding == "valid" else [int(layer.padding[axis])] * 2
     return pads
+
+
+def norms_one_by_one(gradients: LinearGradients | ConvGradients) -> Tensor:
+    """L1 norms (N,) of gradients that are formed and forgotten one at a time, where there is no fused op."""
+    norms = _computed(gradients.input).new_zeros(len(gradients.input))
+    for sample in range(len(norms)):
+        norms[sample] = gradients.of_sample(sample).abs().sum()
+    return norms
 
 
 def as_rows(tensors: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +21,14 @@ MAX_ACTIVATION_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
 _MOST_SAMPLES_OF_CPU = 256
 
 
-def samples_of_pass(prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor | None) -> int:
-    """Return how many samples to take at a time, at least 1.
+def samples_of_pass(
+    prepared: Prepared,
+    loss: LossWithAux,
+    inputs: Tensor,
+    targets: Tensor | None,
+    most_bytes: Mapping[str, int] = MAX_ACTIVATION_BYTES,
+) -> int:
+    """Return how many samples to take at a time, at least 1, such that they compute `most_bytes` of their device.
 
     It depends on the model, the loss and the shape of a sample, never on how many samples there are, and is found out
     once for each by a forward pass of a single one.
@@ -41,7 +47,7 @@ def samples_of_pass(prepared: Prepared, loss: LossWithAux, inputs: Tensor, targe
     if size is None:
         size = _bytes_of_a_sample(prepared, loss, inputs[:1], targets[:1])
         prepared.proofs.sizes.keep(case, loss, size)
-    return max(1, min(most, MAX_ACTIVATION_BYTES.get(kind, MAX_ACTIVATION_BYTES["cuda"]) // max(1, size)))
+    return max(1, min(most, most_bytes.get(kind, most_bytes["cuda"]) // max(1, size)))
 
 
 def _bytes_of_a_sample(prepared: Prepared, loss: LossWithAux, input: Tensor, target: Tensor) -> int:

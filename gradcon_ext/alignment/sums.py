@@ -8,8 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment.fallback import SampleLoss
-from gradcon_ext.alignment.gradients import ExplicitGradients, Gradients, LinearGradients, as_rows
+from gradcon_ext.alignment.gradients import ExplicitGradients
+from gradcon_ext.alignment.pass_size import MAX_ACTIVATION_BYTES
 from gradcon_ext.alignment.passes import passes
+
+# As many samples as fill the lanes of the fused op are no slower than more, and memory stops growing sooner.
+_BYTES_OF_NORMS = {**MAX_ACTIVATION_BYTES, "cpu": 1 << 26}
 
 
 def gradient_sum(
@@ -42,36 +46,30 @@ def absolute_sums(
     """Return the L1 norm of every sample's gradients, (N,), by the names of the parameters.
 
     That of a linear layer with one position is the product of the L1 norms of what it is given and of its output's
-    gradient, for its weight gradient is their outer product. Any other gradient is formed, one sample's at a time.
+    gradient, for its weight gradient is their outer product. On a CPU no gradient of another linear layer or of a
+    convolution is held either, but for a tile of it; on a GPU they are formed, one sample's at a time. Gradients of
+    biases and of normalisation layers are formed, which are small, and those on the fallback are too, a chunk of
+    samples at a time.
 
     Args:
         model: as for `per_sample_alignment`.
         loss: likewise.
         inputs: (N, ...).
         names: of the parameters.
-        batch_size: as for `per_sample_alignment`.
+        batch_size: samples in a pass; by default as many as compute 64 MiB in their forward pass (4 GiB on a GPU).
 
     Raises:
         ValueError: as for `per_sample_alignment`.
     """
     columns: dict[str, list[Tensor]] = {name: [] for name in names}
-    for gradients in passes(model, loss, inputs, names, batch_size):
+    for gradients in passes(model, loss, inputs, names, batch_size, most_activation_bytes=_BYTES_OF_NORMS):
         for name, route in gradients.routes.items():
             if route.gradients is not None:
-                columns[name].append(_absolute_sum(route.gradients, len(gradients.losses)))
+                columns[name].append(route.gradients.l1_norms())
             elif not route.reached:
                 columns[name].append(torch.zeros_like(gradients.losses))
         for chunk in gradients.chunks():
             for name, formed in chunk.items():
-                columns[name].append(as_rows(formed).abs().sum(1))
+                columns[name].append(ExplicitGradients(formed).l1_norms())
         del gradients
     return {name: torch.cat(parts) for name, parts in columns.items()}
-
-
-def _absolute_sum(gradients: Gradients, samples: int) -> Tensor:
-    if isinstance(gradients, LinearGradients) and gradients.input.shape[1] == 1:
-        input, grad_output = gradients.input[:, 0], gradients.grad_output[:, 0]
-        return input.abs().sum(1) * grad_output.abs().sum(1)
-    if isinstance(gradients, ExplicitGradients):
-        return as_rows(gradients.gradients).abs().sum(1)
-    return torch.stack([gradients.of_sample(sample).abs().sum() for sample in range(samples)])

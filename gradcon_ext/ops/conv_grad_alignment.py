@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradcon_ext.ops._catalogue import call
 from gradcon_ext.ops._checks import as_references, check_alike, check_shape, computed_in, of_one_type
+from gradcon_ext.ops._conv_checks import check_conv
 from gradcon_ext.ops._not_differentiable import not_differentiable, refuse_derivatives
 
 
@@ -61,40 +62,13 @@ def conv_grad_alignment(
     kernel = tuple(reference.shape[-axes:])
     if 0 in kernel:
         raise ValueError(f"the kernel of the reference must be at least 1 wide, got {kernel}")
-    strides = _per_axis("stride", stride, axes, least=1)
-    paddings = _per_axis("padding", padding, axes, least=0)
-    dilations = _per_axis("dilation", dilation, axes, least=1)
-    # Both maps walk the inner grid and stride over the outer one; the weight is (inner, outer / groups, *kernel).
-    inner, outer = (input, grad_output) if transposed else (grad_output, input)
-    if not isinstance(groups, int) or groups < 1 or inner.shape[1] % groups or outer.shape[1] % groups:
-        raise ValueError(f"groups={groups} must divide {inner.shape[1]} and {outer.shape[1]} channels")
-    weight = (inner.shape[1], outer.shape[1] // groups, *kernel)
+    weight, conv = check_conv(input, grad_output, kernel, stride, padding, dilation, groups, transposed)
     check_shape("reference", reference, (*reference.shape[: reference.dim() - input.dim()], *weight))
-    if input.shape[0] != grad_output.shape[0]:
-        raise ValueError(f"input has {input.shape[0]} samples, but grad_output has {grad_output.shape[0]}")
-    for axis in range(axes):
-        reach = (inner.shape[2 + axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
-        rest = outer.shape[2 + axis] + 2 * paddings[axis] - reach
-        # A stride can leave positions of the outer grid over (output_padding, when transposed), but not a whole step.
-        if not 0 <= rest < (max(strides[axis], dilations[axis]) if transposed else strides[axis]):
-            raise ValueError(
-                f"spatial sizes {tuple(input.shape[2:])} of input and {tuple(grad_output.shape[2:])} of grad_output do "
-                f"not fit kernel {kernel}, stride {strides}, padding {paddings}, "
-                f"dilation {dilations}, transposed={transposed}"
-            )
     x, y = of_one_type(input, grad_output)
     several = as_references(reference, dim=input.dim())
-    settings = (strides, paddings, dilations, groups, transposed)
-    results = call("conv_grad_alignment", x, y, several, *settings)
+    results = call("conv_grad_alignment", x, y, several, *conv)
     dot, sq_norm = not_differentiable("conv_grad_alignment", results, (input, grad_output, reference))
     return dot[:, 0] if reference.dim() == input.dim() else dot, sq_norm
-
-
-def _per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> list[int]:
-    values = [value] * axes if isinstance(value, int) else list(value)
-    if len(values) != axes or any(not isinstance(v, int) or v < least for v in values):
-        raise ValueError(f"{name} must be one or {axes} integers of at least {least}, got {value}")
-    return values
 
 
 refuse_derivatives("conv_grad_alignment")

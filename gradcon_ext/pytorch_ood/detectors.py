@@ -150,14 +150,15 @@ class GradNorm(_OfUniformLoss):
     It is that of pytorch-ood to the last digits, where that has its `param_filter` name the same weights; higher is
     more anomalous. For the last linear layer, which is the default and the paper's choice, the norm is the product of
     two: of the features, and of the gradient by the logits, since the L1 norm of an outer product is the product of L1
-    norms. Other layers' gradients are formed one sample at a time, after one backward pass for all. So memory grows
-    with the samples of a pass, and not with the batch.
+    norms. The norms of other linear and of convolution layers come from the op `conv_grad_l1_norm` on a CPU, which
+    holds a tile of a gradient at a time; on a GPU those gradients are formed one sample at a time. So memory grows with
+    the samples of a pass, and not with the batch.
 
     Args:
         model: a classifier in eval mode, which returns logits (N, classes). It is not changed.
         layers: names of its weights; that of the last linear layer by default.
         temperature: of the softmax.
-        batch_size: samples in a pass; by default as many as `per_sample_alignment` takes.
+        batch_size: samples in a pass; by default as many as compute 64 MiB in their forward pass (4 GiB on a GPU).
 
     Raises:
         ModelNotSetException: there is no model.

@@ -11,6 +11,7 @@
 
 #include "core/alignment_in_double.hpp"
 #include "core/conv_alignment.hpp"
+#include "core/conv_l1_norm.hpp"
 #include "core/lane.hpp"
 #include "core/linear_alignment.hpp"
 #include "core/running_mean.hpp"
@@ -69,6 +70,8 @@ void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
     core::Alignment<FourLanes<T>> alignment = {dots, {}};
     core::conv_alignment<FourLanes<T>, core::TileShape<3, 2>>(g, {inner_lanes.data, outer_lanes.data},
                                                               {references.data(), 2}, alignment);
+    core::Sum<FourLanes<T>> l1_norm;
+    core::conv_l1_norm<FourLanes<T>, core::TileShape<3, 2>>(g, {inner_lanes.data, outer_lanes.data}, l1_norm);
     for (int64_t sample = 0; sample < count; ++sample) {
       for (int k = 0; k < 2; ++k) {
         double dot, sq_norm;
@@ -77,6 +80,9 @@ void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
         CHECK(dots[k].value[sample] == close_to(dot, tolerance));
         CHECK(alignment.sq_norm.value[sample] == close_to(sq_norm, tolerance));
       }
+      CHECK(l1_norm.value[sample] == close_to(naive_l1_norm(g, inner.data() + (first + sample) * g.inner_size(),
+                                                            outer.data() + (first + sample) * g.outer_size()),
+                                              tolerance));
     }
   }
 }

@@ -130,10 +130,11 @@ TEST_CASE("rows are gathered from the strips where they count") {
   }
 }
 
-TEST_CASE("squared norms of numbers that are spread over the lanes of a sample") {
+TEST_CASE("norms of numbers that are spread over the lanes of a sample") {
   for (int64_t samples = 1; samples <= Wide::samples; samples *= 2) {
     Wide tile[3][4];
     std::vector<double> expected(static_cast<size_t>(samples));
+    std::vector<double> expected_l1(static_cast<size_t>(samples));
     for (auto& row : tile) {
       for (Wide& number : row) {
         std::vector<double> sums(static_cast<size_t>(samples));
@@ -141,18 +142,25 @@ TEST_CASE("squared norms of numbers that are spread over the lanes of a sample")
           number.value[lane] = random_values(1, 1)[0];
           sums[static_cast<size_t>(lane % samples)] += number.value[lane];
         }
-        for (size_t sample = 0; sample < sums.size(); ++sample) expected[sample] += sums[sample] * sums[sample];
+        for (size_t sample = 0; sample < sums.size(); ++sample) {
+          expected[sample] += sums[sample] * sums[sample];
+          expected_l1[sample] += std::abs(sums[sample]);
+        }
       }
     }
     const core::StripSum<Wide> strip_sum = {samples};
     core::Sum<Wide> sq_norm;
-    sq_norm.add(strip_sum.sq_norm(tile));
+    sq_norm.add(strip_sum.sum_of_tile<core::Square>(tile));
     strip_sum.join(sq_norm);
+    core::Sum<Wide> l1_norm;
+    l1_norm.add(strip_sum.sum_of_tile<core::Magnitude>(tile));
+    strip_sum.join(l1_norm);
     core::Sum<Wide> one;
     const Wide joined = strip_sum.joined(tile[0][0]);
     one.add_product(joined, joined);
     for (int64_t sample = 0; sample < samples; ++sample) {
       CHECK(sq_norm.value[sample] == doctest::Approx(expected[static_cast<size_t>(sample)]));
+      CHECK(l1_norm.value[sample] == doctest::Approx(expected_l1[static_cast<size_t>(sample)]));
     }
     strip_sum.join(one);
     double sum = 0;

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradcon_ext.ops import (
     conv_grad_alignment,
+    conv_grad_l1_norm,
     linear_grad_alignment,
     objective_gradient,
     running_mean_cosine_,
@@ -24,6 +25,10 @@ IMAGES, *OTHERS = paper_arguments(samples=1)
 
 def conv(x: Tensor) -> Tensor:
     return conv_grad_alignment(x.view(1, 1, 4, 4), torch.ones(1, 1, 4, 4), torch.ones(1, 1, 1, 1))[0].sum()
+
+
+def norm(x: Tensor) -> Tensor:
+    return conv_grad_l1_norm(x.view(1, 1, 4, 4), torch.ones(1, 1, 4, 4), 1).sum()
 
 
 def linear(x: Tensor) -> Tensor:
@@ -44,6 +49,7 @@ def objective(x: Tensor) -> Tensor:
 
 OPS = {
     "conv_grad_alignment": conv,
+    "conv_grad_l1_norm": norm,
     "linear_grad_alignment": linear,
     "running_mean_cosine_": mean,
     "score_autoencoder": score,
@@ -59,6 +65,11 @@ DERIVATIVES: dict[str, Callable[[Callable[[Tensor], Tensor], Tensor], object]] =
 def raw_conv(x: Tensor) -> Tensor:
     ones = (torch.ones(1, 1, 4, 4), torch.ones(1, 1, 1, 1, 1))
     return compiled.conv_grad_alignment(x.view(1, 1, 4, 4), *ones, [1, 1], [0, 0], [1, 1], 1, False)[0].sum()
+
+
+def raw_norm(x: Tensor) -> Tensor:
+    ones = torch.ones(1, 1, 4, 4)
+    return compiled.conv_grad_l1_norm(x.view(1, 1, 4, 4), ones, [1, 1], [1, 1], [0, 0], [1, 1], 1, False).sum()
 
 
 def raw_linear(x: Tensor) -> Tensor:
@@ -81,6 +92,7 @@ def raw_objective(x: Tensor) -> Tensor:
 
 RAW = {
     "conv_grad_alignment": raw_conv,
+    "conv_grad_l1_norm": raw_norm,
     "linear_grad_alignment": raw_linear,
     "running_mean_cosine_": raw_mean,
     "score_autoencoder": raw_score,
@@ -169,7 +181,7 @@ def test_a_mean_made_in_inference_mode_is_updated(update: str, mode: Callable[[]
 @pytest.mark.parametrize("op", RAW)
 def test_vmap_is_right_or_an_error_that_names_the_op(op: str, functions: dict[str, Callable[..., Tensor]]) -> None:
     rows = torch.rand(3, 16) + 0.5
-    if op in ("conv_grad_alignment", "linear_grad_alignment"):
+    if op in ("conv_grad_alignment", "conv_grad_l1_norm", "linear_grad_alignment"):
         torch.testing.assert_close(
             torch.func.vmap(functions[op])(rows), torch.stack([functions[op](row) for row in rows])
         )
@@ -224,7 +236,9 @@ def test_the_values_are_the_same_with_a_graph_and_without(op: str) -> None:
 
 # Of torch itself, while it compiles.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*deprecated:FutureWarning")
-@pytest.mark.parametrize("op", ["conv_grad_alignment", "linear_grad_alignment", "running_mean_cosine_"])
+@pytest.mark.parametrize(
+    "op", ["conv_grad_alignment", "conv_grad_l1_norm", "linear_grad_alignment", "running_mean_cosine_"]
+)
 def test_a_compiled_graph_with_a_derivative_is_an_error_that_names_the_op(op: str) -> None:
     torch._dynamo.reset()
     whole = torch.compile(OPS[op], fullgraph=True, backend="aot_eager")

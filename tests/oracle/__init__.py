@@ -5,7 +5,7 @@ Slow and obviously right. The compiled ops are tested against these functions in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -44,21 +44,40 @@ def conv_grad_alignment(
     Returns:
         The dot product with `reference`, (N,) or (N, K), and the squared norm of each sample's gradient, (N,).
     """
-    axes = input.dim() - 2
-
-    def forward(sample: Tensor, weight: Tensor) -> Tensor:
-        if not transposed:
-            return _CONVOLUTIONS[axes](sample, weight, None, stride, padding, dilation, groups)
-        transposed_convolution = _TRANSPOSED_CONVOLUTIONS[axes]
-        output_padding = [
-            output - ((size - 1) * s - 2 * p + d * (k - 1) + 1)
-            for size, output, k, s, p, d in zip(
-                input.shape[2:], grad_output.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True
-            )
-        ]
-        return transposed_convolution(sample, weight, None, stride, padding, output_padding, groups, dilation)
-
+    forward = _convolution(input, grad_output, stride, padding, dilation, groups, transposed)
     return _align_per_sample(forward, input, grad_output, reference, input.dim())
+
+
+def conv_grad_l1_norm(
+    input: Tensor,
+    grad_output: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    transposed: bool,
+) -> Tensor:
+    """Sum the absolute values of the weight gradient of a convolution, one `autograd.grad` a sample.
+
+    Args:
+        input: (N, C_in, L) or (N, C_in, H, W).
+        grad_output: (N, C_out, L') or (N, C_out, H', W').
+        kernel: one number a spatial axis.
+        stride: one number a spatial axis.
+        padding: one number a spatial axis.
+        dilation: one number a spatial axis.
+        groups: as in `torch.nn.Conv2d`.
+        transposed: whether the layer is a transposed convolution.
+
+    Returns:
+        The norms, (N,).
+    """
+    first, second = (input, grad_output) if transposed else (grad_output, input)
+    shape = (first.shape[1], second.shape[1] // groups, *kernel)
+    forward = _convolution(input, grad_output, stride, padding, dilation, groups, transposed)
+    norms = [gradient.abs().sum() for gradient in _gradients(forward, input, grad_output, shape)]
+    return torch.stack(norms) if norms else input.new_zeros(0)
 
 
 def linear_grad_alignment(input: Tensor, grad_output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,16 +112,47 @@ def running_mean_cosine_(mean: Tensor, grad: Tensor, count: int) -> Tensor:
     return torch.as_tensor(cosine).to(mean)
 
 
+def _convolution(
+    input: Tensor,
+    grad_output: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    transposed: bool,
+) -> _Forward:
+    axes = input.dim() - 2
+
+    def forward(sample: Tensor, weight: Tensor) -> Tensor:
+        if not transposed:
+            return _CONVOLUTIONS[axes](sample, weight, None, stride, padding, dilation, groups)
+        transposed_convolution = _TRANSPOSED_CONVOLUTIONS[axes]
+        output_padding = [
+            output - ((size - 1) * s - 2 * p + d * (k - 1) + 1)
+            for size, output, k, s, p, d in zip(
+                input.shape[2:], grad_output.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True
+            )
+        ]
+        return transposed_convolution(sample, weight, None, stride, padding, output_padding, groups, dilation)
+
+    return forward
+
+
 def _align_per_sample(
     forward: _Forward, input: Tensor, grad_output: Tensor, reference: Tensor, weight_dim: int
 ) -> tuple[Tensor, Tensor]:
     several = reference[None] if reference.dim() == weight_dim else reference
     dot, sq_norm = input.new_zeros(len(input), len(several)), input.new_zeros(len(input))
-    with torch.enable_grad():
-        for n in range(len(input)):
-            weight = several.new_zeros(several.shape[1:], requires_grad=True)
-            output = forward(input[n : n + 1].detach(), weight)
-            (gradient,) = torch.autograd.grad(output, weight, grad_output[n : n + 1])
-            dot[n] = torch.stack([(gradient * one).sum() for one in several])
-            sq_norm[n] = gradient.square().sum()
+    for n, gradient in enumerate(_gradients(forward, input, grad_output, several.shape[1:])):
+        dot[n] = torch.stack([(gradient * one).sum() for one in several])
+        sq_norm[n] = gradient.square().sum()
     return dot if reference.dim() > weight_dim else dot[:, 0], sq_norm
+
+
+def _gradients(forward: _Forward, input: Tensor, grad_output: Tensor, shape: Sequence[int]) -> Iterator[Tensor]:
+    """Those of each sample with respect to a weight of that shape."""
+    for n in range(len(input)):
+        with torch.enable_grad():
+            weight = input.new_zeros(shape, requires_grad=True)
+            output = forward(input[n : n + 1].detach(), weight)
+            yield torch.autograd.grad(output, weight, grad_output[n : n + 1])[0]
