@@ -26,7 +26,7 @@ def passes(
 ) -> Iterator[SampleGradients]:
     """Yield what each pass leaves, and warn at the line that called the caller; see `per_sample_alignment`.
 
-    A pass is of `batch_size` samples, or else of as many as `most_activation_bytes`, by the device's type, has room for.
+    A pass is of `batch_size` samples, or else of as many as `most_activation_bytes` hold, by the type of a device.
     Memory is that of one pass as long as the caller lets go of one before it asks for the next.
     """
     prepared = prepare(model, names)
