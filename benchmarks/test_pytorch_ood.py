@@ -8,7 +8,6 @@ after a single image.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from benchmarks import THREADS
 from benchmarks.resnet import resnet18_of_large_images
+from support.memory import peak
 from support.torchvision_operators import torchvision_importable
 
 MICRO_BATCHES = (1, 8, 32)
@@ -100,9 +100,7 @@ def _peak(whose: str, layers: str, batch: int) -> float:
     predict = ours(layers) if whose == "ours" else library(layers, DEFAULT_MICRO_BATCH)
     predict(_images(1))
     images = _images(batch)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    predict(images)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak(lambda: predict(images)) / 2**20
 
 
 @pytest.mark.parametrize("layers", ["last", "all"])
