@@ -25,6 +25,12 @@ if EMULATED_OPS:
     torch.ops.load_library(EMULATED_OPS)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers of pytest-xdist share the cores, so each has one thread, and so has what it starts."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(autouse=True)
 def _same_numbers_each_time() -> None:
     """What a test draws does not depend on which ran before it."""
