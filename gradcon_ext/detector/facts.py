@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain
-from gradcon_ext.detector.balance import EARLIER_WEIGHTS, TERMS, Balance, Subspace
+from gradcon_ext.detector.balance import TERMS, WEIGHTS, Balance, Subspace
 from gradcon_ext.detector.calibration import TENSOR, Calibration, calibration_of
 from gradcon_ext.detector.golden import Golden, take_golden
 from gradcon_ext.detector.parts import OF_BALANCE, PAPERS, PARTS
@@ -144,7 +144,7 @@ def balance_of(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Balance |
     if missing:
         raise ValueError(f"there is no tensor {missing[0]}")
     direction, code = (_subspace(arrays[mean], arrays[directions]) for mean, directions in (BALANCE[:2], BALANCE[2:]))
-    return Balance(direction, code, **{"weights": EARLIER_WEIGHTS, **facts["balance"]})
+    return Balance(direction, code, **{"weights": WEIGHTS, **facts["balance"]})
 
 
 def _calibration(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> Calibration | None:

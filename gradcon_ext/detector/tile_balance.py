@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gradcon_ext.detector.balance import EARLIER_WEIGHTS, TERMS, at_length_1, weighted
+from gradcon_ext.detector.balance import TERMS, WEIGHTS, at_length_1, weighted
 from gradcon_ext.detector.places import Places
 
 _PREFIX = "tiles"
@@ -55,7 +55,7 @@ class TileBalance:
 
     def balanced(self, parts: Mapping[str, Tensor]) -> Tensor:
         """Return the balanced score (n,) of parts (n,), by the names of `TERMS`."""
-        score: Tensor = weighted(parts, self.center, self.scale, EARLIER_WEIGHTS)
+        score: Tensor = weighted(parts, self.center, self.scale, WEIGHTS)
         return score
 
     def to(self, like: Tensor) -> TileBalance:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradcon_ext.data.image_dataset import ImageDataset
 from gradcon_ext.data.images import Images, as_image_dataset, takes_features
-from gradcon_ext.detector.balance import TERMS, Balance, Subspace, at_length_1
+from gradcon_ext.detector.balance import TERMS, WEIGHTS, WEIGHTS_AFTER_LEAD_IN, Balance, Subspace, at_length_1
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.scorer import Scorer, Scores
 
@@ -46,7 +46,8 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
     codes = _codes_of_some(scorer, as_image_dataset(train, features=takes_features(detector.model))).double()
     like = next(iter(detector.references.values())).cpu()
     direction, code = (principal_directions(vectors).to(like) for vectors in (at_length_1(codes), codes))
-    shape = Balance(direction, code, center={}, scale={})
+    weights = WEIGHTS_AFTER_LEAD_IN if detector.training.get("lead_in") else WEIGHTS
+    shape = Balance(direction, code, center={}, scale={}, weights=weights)
     parts = [_parts(shape, codes, scores) for codes, scores in scorer.codes_and_scores(held_out)]
     columns = {name: torch.cat([part[name] for part in parts]).double() for name in TERMS}
     count = len(columns["code"])

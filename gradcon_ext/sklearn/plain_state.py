@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from gradcon_ext.detector.balance import EARLIER_WEIGHTS, Balance, Subspace
+from gradcon_ext.detector.balance import WEIGHTS, Balance, Subspace
 from gradcon_ext.detector.detector import Detector
 
 _SPACES = ("direction", "code")
@@ -30,7 +30,7 @@ def plain_state(detector: Detector) -> dict[str, Any]:
 
 def restored(state: Mapping[str, Any], model: nn.Module) -> Detector:
     """Return the detector of `plain_state`, with a model that takes its weights."""
-    model.load_state_dict(_tensors(state.get("weights", EARLIER_WEIGHTS)))
+    model.load_state_dict(_tensors(state["weights"]))
     return Detector(
         model.eval(),
         _tensors(state["references"]),
@@ -49,7 +49,7 @@ def _plain_balance(balance: Balance) -> dict[str, Any]:
 
 def _balance(state: Mapping[str, Any]) -> Balance:
     direction, code = (Subspace(**_tensors(state[name])) for name in _SPACES)
-    return Balance(direction, code, state["center"], state["scale"], state.get("weights", EARLIER_WEIGHTS))
+    return Balance(direction, code, state["center"], state["scale"], state.get("weights", WEIGHTS))
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:

@@ -112,6 +112,8 @@ def test_a_file_has_its_own_weights_or_those_of_earlier_versions(
     detector.save(path)
     tensors, facts = read_tensors(path, "detector", 1)
     assert facts["balance"]["weights"] == WEIGHTS
+    after_lead_in = replace(detector, balance=None, training={**detector.training, "lead_in": 3})
+    assert balanced(after_lead_in, TRAIN, HELD_OUT).balance.weights == {**WEIGHTS, "gradient": 2.0}
     facts["balance"] = {name: facts["balance"][name] for name in ("center", "scale")}
     if weights is not None:
         facts["balance"]["weights"] = weights
