@@ -63,7 +63,7 @@ def test_a_run_is_told_all_that_makes_it(tmp_path, model):
         **({} if "grad" in model else {"alpha": 0.0}),
         **({"average": "primal"} if "primal" in model else {}),
         **({"alpha": 0.3} if "strong" in model else {}),
-        **({"alpha": 0.003} if "balanced" in model else {}),
+        **({"alpha": 0.03, "lead_in": 10} if "balanced" in model else {}),
     }
 
 
