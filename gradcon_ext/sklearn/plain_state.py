@@ -30,7 +30,7 @@ def plain_state(detector: Detector) -> dict[str, Any]:
 
 def restored(state: Mapping[str, Any], model: nn.Module) -> Detector:
     """Return the detector of `plain_state`, with a model that takes its weights."""
-    model.load_state_dict(_tensors(state.get("weights", EARLIER_WEIGHTS)))
+    model.load_state_dict(_tensors(state["weights"]))
     return Detector(
         model.eval(),
         _tensors(state["references"]),
