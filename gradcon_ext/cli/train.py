@@ -154,7 +154,7 @@ def _options(args: argparse.Namespace, trainer: Trainer, score: str, taking: Tak
         for name in ("stages", "features"):  # timm's stages are in the name of its network
             options.pop(name, None)
         options |= taking.options
-    options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "lead_in": trainer.lead_in, "score": score}
+    options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "lead-in": trainer.lead_in, "score": score}
     text = to_toml(CONFIG_HEAD, options)
     with replace_file(args.out / CONFIG) as temporary:
         temporary.write_text(text, encoding="utf-8")

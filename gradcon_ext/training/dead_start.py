@@ -9,7 +9,8 @@ reconstructions that are as bright as the images.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,9 @@ _SHARE_OF_BLANK_IMAGE = 0.2
 # Adam moves a weight by about the learning rate a step at most. Weights that cannot have moved by this much, a few
 # times their initial size, have not been given a chance.
 _REACH = 0.2
+
+_RESET = "reset_parameters"
+"""The method by which modules of torch draw their parameters anew."""
 
 
 def symptom(
@@ -72,7 +76,7 @@ def redraw(
 ) -> None:
     """Draw the parameters of a model anew, by `reset_parameters()` of its modules.
 
-    A module whose own parameters do not require gradients, such as one of a pretrained encoder, stays as it is.
+    Parameters that do not require gradients, such as those of a pretrained encoder, stay as they are.
 
     Args:
         model: as bright as the images from now on, if it has a `start_at`, such as those of `gradcon_ext.models`.
@@ -84,23 +88,44 @@ def redraw(
     Raises:
         RuntimeError: a module has parameters of its own, but no `reset_parameters()`.
     """
-    with seeded(device, seed):
-        for name, module in model.named_modules():
-            if module in spared or _is_frozen(module):
-                continue
-            reset = getattr(module, "reset_parameters", None)
+    reason = why_not_redrawn(model, spared)
+    if reason is not None:
+        raise RuntimeError(f"cannot restart from other parameters: {reason}")
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    with seeded(device, seed), _unchanged(frozen):
+        for _, module in _drawn(model, spared):
+            reset = getattr(module, _RESET, None)
             if callable(reset):
                 reset()
-            elif next(module.parameters(recurse=False), None) is not None:
-                raise RuntimeError(
-                    f"cannot restart from other parameters: {name or 'the model'} ({type(module).__name__}) "
-                    "has no reset_parameters()"
-                )
-    start_at = getattr(model, "start_at", None)
-    if callable(start_at):
-        start_at(mean_image.mean((1, 2)))
+        start_at = getattr(model, "start_at", None)
+        if callable(start_at):
+            start_at(mean_image.mean((1, 2)))
+
+
+def why_not_redrawn(model: nn.Module, spared: Collection[nn.Module] = ()) -> str | None:
+    """Say which module of a model cannot be drawn anew; None where `redraw` can do so."""
+    for name, module in _drawn(model, spared):
+        has_parameters = next(module.parameters(recurse=False), None) is not None
+        if has_parameters and not callable(getattr(module, _RESET, None)):
+            return f"{name or 'the model'} ({type(module).__name__}) has no {_RESET}()"
+    return None
+
+
+def _drawn(model: nn.Module, spared: Collection[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    """The modules, by name, whose own parameters are drawn."""
+    return ((name, each) for name, each in model.named_modules() if each not in spared and not _is_frozen(each))
 
 
 def _is_frozen(module: nn.Module) -> bool:
     parameters = list(module.parameters(recurse=False))
     return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
+@contextmanager
+def _unchanged(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Give parameters their numbers back after a block."""
+    numbers = [parameter.detach().clone() for parameter in parameters]
+    yield
+    with torch.no_grad():
+        for parameter, before in zip(parameters, numbers, strict=True):
+            parameter.copy_(before)

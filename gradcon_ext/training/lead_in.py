@@ -6,16 +6,18 @@ there. After a lead-in the code is that of a model without the constraint, and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
+
+from gradcon_ext.training.dead_start import why_not_redrawn
 
 _DECODER = "decoder"
 
 
 def check_lead_in(model: nn.Module, constrained: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless everything that is constrained is the decoder's, and the decoder's alone.
+    """Raise ValueError unless all that is constrained is the decoder's alone, and the decoder can begin anew.
 
     Args:
         model: to be trained.
@@ -27,12 +29,17 @@ def check_lead_in(model: nn.Module, constrained: Mapping[str, Tensor]) -> None:
     for name, weight in constrained.items():
         if weight in of_others:
             raise ValueError(f"lead_in trains the decoder alone under the constraint, and {name!r} is not only its own")
+    reason = why_not_redrawn(model, outside_decoder(model))
+    if reason is not None:
+        raise ValueError(f"lead_in draws the parameters of the decoder anew, and {reason}")
 
 
 def outside_decoder(model: nn.Module) -> list[nn.Module]:
-    """Return the modules of a model that are not its decoder's."""
-    within = set(getattr(model, _DECODER).modules())
-    return [module for module in model.modules() if module not in within]
+    """Return the modules of a model that are not its decoder's alone: what others have too counts as theirs."""
+    decoder = getattr(model, _DECODER)
+    # A decoder that is put together whenever it is asked for is no module of the model; only its parts are.
+    ends = {decoder} if decoder in set(model.modules()) else set(decoder.modules())
+    return list(_modules_up_to(model, ends))
 
 
 def freeze_all_but_decoder(model: nn.Module) -> None:
@@ -60,6 +67,16 @@ def thawed_at_the_end(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+def _modules_up_to(module: nn.Module, ends: Collection[nn.Module]) -> dict[nn.Module, None]:
+    """The modules of a tree without those that are reached by way of some alone, each once and in order."""
+    if module in ends:
+        return {}
+    found: dict[nn.Module, None] = {module: None}
+    for child in module.children():
+        found |= _modules_up_to(child, ends)
+    return found
 
 
 def _parameters_of_others(model: nn.Module) -> list[nn.Parameter]:

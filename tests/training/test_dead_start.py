@@ -79,10 +79,12 @@ def test_what_is_not_trained_and_what_is_spared_stays_as_it_is():
     model = ConvAutoencoder(1, 8, width=2)
     model.encoder[0].requires_grad_(False)
     model.encoder[2].weight.requires_grad_(False)  # its bias is trained
+    model.decoder[6].bias.requires_grad_(False)  # by which reconstructions would be as bright as the images
     before = copy.deepcopy(model.state_dict())
     redraw(model, CPU, 7, GREY, [model.decoder[4]])
-    kept = {name.rpartition(".")[0] for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])}
-    assert kept == {"encoder.0", "decoder.4"}
+    kept = [name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])]
+    whole = [f"{layer}.{parameter}" for layer in ("encoder.0", "decoder.4") for parameter in ("weight", "bias")]
+    assert sorted(kept) == sorted([*whole, "encoder.2.weight", "decoder.6.bias"])
 
 
 def test_redrawing_leaves_the_random_numbers_of_the_caller_alone():

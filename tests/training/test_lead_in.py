@@ -174,19 +174,90 @@ def test_a_checkpoint_of_an_earlier_version_had_none(tmp_path):
     assert new_trainer(out=tmp_path, epochs=3).fit(TRAIN, VAL, resume=True).training["epochs"] == 3
 
 
-class Tied(nn.Module):
-    """An autoencoder of one weight."""
+class Linear(nn.Module):
+    """An autoencoder of two linear layers between images and code, and two more on the way back."""
 
     loss = staticmethod(squared_error)
 
     def __init__(self):
         super().__init__()
-        self.encoder = nn.Linear(64, 64)
-        self.decoder = nn.Linear(64, 64)
-        self.decoder.weight = self.encoder.weight
+        self.encoder = nn.Sequential(nn.Linear(64, 16), nn.Linear(16, 16))
+        self.decoder = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 64))
 
     def forward(self, images):
         return self.decoder(self.encoder(images.flatten(1))).view_as(images)
+
+
+def with_shared_weight():
+    model = Linear()
+    model.decoder[0].weight = model.encoder[1].weight
+    return model
+
+
+def with_shared_layer():
+    model = Linear()
+    model.decoder[0] = model.encoder[1]
+    return model
+
+
+class Reassembled(Linear):
+    """Has its decoder in parts, which it puts together when it is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = self.decoder
+        del self._modules["decoder"]
+
+    @property
+    def decoder(self):
+        return nn.Sequential(self.inner, self.outer)
+
+
+class Nested(nn.Module):
+    """Has its decoder within another module."""
+
+    loss = staticmethod(squared_error)
+
+    def __init__(self):
+        super().__init__()
+        parts = Linear()
+        self.network = nn.Sequential(parts.encoder, parts.decoder)
+
+    @property
+    def decoder(self):
+        return self.network[1]
+
+    def forward(self, images):
+        return self.network(images.flatten(1)).view_as(images)
+
+
+@pytest.mark.parametrize(
+    ("new", "constrained", "code"),
+    [
+        (with_shared_weight, "decoder.1.weight", ["encoder.0.weight", "encoder.1.weight", "encoder.1.bias"]),
+        (with_shared_layer, "decoder.1.weight", ["encoder.0.weight", "encoder.1.weight", "encoder.1.bias"]),
+        (Reassembled, "outer.weight", ["encoder.0.weight", "encoder.1.weight"]),
+        (Nested, "network.1.1.weight", ["network.0.0.weight", "network.0.1.weight"]),
+    ],
+)
+def test_the_code_is_kept_whatever_the_decoder_shares_and_wherever_it_is(new, constrained, code):
+    torch.manual_seed(0)
+    start = new()
+    led = new_trainer(copy.deepcopy(start), layers=[constrained], **ARGUMENTS).fit(TRAIN, VAL).model.state_dict()
+    unconstrained = {"layers": [constrained], "alpha": 0.0, "epochs": 2}
+    free = new_trainer(copy.deepcopy(start), **unconstrained).fit(TRAIN, VAL).model.state_dict()
+    assert [name for name in code if not torch.equal(led[name], free[name])] == []
+    assert not torch.equal(led[constrained], free[constrained])
+
+
+class Scaled(Linear):
+    """Has a factor that nothing draws anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.decoder.append(nn.Module())
+        self.decoder[2].factor = nn.Parameter(torch.ones(()))
+        self.decoder[2].forward = lambda images: images * self.decoder[2].factor
 
 
 @pytest.mark.parametrize(
@@ -194,7 +265,9 @@ class Tied(nn.Module):
     [
         (nn.Sequential(nn.Conv2d(1, 1, 3, 1, 1)), {"layers": ["0.weight"]}, "a module named 'decoder', got a Sequ"),
         (ConvAutoencoder(1, 8, 4), {"layers": ["encoder.0.weight"]}, "'encoder.0.weight' is not only its own"),
-        (Tied(), {}, "'decoder.weight' is not only its own"),
+        (with_shared_weight(), {}, "'decoder.0.weight' is not only its own"),
+        (with_shared_layer(), {"layers": ["encoder.1.weight"]}, "'encoder.1.weight' is not only its own"),
+        (Scaled(), {}, r"anew, and decoder.2 \(Module\) has no reset_parameters"),
         (ConvAutoencoder(1, 8, 4), {"lead_in": -1}, "lead_in must be an integer of at least 0, got -1"),
         (ConvAutoencoder(1, 8, 4), {"lead_in": 1.0}, "lead_in must be an integer of at least 0, got 1.0"),
         (ConvAutoencoder(1, 8, 4), {"schedule": "linear", "warmup": 2}, "warmup=2 leaves none of 2 epochs"),
