@@ -54,7 +54,7 @@ def gradient_norms(
     for gradients in passes(model, loss, inputs, list(none), batch_size, targets, max_bytes):
         for name, sq_norms in _sq_norms(gradients, none).items():
             norms[name].append(sq_norms.sqrt().to(none[name].values.dtype))
-        del gradients
+        del gradients  # before the next pass: they hold the activations of this one
     return {name: torch.cat(parts) for name, parts in norms.items()}
 
 

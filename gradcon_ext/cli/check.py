@@ -129,7 +129,12 @@ def _is_narrow(bounds: tuple[float, float] | None, value_range: tuple[float, flo
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     known = f": {facts['inliers']} inliers, {facts['outliers']} outliers" if facts["outliers"] else ""
     yield f"{_shown(facts['folder'])}: {facts['images']} images in {facts['layout']}{known}"
-    for name, title in (("format", "formats"), ("mode", "modes"), ("bits", "bits a channel"), ("size", "sizes")):
+    for name, title in (
+        ("format", "formats"),
+        ("mode", "modes"),
+        ("bits", "bits a channel"),
+        ("size", "sizes (w x h)"),
+    ):
         yield f"{title:16}{_counts(facts[name])}"
     turned = f"; turned upright as EXIF says: {facts['turned_by_exif']}" if facts["turned_by_exif"] else ""
     yield f"{'orientations':16}{_counts(facts['orientation'])}{turned}"

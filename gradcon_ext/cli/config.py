@@ -21,8 +21,8 @@ class CommandParser(argparse.ArgumentParser):
         if "--config" not in self._option_string_actions:
             return super().parse_known_args(words, namespace)
         words = [*self._words_of_file(words), *words]
+        parsed, rest = super().parse_known_args(words, namespace)  # first, for it may end in help, which names choices
         as_written, _ = self._without_types(words)
-        parsed, rest = super().parse_known_args(words, namespace)
         parsed.options = {
             action.option_strings[0][2:]: as_written[action.dest]
             for action in self._actions

@@ -79,7 +79,12 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     )
     reading_options.add_reading(parser, on_error="skip")
     add_network(parser)
-    parser.add_argument("--by", metavar="PART", choices=PARTS, help="the part of the score that decides")
+    parser.add_argument(
+        "--by",
+        metavar="PART",
+        choices=PARTS,
+        help=f"the part of the score that decides, instead of the detector's: {', '.join(PARTS)}",
+    )
     parser.add_argument(
         "--false-alarms",
         metavar="RATE",

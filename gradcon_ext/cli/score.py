@@ -118,7 +118,11 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     add_network(parser)
     verdict = parser.add_argument_group("verdict")
     verdict.add_argument(
-        "--by", metavar="PART", choices=PARTS, help=f"the part of the score that decides: {', '.join(PARTS)}"
+        "--by",
+        metavar="PART",
+        choices=PARTS,
+        help=f"the part of the score that decides, instead of the detector's: {', '.join(PARTS)}; combined is the "
+        "column anomaly",
     )
     rule = verdict.add_mutually_exclusive_group()
     rule.add_argument(

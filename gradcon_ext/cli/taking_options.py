@@ -100,8 +100,9 @@ def add_taking(parser: arguments.Group) -> None:
         "--bands",
         metavar="N,N",
         type=bands,
-        help="heights of bands across the image in positions, as 7: how far the band around a position departs from "
-        "the rest of the image follows as well, for surfaces whose structure runs down the image (default: none)",
+        help="heights of bands across the image in rows of positions, as 7: how far the band around a position departs "
+        "from the medians of its columns follows as well, for surfaces whose structure runs down the image (default: "
+        "none)",
     )
 
 

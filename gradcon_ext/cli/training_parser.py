@@ -17,6 +17,7 @@ from gradcon_ext.cli import (
 from gradcon_ext.cli.finishing import SCORES
 from gradcon_ext.cli.reading_options import PREPARATION
 from gradcon_ext.data import DATA_SETS
+from gradcon_ext.training.constraint import Average
 from gradcon_ext.training.precision import Precision
 from gradcon_ext.training.run_contents import CONFIG
 
@@ -40,9 +41,9 @@ synthetic damage of the images held out for validation; --score overrides it.
 
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
 line an epoch), checkpoint.safetensors (for --resume) and train.toml (all options,
-for --config). While a run is at work, .lock and .lock.json keep others out; those of a killed one do no harm.
-Images of a folder are read once, into .images-*.cache, which an interrupted run
-leaves for --resume and a finished one removes.
+for --config). While a run is at work, .lock and .lock.json keep others out; those
+of a killed one do no harm. Images of a folder are read once, into .images-*.cache,
+which an interrupted run leaves for --resume and a finished one removes.
 """
 
 _EXAMPLES = """\
@@ -135,8 +136,8 @@ def _add_training(group: arguments.Group) -> None:
         "--lead-in",
         metavar="N",
         type=arguments.count,
-        help="passes before these without the constraint, whose encoder is then kept for a decoder that begins anew "
-        f"(default: {training_defaults.LEAD_IN}; with --resume, as in the run in OUT)",
+        help="passes before those of --epochs, without the constraint; their encoder is kept for a decoder that begins "
+        f"anew (default: {training_defaults.LEAD_IN}; with --resume, as in the run in OUT)",
     )
     group.add_argument(
         "--seed",
@@ -167,7 +168,7 @@ def _add_training(group: arguments.Group) -> None:
     )
     group.add_argument(
         "--average",
-        choices=("objective", "primal"),
+        choices=get_args(Average),
         default="objective",
         help="the gradients that are averaged: of the whole objective, or of the loss alone (default: %(default)s)",
     )

@@ -50,7 +50,8 @@ def choose(sizes: Iterable[tuple[int, int]]) -> Choice:
         return Choice(size, None, f"{_text(size)} -> whole images: all have that size, of {WHOLE} pixels at most")
     scale = 0.5 if min(min(size) for size in different) >= HALVED else 1.0
     why = f"larger than {WHOLE} pixels" if largest > WHOLE else "of several sizes"
-    given = _text(min(different)) + ("" if len(different) == 1 else f" to {_text(max(different))}")
+    by_shorter_side = sorted(different, key=sorted)
+    given = _text(by_shorter_side[0]) + ("" if len(different) == 1 else f" to {_text(by_shorter_side[-1])}")
     at = "half size" if scale < 1 else "full size"
     return Choice(None, Tiling(_TILE, _TILE // 2, scale), f"{given} -> tiles of {_TILE} at {at}: images are {why}")
 

@@ -25,6 +25,7 @@ def parser():
     parser.add_argument("--stages", nargs="+")
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction)
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--fit", choices=("squash", "pad"))
     return parser
 
 
@@ -32,6 +33,12 @@ def parse(parser, tmp_path, text, *words):
     path = tmp_path / "options.toml"
     path.write_text(text)
     return parser.parse_args(["--config", str(path), *words])
+
+
+def test_the_help_names_choices(parser, capsys):
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    assert "--fit {squash,pad}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,13 @@ from gradcon_ext.tiles import Tiling, choose
             [(28, 28), (30, 20)],
             None,
             Tiling(32, 16),
-            "28x28 to 20x30 -> tiles of 32 at full size: images are of several sizes",
+            "20x30 to 28x28 -> tiles of 32 at full size: images are of several sizes",
+        ),
+        (
+            [(241, 600), (319, 182), (247, 386), (386, 390)],
+            None,
+            Tiling(32, 16),
+            "182x319 to 390x386 -> tiles of 32 at full size: images are larger than 64 pixels",
         ),
         (
             iter([(300, 900), (256, 500)]),
