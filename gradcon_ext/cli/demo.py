@@ -17,9 +17,6 @@ from gradcon_ext.training.run_contents import holds_run, visible_files
 
 _OUT = Path("runs/demo")
 
-# Of 16 images, so that the few digits make enough steps.
-_BATCH_SIZE = 16
-
 _DETAILS = """\
 Trains on one of the small digits that come with scikit-learn, and tells it from
 the others; nothing is downloaded. These are the commands `gradcon train` and
@@ -53,7 +50,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument("--inlier", metavar="DIGIT", default="2", help="the normal class (default: %(default)s)")
     parser.add_argument("--seed", metavar="N", type=arguments.seed, default=0, help="of the run (default: %(default)s)")
     parser.add_argument(
-        "--epochs", metavar="N", type=arguments.positive_int, default=60, help="passes (default: %(default)s)"
+        "--epochs", metavar="N", type=arguments.positive_int, help="passes (default: those of gradcon train)"
     )
     return parser
 
@@ -61,7 +58,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Run the commands of the demonstration."""
     out, data = str(args.out), ["--dataset", "digits", "--inlier", args.inlier, "--seed", str(args.seed), "--calibrate"]
-    steps = ["--epochs", str(args.epochs), "--batch-size", str(_BATCH_SIZE)]
+    steps = [] if args.epochs is None else ["--epochs", str(args.epochs)]
     # What the demonstration keeps in its own folder may be replaced; what stands anywhere else may not.
     overwrite = ["--overwrite"] if args.out == _OUT else []
     if not overwrite and visible_files(args.out):

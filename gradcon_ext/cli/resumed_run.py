@@ -26,7 +26,7 @@ def settings_before(args: argparse.Namespace) -> dict[str, Any] | None:
     settings = {"lead_in": 0, **settings_of(path)}
     if not isinstance(settings.get("model"), dict):
         raise ValueError(f"{path} does not say which model its run trains")
-    check_facts(path, settings, {"alpha": float, "lead_in": int})
+    check_facts(path, settings, {"alpha": float, "lead_in": int, "batch_size": int})
     return settings
 
 

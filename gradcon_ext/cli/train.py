@@ -21,7 +21,7 @@ from gradcon_ext.cli.reading_options import DEFAULT_SIZE, preparation_of, reader
 from gradcon_ext.cli.resumed_run import epochs_before, facts_before, score_before, settings_before, was_calibrated
 from gradcon_ext.cli.run_files import refuse_used
 from gradcon_ext.cli.taking import Taking, refuse_placing, taking_of
-from gradcon_ext.cli.training_defaults import default_settings
+from gradcon_ext.cli.training_defaults import Settings, default_settings
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
 from gradcon_ext.cli.training_parser import add_parser, refuse_misfits
 from gradcon_ext.cli.training_summary import summarise
@@ -77,9 +77,10 @@ def _train(args: argparse.Namespace) -> int:
     cut = taking.cut(images.train, network)
     learned = images if cut is None else images.in_tiles(cut, taking.tiles, args.seed)
     of_features = taking.features is not None
-    shape = as_image_dataset(learned.train, features=of_features).shape
+    train = as_image_dataset(learned.train, features=of_features)
     torch.manual_seed(args.seed)
-    trainer = _trainer(args, model_of(args, shape, of_features, resumed), images, taking, score, resumed)
+    settings = _settings(args, score, taking.tiling is not None, len(train), resumed)
+    trainer = _trainer(args, model_of(args, train.shape, of_features, resumed), settings, images, taking)
     trainer.check()
     if args.overwrite:
         remove_own(args.out, DETECTOR, *EVALUATIONS)
@@ -116,25 +117,25 @@ def _images(
     return from_folder(args.images, others, args.seed, reader, args.out, calibrate)
 
 
-def _trainer(
-    args: argparse.Namespace,
-    model: nn.Module,
-    images: TrainingImages,
-    taking: Taking,
-    score: str,
-    resumed: Mapping[str, Any] | None,
-) -> Trainer:
-    settings = default_settings(score, of_tiles=taking.tiling is not None)
+def _settings(
+    args: argparse.Namespace, score: str, of_tiles: bool, images: int, resumed: Mapping[str, Any] | None
+) -> Settings:
+    """What is asked for, or else how the run in OUT was trained, or else the defaults."""
+    settings = default_settings(score, of_tiles, images)
     if resumed is not None:
-        settings = settings._replace(alpha=resumed["alpha"], lead_in=resumed["lead_in"])
-    epochs = args.epochs or epochs_before(args)
+        settings = settings._replace(**{name: resumed[name] for name in ("alpha", "lead_in", "batch_size")})
+    given = {name: getattr(args, name) for name in settings._fields}
+    given["epochs"] = args.epochs or epochs_before(args)
+    return settings._replace(**{name: value for name, value in given.items() if value is not None})
+
+
+def _trainer(
+    args: argparse.Namespace, model: nn.Module, settings: Settings, images: TrainingImages, taking: Taking
+) -> Trainer:
     return Trainer(
         model,
-        alpha=settings.alpha if args.alpha is None else args.alpha,
-        lead_in=settings.lead_in if args.lead_in is None else args.lead_in,
+        **settings._asdict(),
         **training_options.pace_of(args),
-        batch_size=args.batch_size,
-        epochs=settings.epochs if epochs is None else epochs,
         seed=args.seed,
         device=args.device,
         average=args.average,
@@ -154,7 +155,8 @@ def _options(args: argparse.Namespace, trainer: Trainer, score: str, taking: Tak
         for name in ("stages", "features"):  # timm's stages are in the name of its network
             options.pop(name, None)
         options |= taking.options
-    options |= {"alpha": trainer.alpha, "epochs": trainer.epochs, "lead-in": trainer.lead_in, "score": score}
+    options |= {"score": score}
+    options |= {name.replace("_", "-"): getattr(trainer, name) for name in Settings._fields}
     text = to_toml(CONFIG_HEAD, options)
     with replace_file(args.out / CONFIG) as temporary:
         temporary.write_text(text, encoding="utf-8")

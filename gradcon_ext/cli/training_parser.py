@@ -179,7 +179,12 @@ def _add_training(group: arguments.Group) -> None:
         default="float32",
         help="of the forward pass in training; bfloat16 is for GPUs that have it (default: %(default)s)",
     )
-    arguments.add_batch_size(group, 64)
+    group.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=arguments.positive_int,
+        help=f"images at a time (default: {training_defaults.BATCH_SIZE}; with --resume, as in the run in OUT)",
+    )
     arguments.add_device(group)
 
 

@@ -22,7 +22,7 @@ def summarise(finished: Finished, images: TrainingImages, args: argparse.Namespa
     """Print how the training went, what decides, and which command comes next."""
     facts = finished.detector.training
     print(
-        f"Trained on {_of_what(finished.detector, images)} for {facts['seconds']:.0f} s. Of {facts['epochs']} epochs, "
+        f"Trained on {_of_what(finished.detector, images)} for {facts['seconds']:.0f} s. Of {_how_long(facts)}, "
         f"number {facts['best_epoch']} was the best, with validation objective {facts['validation_objective']:.4f}.\n"
         f"The detector is {args.out / DETECTOR}."
     )
@@ -37,6 +37,11 @@ def summarise(finished: Finished, images: TrainingImages, args: argparse.Namespa
         print(
             f"Next: gradcon score {args.out} IMAGES, or gradcon evaluate {args.out} --inliers FOLDER --outliers FOLDER"
         )
+
+
+def _how_long(facts: Mapping[str, Any]) -> str:
+    epochs, lead_in = facts["epochs"], facts.get("lead_in", 0)
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}{f' after a lead-in of {lead_in}' if lead_in else ''}"
 
 
 def _of_what(detector: Detector, images: TrainingImages) -> str:

@@ -45,8 +45,11 @@ def test_a_detector_of_a_data_set(train_digits, tmp_path):
     detector = Detector.load(folder / "detector.safetensors")
     assert detector.preprocessing == {"channels": 1, "size": [8, 8]}
     assert detector.training["data"] == {"dataset": "digits", "inlier": "2", "seed": 0}
-    assert (detector.training["epochs"], detector.training["batch_size"]) == (2, 64)
-    assert [json.loads(line)["epoch"] for line in history.splitlines()] == [1, 2]
+    assert (detector.training["epochs"], detector.training["batch_size"]) == (2, 16)
+    entries = [json.loads(line) for line in history.splitlines()]
+    *lead_in, first, last = [entry for entry in entries if "event" not in entry]
+    assert [(entry["epoch"], entry["lead_in"]) for entry in lead_in] == [(epoch, True) for epoch in range(1, 41)]
+    assert [(entry["epoch"], entry["lead_in"]) for entry in (first, last)] == [(1, False), (2, False)]
 
 
 def test_the_next_command_finds_the_data(train_digits, tmp_path, monkeypatch):
@@ -93,7 +96,7 @@ def test_the_same_command_gives_the_same_detector(train_digits, tmp_path, digits
 
 def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
     run = tmp_path / "balanced run"
-    assert train_digits(run, "--score", "balanced", "--lead-in", "0").code == 0
+    assert train_digits(run, "--score", "balanced").code == 0
     assert same(weights(run), weights(digits_run))
     split = one_class_split(read_digits(), "2", 0)
     np.save(tmp_path / "images.npy", split.test)
@@ -110,11 +113,11 @@ def test_a_balanced_score(train_digits, gradcon, tmp_path, digits_run):
     assert "decides: combined\n" in gradcon("info", tmp_path / "paper's").out
 
 
-def test_a_balanced_score_has_a_training_of_its_own(train_digits, gradcon, tmp_path, digits_run):
-    assert train_digits(tmp_path / "balanced", "--score", "balanced").code == 0
-    trainings = [Detector.load(folder).training for folder in (tmp_path / "balanced", digits_run)]
-    assert [(training["alpha"], training["lead_in"]) for training in trainings] == [(0.03, 10), (0.03, 0)]
-    assert "with --score balanced 15" in " ".join(gradcon("train", "--help").out.split())
+def test_the_papers_score_has_a_training_of_its_own(train_digits, gradcon, tmp_path, digits_run):
+    assert train_digits(tmp_path / "paper's", "--score", "gradcon").code == 0
+    trainings = [Detector.load(folder).training for folder in (tmp_path / "paper's", digits_run)]
+    assert [(training["alpha"], training["lead_in"]) for training in trainings] == [(0.03, 0), (0.03, 40)]
+    assert "with --score gradcon or a part of it 30" in " ".join(gradcon("train", "--help").out.split())
 
 
 def test_a_run_goes_on_as_it_was_begun(train_digits, tmp_path):

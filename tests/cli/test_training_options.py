@@ -9,7 +9,8 @@ from gradcon_ext.training.run_contents import HISTORY
 
 
 def history(run):
-    return [json.loads(line) for line in (run / HISTORY).read_text().splitlines()]
+    entries = [json.loads(line) for line in (run / HISTORY).read_text().splitlines()]
+    return [entry for entry in entries if "event" not in entry]
 
 
 def test_patience_and_schedule(train_digits, gradcon, tmp_path):
