@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.stated_numbers import assert_printed_as_stated
 from support.torchvision_operators import torchvision_importable
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -26,7 +27,9 @@ def test_the_python_runs(block: str, capsys) -> None:
             pytest.skip(f"needs the extra {library}")
     with torchvision_importable():
         exec(compile(block, "page", "exec"), {})
-    assert capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed
+    assert_printed_as_stated(block, printed)
 
 
 def test_there_is_python() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 import gradcon_ext
 from gradcon_ext import data
 from gradcon_ext.cli import _parser, main
+from support.stated_numbers import assert_printed_as_stated
 from support.threads import torch_threads
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +75,9 @@ def folders(tmp_path, monkeypatch):
 def test_the_python_runs(block, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "page", "exec"), {})
-    assert ("print(" in block) == bool(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert ("print(" in block) == bool(printed)
+    assert_printed_as_stated(block, printed)
 
 
 @pytest.mark.parametrize("name", RUN)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from itertools import product
 
 import pytest
 
 from gradcon_ext.storage.tensor_file import read_tensors, write_tensors
 
-FILES = {"onnx": "digits.onnx", "pt2": "digits.pt2"}
+COMPILED = (
+    pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler"),
+    pytest.mark.filterwarnings("ignore"),  # of torch's own
+)
 
 
-@pytest.mark.parametrize("format", FILES)
-@pytest.mark.parametrize("input", ["float", "uint8"])
+@pytest.mark.parametrize(
+    ("format", "input"),
+    [*product(("onnx", "pt2"), ("float", "uint8")), pytest.param("aoti", "uint8", marks=COMPILED)],
+)
 def test_what_is_exported_agrees_with_the_golden_scores(gradcon, digits_run, tmp_path, format, input):
-    out = tmp_path / FILES[format]
+    out = tmp_path / f"digits.{'onnx' if format == 'onnx' else 'pt2'}"
     made = gradcon("export", digits_run, "--to", format, "--input", input, "--out", out)
     assert made.code == 0, made.err
     assert f"gradcon verify {digits_run} --engine {format} --file {out}" in made.out

@@ -38,17 +38,23 @@ def own_scores(detector: StoredChain, images: Any) -> runtime.Scores:
     return scorer.score(images)
 
 
-def assert_close(given: dict[str, Any], expected: runtime.Scores, noise: dict[str, float] | None = None) -> None:
+def assert_close(given: dict[str, Any], expected: runtime.Scores, rounding: dict[str, float] | None = None) -> None:
+    """Check scores to 1e-5, and those parts to more whose rounding alone is more."""
     for name in PARTS if expected.balanced is None else (*PARTS, *OF_BALANCE):
         wanted = getattr(expected, name)
         assert given[name].shape == wanted.shape
         assert given[name].dtype == np.float32
-        allowed = 1e-5 + (noise or {}).get(name, 0.0)
+        allowed = max(1e-5, (rounding or {}).get(name, 0.0))
         np.testing.assert_array_less(np.abs(given[name] - wanted), allowed * np.maximum(1, np.abs(wanted)), name)
 
 
-def noise_of(case: ChainCase, detector: StoredChain, images: Any) -> dict[str, float]:
-    """How far the cosines of float32, by autograd and ours, are from those of float64, in ill-conditioned chains."""
+MOST = 1e-3
+"""That rounding is taken to explain. For 600 random chains 1e-5 was enough; a search for ill-conditioned ones, with
+saturated activations one behind the other, found differences of 2e-5, where float32 was 4e-5 from float64."""
+
+
+def rounding_of(detector: StoredChain, images: Any) -> dict[str, float]:
+    """A few times as far as the cosines of float32, by autograd and ours, are from those of float64."""
     arguments = [[torch.from_numpy(array) for array in part] for part in (detector.parameters, detector.references)]
     pixels, encoded = torch.from_numpy(images), detector.chain.encoded
     single = oracle.score_autoencoder(pixels, *arguments, encoded)[2]
@@ -57,7 +63,7 @@ def noise_of(case: ChainCase, detector: StoredChain, images: Any) -> dict[str, f
     )
     both = [single.numpy(), own_scores(detector, images).cosine]
     error = max(float(np.abs(cosine - double[2].numpy()).max()) for cosine in both)
-    return dict.fromkeys(("cosine", "gradient", "anomaly"), 4 * error)
+    return dict.fromkeys(("cosine", "gradient", "anomaly"), min(4 * error, MOST))
 
 
 def is_saturated(case: ChainCase, model: nn.Module) -> bool:
@@ -75,9 +81,9 @@ def test_random_chains(case: ChainCase) -> None:
     detector = stored_chain(model, case.references(model), case.image_shape, case.loss)
     images = case.images(torch.float32).numpy()
     session = session_of(detector)
-    noise = noise_of(case, detector, images)
+    rounding = rounding_of(detector, images)
     for count in (1, 2, 5):
-        assert_close(run(session, images[:count]), own_scores(detector, images[:count]), noise)
+        assert_close(run(session, images[:count]), own_scores(detector, images[:count]), rounding)
 
 
 CONVOLUTIONS = {

@@ -47,6 +47,7 @@ def cluster(tmp_path_factory):
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",
         "OMP_NUM_THREADS": "1",
+        "RAY_worker_niceness": "0",  # or workers hardly run where anything else is at work
         "RAY_health_check_period_ms": "500",  # or it takes half a minute to notice that a node is dead
         "RAY_health_check_failure_threshold": "3",
     }

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -60,6 +63,16 @@ def few(tmp_path_factory):
     for number in range(8, 16):  # a whole block
         (folder / f"{number:02}.png").write_bytes(b"")
     return folder
+
+
+@pytest.fixture
+def sessions(monkeypatch):
+    """Where a process finds no address of a cluster, and writes what its own one logs."""
+    with TemporaryDirectory(
+        ignore_cleanup_errors=True
+    ) as folder:  # whose name is short, as those of sockets have to be
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        yield Path(folder)
 
 
 def of_one_machine(run, images, out, *options):
@@ -119,13 +132,18 @@ def test_a_job_goes_on_where_it_was_and_only_that_job(nodes, run, few, tmp_path)
         ScoringJob([few], run).write(few)
 
 
-def test_the_command_writes_the_rows_of_one_machine(nodes, run, few, tmp_path, capsys):
-    options = ("--false-alarms", "0.2", "--batch-size", "4", "--block-size", "8", "--ray")
-    assert main(["score", str(run), str(few), "--out", str(tmp_path / "scores"), *options]) == 3
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "images that cannot be read: 8, such as" in told.err
-    assert "Wrote 20 rows to " in told.err and told.err.endswith(" in 3 files.\n")
+@pytest.mark.parametrize("whose", ["that of an address", "its own"])
+def test_the_command_writes_the_rows_of_one_machine_by_a_cluster(nodes, sessions, run, few, tmp_path, whose):
+    options = ["--false-alarms", "0.2", "--batch-size", "4", "--block-size", "8"]
+    address = [nodes.cluster.address] if whose == "that of an address" else []
+    words = ["score", run, few, "--out", tmp_path / "scores", *options, "--ray", *address]
+    command = [sys.executable, "-m", "gradcon_ext", *map(str, words)]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 3, told.stderr
+    assert told.stdout == ""
+    assert "images that cannot be read: 8, such as" in told.stderr
+    assert "Wrote 20 rows to " in told.stderr and told.stderr.endswith(" in 3 files.\n")
+    assert any(sessions.rglob("gcs_server.out")) is (whose == "its own")
     files = sorted((tmp_path / "scores").glob("*.parquet"))
     assert len({pq.read_schema(file).remove_metadata() for file in files}) == 1
     rows = rows_of(files)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -17,10 +19,11 @@ from gradcon_ext.training.many import RunsFailed, train_many, training
 from support.many_runs import IMAGES, DiesOnce, Stubborn, fit, load_images, new_run
 from support.training_runs import assert_same_detector, history_of, new_trainer
 
-EPOCHS = 150
+EPOCHS = 60
 
 
-def test_a_run_whose_node_is_killed_ends_with_the_same_bits(nodes, tmp_path):
+@pytest.mark.parametrize("killed", ["node", "worker"])
+def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bits(nodes, tmp_path, killed):
     run = new_run("killed", epochs=EPOCHS, out=tmp_path / "run")
     history = run.out / "history.jsonl"
     seen = []
@@ -28,9 +31,12 @@ def test_a_run_whose_node_is_killed_ends_with_the_same_bits(nodes, tmp_path):
     def kill_in_the_middle():
         while not history.exists() or history.read_text().count("\n") < 3:
             time.sleep(0.01)
-        holder = json.loads((run.out / ".lock.json").read_text())
-        nodes.kill(nodes.of_process(holder["process"]))
-        seen.append((holder["process"], history.read_text().splitlines()))
+        process = json.loads((run.out / ".lock.json").read_text())["process"]
+        if killed == "node":
+            nodes.kill(nodes.of_process(process))
+        else:
+            os.kill(process, signal.SIGKILL)
+        seen.append((process, history.read_text().splitlines()))
 
     killer = threading.Thread(target=kill_in_the_middle, daemon=True)
     killer.start()
@@ -44,7 +50,7 @@ def test_a_run_whose_node_is_killed_ends_with_the_same_bits(nodes, tmp_path):
     assert_same_detector(fit(run), detector)
 
 
-def test_a_worker_that_is_killed_and_what_fails(nodes, tmp_path):
+def test_a_worker_that_is_killed_without_a_folder_and_what_fails(nodes, tmp_path):
     runs = [
         new_run("killed", images=DiesOnce(tmp_path)),
         new_run("stubborn", Stubborn(1, 8, 4)),
