@@ -28,6 +28,7 @@ from gradcon_ext.cli.training_summary import summarise
 from gradcon_ext.data.image_size import height_width
 from gradcon_ext.data.images import as_image_dataset
 from gradcon_ext.data.reading import find_images, remove_caches
+from gradcon_ext.data.survey import refuse_blank
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import DETECTOR
 from gradcon_ext.storage.files import replace_file
@@ -74,6 +75,7 @@ def _train(args: argparse.Namespace) -> int:
     reader.report()
     score = args.score or score_before(before)
     refuse_unfit(score, args.false_alarms, images)
+    refuse_blank(as_image_dataset(images.train))  # before they are cut: random tiles of one image differ
     cut = taking.cut(images.train, network)
     learned = images if cut is None else images.in_tiles(cut, taking.tiles, args.seed)
     of_features = taking.features is not None

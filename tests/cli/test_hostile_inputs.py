@@ -337,6 +337,37 @@ def test_nothing_is_learnt_from_identical_images(gradcon, tmp_path):
     assert (result.code, result.error) == (1, "all 2 training images are alike: there is nothing to learn from them")
 
 
+NETWORK = """\
+import torch
+
+
+def of_colour():
+    return torch.nn.Conv2d(3, 4, 3, stride=2)
+"""
+TAKEN = {
+    "tiles, by default": (),
+    "tiles at even contrast": ("--tile", "16", "--even-contrast"),
+    "feature maps": ("--features", "hostile_network:of_colour", "--size", "24", "--grid", "4"),
+}
+
+
+@pytest.mark.parametrize("taken", TAKEN)
+@pytest.mark.parametrize(("level", "words"), [(0, "alike, and black"), (1, "alike")])
+def test_nothing_is_learnt_from_one_image_whatever_is_cut_from_it(gradcon, tmp_path, monkeypatch, taken, level, words):
+    (tmp_path / "photos").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8) * level
+    for number in range(10):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / f"{number}.png")
+    (tmp_path / "hostile_network.py").write_text(NETWORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ("--images", tmp_path / "photos", "--out", tmp_path / "run", "--epochs", "1", "--quiet", *TAKEN[taken])
+    result = gradcon("train", *options)
+    assert (result.code, result.error) == (
+        1,
+        f"all 7 training images are {words}: there is nothing to learn from them",
+    )
+
+
 def test_two_images_are_little_to_learn_from(gradcon, tmp_path):
     for number, level in enumerate((10, 200)):
         Image.new("RGB", (12, 9), (level, level, level)).save(tmp_path / f"{number}.png")
