@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +19,14 @@ from gradcon_ext.cli.finishing import finish, refuse_unfit
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.model_options import model_of
 from gradcon_ext.cli.reading_options import DEFAULT_SIZE, preparation_of, reader_of
-from gradcon_ext.cli.resumed_run import epochs_before, facts_before, score_before, settings_before, was_calibrated
+from gradcon_ext.cli.resumed_run import (
+    epochs_before,
+    facts_before,
+    range_before,
+    score_before,
+    settings_before,
+    was_calibrated,
+)
 from gradcon_ext.cli.run_files import refuse_used
 from gradcon_ext.cli.taking import Taking, refuse_placing, taking_of
 from gradcon_ext.cli.training_defaults import default_settings
@@ -69,8 +77,10 @@ def _train(args: argparse.Namespace) -> int:
     if taking.reason and not args.quiet:
         print(taking.reason, flush=True)
     network = taking.network(args.device)
-    reader = reader_of(args, preparation_of(args, taking.size), args.quiet)
     before = facts_before(args)
+    preparation = preparation_of(args, taking.size)
+    preparation = replace(preparation, range=preparation.range or range_before(before))
+    reader = reader_of(args, preparation, args.quiet)
     images = _images(args, before, reader, taking)
     reader.report()
     score = args.score or score_before(before)

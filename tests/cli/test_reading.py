@@ -13,6 +13,7 @@ from PIL import Image
 
 from gradcon_ext.cli import progress as progress_module
 from gradcon_ext.cli.progress import progress
+from gradcon_ext.data.held_out import held_out
 from gradcon_ext.detector.detector import Detector
 
 TRAIN = ("train", "--epochs", "1", "--width", "2", "--size", "8", "--batch-size", "4", "--quiet")
@@ -62,6 +63,35 @@ def test_images_that_leave_the_range_are_told(gradcon, tmp_path, write_words):
     )
     np.save(tmp_path / "bright.npy", np.full((2, 8, 8), 5000, np.uint16))
     assert "beyond the range 0 to 4095, which are clipped: 2" in gradcon("score", run, tmp_path / "bright.npy").err
+
+
+@pytest.fixture
+def held_out_are_brightest(tmp_path, write_words):
+    """A folder of 12 bits in 16 whose images for validation and calibration alone have values above 1023."""
+    folder = write_words(tmp_path / "words", 20, highest=1000)
+    parts = held_out(20, seed=0)
+    for number in (*parts.validation, *parts.calibration):
+        Image.fromarray(np.full((8, 8), 3000, np.uint16)).save(sorted(folder.iterdir())[number])
+    return folder
+
+
+def test_images_that_are_held_out_have_no_part_in_the_range(gradcon, tmp_path, held_out_are_brightest):
+    folder, run = held_out_are_brightest, tmp_path / "run"
+    told = json.loads(gradcon("check", folder, "--size", 8, "--json").out)
+    result = gradcon(*TRAIN, "--images", folder, "--out", run)
+    assert result.code == 0
+    assert Detector.load(run).preprocessing["range"] == told["train"]["range"] == [0, 1023]
+    assert re.search("values beyond the range 0 to 1023, which are clipped: 6, .* with 3000 to 3000", result.err)
+    (folder / "bad.png").write_bytes(b"no image")  # the last one, so that the others are split as before
+    assert gradcon(*TRAIN, "--images", folder, "--out", tmp_path / "another", "--on-error", "skip").code == 3
+    assert Detector.load(tmp_path / "another").preprocessing["range"] == [0, 1023]
+
+
+def test_a_resumed_run_keeps_its_range(gradcon, tmp_path, held_out_are_brightest):
+    words = (*TRAIN, "--images", held_out_are_brightest, "--out", tmp_path / "run")
+    assert gradcon(*words, "--range", "0,4095").code == 0  # as of all images
+    assert gradcon(*words, "--resume", "--epochs", "2").code == 0
+    assert Detector.load(tmp_path / "run").preprocessing["range"] == [0, 4095]
 
 
 def test_a_range_of_ones_own_is_kept(gradcon, tmp_path, write_words):
