@@ -98,7 +98,7 @@ def _train(args: argparse.Namespace) -> int:
     options = _options(args, trainer, score, taking)
     with training_options.tracked(args, options) as trainer.log:
         detector = _fit(trainer, learned, args.resume)
-    finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet, cut=cut)
+    finished = finish(detector, images, score, args.false_alarms, args.device, args.quiet, cut=cut)
     finished.detector.save(args.out / DETECTOR)
     remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
     remove_caches(args.out)

@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gradcon_ext.cli import progress as progress_module
-from gradcon_ext.cli.progress import progress
+from gradcon_ext.cli.progress import epoch_lines, progress
 from gradcon_ext.data.held_out import held_out
 from gradcon_ext.detector.detector import Detector
 
@@ -314,3 +315,23 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
         for count in (1, 39, 1, 59):
             update(count)
     assert capsys.readouterr().err == "scoring: 40 of 100 images, 2 a second, 30 s left\n"
+
+
+def test_progress_on_a_terminal_is_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress(100, "scoring") as update:
+        for count in (1, 39, 1, 59):
+            update(count)
+    assert re.search(r"\rscoring: 100%\|█+\| 100/100 \[.* images/s\]\n$", capsys.readouterr().err)
+
+
+def test_epochs_without_a_terminal_are_a_line_now_and_then_and_at_last(capsys, monkeypatch):
+    times = iter([0.0, 1.0, 16.0, 16.0, 20.0, 30.0, 30.0])
+    monkeypatch.setattr(progress_module, "monotonic", lambda: next(times))
+    with epoch_lines(9) as log:
+        for epoch in range(1, 5):
+            log({"loss": 0.5, "validation_objective": 0.25 / epoch}, epoch)
+    assert capsys.readouterr().err == (
+        "epoch 2 of 9: loss 0.5000, validation objective 0.1250\n"
+        "epoch 4 of 9: loss 0.5000, validation objective 0.0625\n"
+    )

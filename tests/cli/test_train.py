@@ -31,7 +31,10 @@ def same(one, other):
 
 def test_a_detector_of_a_data_set(train_digits, tmp_path):
     result = train_digits(tmp_path / "runs" / "new")
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    epoch, *passes = result.err.splitlines()
+    assert re.fullmatch(r"epoch 2 of 2: loss \d\.\d{4}, validation objective -?\d\.\d{4}", epoch)
+    assert passes == ["balancing the parts of the score", "damaging held-out images to see which part notices"]
     folder = tmp_path / "runs" / "new"
     assert {file.name for file in folder.iterdir()} == {
         "detector.safetensors",
@@ -47,6 +50,18 @@ def test_a_detector_of_a_data_set(train_digits, tmp_path):
     assert detector.training["data"] == {"dataset": "digits", "inlier": "2", "seed": 0}
     assert (detector.training["epochs"], detector.training["batch_size"]) == (2, 64)
     assert [json.loads(line)["epoch"] for line in history.splitlines()] == [1, 2]
+
+
+def test_a_terminal_shows_a_bar_of_the_epochs(train_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = train_digits(tmp_path / "run")
+    assert result.code == 0
+    assert re.search(r"\repoch 2/2: 100%\|█+\| .* images/s, cosine=.*, loss=.*\] *\n", result.err)
+    assert "epoch 2 of 2" not in result.err
+
+
+def test_quiet_is_quiet(train_digits, tmp_path):
+    assert train_digits(tmp_path / "run", "--quiet") == (0, "", "")
 
 
 def test_the_next_command_finds_the_data(train_digits, tmp_path, monkeypatch):
