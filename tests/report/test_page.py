@@ -110,7 +110,9 @@ def test_without_verdicts_the_page_says_why() -> None:
         (("score",), {"score"}),
     ],
 )
-def test_the_maps_that_are_shown_are_explained_and_no_others(report: Report, names: tuple[str, ...], told: set[str]):
+def test_the_maps_that_are_shown_are_explained_and_no_others(
+    report: Report, names: tuple[str, ...], told: set[str]
+) -> None:
     scales = dict.fromkeys(names, next(iter(report.scales.values())))
     page = render(replace(report, scales=scales))
     (lead,) = re.findall('<p class="lead">(.*)</p>', page)
