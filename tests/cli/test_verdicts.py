@@ -127,6 +127,17 @@ def test_verdicts_and_folders_of_outliers_are_rated(gradcon, place):
     assert gradcon("evaluate", place / "run", *words).code == 0  # its own file is known again
 
 
+@pytest.mark.parametrize("count", [50, 51])
+def test_many_folders_of_outliers_are_left_out_and_said_to_be(gradcon, place, count):
+    for number in range(count):
+        write(place / "many" / f"{number:02}", 1, number, brightest=60)
+    words = ("--inliers", place / "test" / "good", "--outliers", place / "many")
+    result = gradcon("evaluate", place / "run", *words)
+    assert result.code == 0
+    told = "Not rated by folder of outliers: there are 51, more than 50." in result.out.splitlines()
+    assert (told, "By folder of outliers" in result.out) == (count > 50, count <= 50)
+
+
 def test_outliers_that_are_all_inliers(gradcon, place):
     folder = place / "test" / "good"
     result = gradcon("evaluate", place / "run", "--inliers", place / "test", "--outliers", folder)
