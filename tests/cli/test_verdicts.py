@@ -291,5 +291,5 @@ def test_a_report_has_the_verdicts_of_a_calibrated_detector(gradcon, place, digi
         report = place / f"{run.parent.name}.html"
         assert gradcon("report", run, place / "test", "--out", report).code == 0
         text = report.read_text()
-        assert len(re.findall('data-value="(?:normal|anomalous)"', text)) == verdicts
+        assert len(re.findall('data-value="(?:inlier|outlier)"', text)) == verdicts
         assert ("The detector is not calibrated" in text) == (verdicts == 0)
