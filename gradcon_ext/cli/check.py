@@ -17,6 +17,7 @@ from gradcon_ext.cli.taking import Taking, refuse_placing, taking_of
 from gradcon_ext.data.held_out import held_out
 from gradcon_ext.data.reading import Found, ImageFile, Preparation, find_images, with_frames
 from gradcon_ext.data.reading.inspection import Inspection, inspect
+from gradcon_ext.data.reading.value_range import range_of_values
 
 _DETAILS = """\
 Nothing is trained and nothing is written. All images are decoded; counted are
@@ -101,13 +102,14 @@ def _facts(folder: Path, found: Found, images: int, inspection: Inspection) -> d
 def _training(preparation: Preparation, inspection: Inspection, on_error: str) -> dict[str, Any]:
     bad = len(inspection.unreadable) + len(inspection.empty)
     stops = inspection.readable < 2 or (bad > 0 and on_error == "fail")
-    parts = [0, 0, 0] if stops else [len(part) for part in held_out(inspection.readable, seed=0)]
-    value_range = preparation.range or inspection.range
+    parts = None if stops else held_out(inspection.readable, seed=0)
+    counts = [0, 0, 0] if parts is None else [len(part) for part in parts]
+    value_range = preparation.range or range_of_values(inspection.kinds, None if parts is None else parts.train)
     return {
         "refuses": stops,
-        "train_images": parts[0],
-        "validation_images": parts[1],
-        "calibration_images": parts[2],
+        "train_images": counts[0],
+        "validation_images": counts[1],
+        "calibration_images": counts[2],
         "skipped": bad,
         **preparation.facts(),
         "fit": preparation.fit,

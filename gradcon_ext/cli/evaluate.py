@@ -40,7 +40,7 @@ A detector of a data set's class is tested on all test images of that class and
 on as many of the other classes, drawn with the run's seed. A detector of your
 own images needs two folders, or one in the layout of MVTec AD, or a list.
 Outliers in folders of their own, such as kinds of defects, are rated folder by
-folder too. Normal images below the folder of the outliers are left out of
+folder too, where there are 50 at most. Normal images below the folder of the outliers are left out of
 these: --inliers test/good --outliers test.
 
 OUT receives {EVALUATION}, {EVALUATION_SCORES} (one row an image) and {EVALUATION_HISTOGRAM}.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from gradcon_ext.cli.progress import say
 from gradcon_ext.cli.training_images import TrainingImages
 from gradcon_ext.cli.verdicts import describe
 from gradcon_ext.data.images import as_image_dataset
@@ -81,7 +82,7 @@ def finish(
     score: str,
     rate: float | None,
     device: str | torch.device,
-    with_proxy: bool,
+    quiet: bool,
     cut: Cut | None = None,
 ) -> Finished:
     """Add to a detector what its score needs, choose the part that decides, and calibrate it.
@@ -92,21 +93,25 @@ def finish(
         score: one of `SCORES`.
         rate: stated false-alarm rate; see `gradcon_ext.calibrated`.
         device: to score on.
-        with_proxy: whether to see which parts notice damage also where nothing is chosen by it.
+        quiet: whether to say nothing of what is done, and not to see which parts notice damage where nothing is chosen
+            by it.
         cut: how it was trained on tiles of the images; None for whole ones.
     """
     network = None if cut is None or cut.features is None else cut.features.network
     if cut is not None:
         detector = cut.kept_in(detector, {name: images.preprocessing[name] for name in ("channels", "size")})
     if score != "gradcon" and len(as_image_dataset(images.validation)) >= _FEWEST_FOR_BALANCE:
+        say("balancing the parts of the score", quiet)
         balance = balanced if cut is None else cut.balanced
         detector = balance(detector, images.train, images.validation, device)
     proxy = None
-    if score == "auto" or with_proxy:
+    if score == "auto" or not quiet:
+        say("damaging held-out images to see which part notices", quiet)
         proxy = notice_damage(scorer_of(detector, device, network=network), images.validation)
     part = proxy.part if score == "auto" and proxy is not None else _part_of(score)
     detector = replace(detector, part=part, training={**detector.training, "score": score})
     if images.calibration is not None:
+        say(f"calibrating on {len(as_image_dataset(images.calibration))} images", quiet)
         detector = calibrated(detector, images.calibration, rate=rate, device=device, network=network)
     return Finished(detector, score, proxy)
 

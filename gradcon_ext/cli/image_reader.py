@@ -21,6 +21,7 @@ from gradcon_ext.data.reading import (
 )
 from gradcon_ext.data.reading.finding import Part
 from gradcon_ext.data.reading.pixel_limit import own_pixel_limit as own_pixel_limit
+from gradcon_ext.data.reading.value_range import Values, values_of
 
 UNREADABLE = 3
 """The exit code of a command that has done its work but for images that cannot be read."""
@@ -57,6 +58,13 @@ class ImageReader:
         found = find_images(path, part)
         self.ignored += len(found.ignored)
         return with_frames(found.files, self.preparation, self.workers)
+
+    def values(self, files: Sequence[ImageFile]) -> Iterator[Values]:
+        """Look for bits, least and greatest value of each image that can be read, and show how far it is."""
+        with progress(len(files), "looking at values", self.quiet) as update:
+            for values in values_of(files, self.preparation.max_pixels, self.workers):
+                yield values
+                update(1)
 
     def read(self, files: Sequence[ImageFile], what: str) -> Iterator[Reading]:
         """Read images in their order, and show how far it is.

@@ -34,7 +34,8 @@ class Measured:
         part: of the score, decides.
         calibration: of the detector, if it has one.
         losses: metrics of each loss.
-        folders: the same for the outliers of each folder of them.
+        folders: the same for the outliers of each folder of them; of none where there are very many.
+        left_out: how many folders that is.
         tied: losses of which many pairs of an inlier and an outlier score alike, and how many of all pairs do.
     """
 
@@ -43,6 +44,7 @@ class Measured:
     losses: Mapping[str, Metrics]
     folders: Mapping[str, Mapping[str, Metrics]]
     tied: Mapping[str, float]
+    left_out: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """What the file holds of it."""
@@ -82,6 +84,8 @@ class Measured:
         yield f"  inliers: {_count(metrics.false_alarms)} called outliers, {_count(metrics.passed)} passed"
 
     def _rows(self) -> Iterator[str]:
+        if self.left_out:
+            yield f"Not rated by folder of outliers: there are {self.left_out}, more than {_MOST_FOLDERS}."
         if not self.folders:
             return
         width = max(map(len, self.folders))
@@ -112,13 +116,15 @@ def measured(
     calibrated = [] if calibration is None else [name for name in losses if name in calibration.scores]
     thresholds = {name: calibration.threshold(name) for name in calibrated if calibration is not None}
     shares = {name: share_tied(loss, is_outlier) for name, loss in losses.items()}
-    few = len(set(folders)) <= _MOST_FOLDERS
+    count = len({folder for folder in folders if folder is not None})
+    few = count <= _MOST_FOLDERS
     return Measured(
         part,
         calibration,
         measure(losses, is_outlier, thresholds),
         measure_folders(losses, is_outlier, folders, thresholds) if few else {},
         {name: share for name, share in shares.items() if share >= _TIED},
+        left_out=0 if few else count,
     )
 
 

@@ -1,13 +1,15 @@
-"""How far a command is: a bar on a terminal, now and then a line elsewhere."""
+"""How far a command is: a bar on a terminal, now and then a line elsewhere, all on standard error."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 
 from tqdm import tqdm
+
+from gradcon_ext.training.history import Log
 
 _BETWEEN_LINES = 15.0
 """Seconds."""
@@ -34,6 +36,40 @@ def progress(total: int, what: str, quiet: bool = False) -> Iterator[Callable[[i
         yield _Lines(total, what).update
 
 
+@contextmanager
+def epoch_lines(epochs: int) -> Iterator[Log]:
+    """Give a log that now and then prints the epoch that has just finished; the last one is printed at the end.
+
+    Args:
+        epochs: how many there are to be.
+    """
+    lines = _EpochLines(epochs)
+    yield lines.log
+    lines.tell()
+
+
+def say(what: str, quiet: bool = False) -> None:
+    """Print a line of what is about to be done, unless it is to be quiet."""
+    if not quiet:
+        print(what, file=sys.stderr, flush=True)
+
+
+class _EpochLines:
+    def __init__(self, epochs: int) -> None:
+        self._epochs, self._line = epochs, ""
+        self._told = monotonic()
+
+    def log(self, metrics: Mapping[str, float], epoch: int) -> None:
+        loss, objective = (f"{metrics[name]:.4f}" for name in ("loss", "validation_objective"))
+        self._line = f"epoch {epoch} of {self._epochs}: loss {loss}, validation objective {objective}"
+        if monotonic() - self._told >= _BETWEEN_LINES:
+            self.tell()
+
+    def tell(self) -> None:
+        say(self._line, quiet=not self._line)
+        self._line, self._told = "", monotonic()
+
+
 class _Lines:
     def __init__(self, total: int, what: str) -> None:
         self._total, self._what, self._done = total, what, 0
@@ -48,4 +84,4 @@ class _Lines:
         speed = self._done / (now - self._begun)
         left = (self._total - self._done) / speed
         line = f"{self._what}: {self._done} of {self._total} images, {speed:.3g} a second, {left:.0f} s left"
-        print(line, file=sys.stderr, flush=True)
+        say(line)

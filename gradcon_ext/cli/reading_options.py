@@ -43,7 +43,7 @@ def add_preparation(parser: arguments.Group) -> None:
         "--range",
         metavar="auto|MIN,MAX",
         type=value_range,
-        help="values that count as 0 and 1; auto takes them from the training images: of 8 bits 0 to 255, of more "
+        help="values that count as 0 and 1; auto takes them from the images to learn from: of 8 bits 0 to 255, of more "
         "those of the fewest of 10, 12, 14 or 16 bits that hold all, of floating point 0 to 1, or least to greatest. "
         "With a negative number: --range=-1,1 (default: auto)",
     )

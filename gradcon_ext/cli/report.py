@@ -25,10 +25,20 @@ from gradcon_ext.version import __version__
 _NO_CALIBRATION = "The detector is not calibrated, so a score says which images are worse, and not which are bad."
 
 _DETAILS = """\
-Scores a folder of images and writes one file of HTML, which needs no network:
-how many are anomalous, how the scores are distributed, the worst images with
-heat maps, and all images in a table that can be sorted and searched. Files that
-cannot be read as images are listed.
+Scores images and writes one file of HTML, which needs no network: how many are
+outliers, how the scores are distributed, the worst images with heat maps, and
+all images in a table that can be sorted and searched. Files that cannot be read
+as images are listed, and the exit code is 3 then.
+
+FOLDER is searched in depth; of one in the layout of MVTec AD it is the images in
+test, and of a .csv or .jsonl those in its column path.
+
+With a calibrated detector, as `gradcon train` makes it, each image has a verdict
+and a p-value: how rare a score as high is among normal images. It is an outlier
+where that is at most the false-alarm rate that the detector was trained with,
+and an inlier otherwise; the threshold in the histogram is the score from which
+on images are outliers. Without a calibration there are scores alone. The words
+are those of `gradcon score`, which takes another rate.
 """
 
 _EXAMPLES = """\
@@ -42,7 +52,9 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     summary = "score a folder of images and write a report of them"
     parser = arguments.add_command(commands, "report", summary, _DETAILS, _EXAMPLES)
     parser.add_argument("detector", metavar="RUN", type=Path, help="a run's folder, or a detector's file")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="images, searched in depth")
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="images: a folder, a .csv or .jsonl with their paths, or one file"
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -100,7 +112,7 @@ def _report(args: argparse.Namespace, preparation: Preparation, scorer: ImageSco
 
 
 def _threshold(scorer: ImageScorer) -> float | None:
-    """The score from which on images are anomalous; None where none is high enough, or nothing is calibrated."""
+    """The score from which on images are outliers; None where none is high enough, or nothing is calibrated."""
     calibration = scorer.calibration
     if calibration is None:
         return None

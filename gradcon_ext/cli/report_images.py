@@ -111,5 +111,5 @@ def _row(name: str, scores: Scores, decides: str, index: int) -> ImageRow:
     others = {part: loss for part, loss in losses.items() if part != decides}
     if scores.p_value is None or scores.is_outlier is None:
         return ImageRow(name, deciding, parts=others)
-    verdict: Verdict = "anomalous" if scores.is_outlier[index] else "normal"
+    verdict: Verdict = "outlier" if scores.is_outlier[index] else "inlier"
     return ImageRow(name, deciding, float(scores.p_value[index]), verdict, parts=others)

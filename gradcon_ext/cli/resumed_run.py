@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcon_ext.cli.finishing import SCORES
+from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.detector import read_facts
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR
 from gradcon_ext.storage.header import check_facts
@@ -57,6 +58,11 @@ def score_before(facts: Mapping[str, Any] | None) -> str:
         return "auto"
     asked = facts["training"].get("score", "gradcon" if facts["balance"] is None else "balanced")
     return asked if asked in SCORES else "auto"
+
+
+def range_before(facts: Mapping[str, Any] | None) -> tuple[float, float] | None:
+    """Return the range of values that images are read in by a detector that says these facts; None if none is known."""
+    return None if facts is None else Preparation.read(facts["preprocessing"]).range
 
 
 def was_calibrated(facts: Mapping[str, Any]) -> bool:

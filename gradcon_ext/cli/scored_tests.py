@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.rows import Row
 from gradcon_ext.data.masks import mask_path
 from gradcon_ext.data.named_split import named_split
-from gradcon_ext.data.reading import FileImages, ImageFile, Preparation
+from gradcon_ext.data.reading import FileImages, ImageFile, Preparation, find_images
 from gradcon_ext.detector.columns import ERROR
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.image_scoring import ImageScorer
@@ -109,7 +110,7 @@ def of_files(args: argparse.Namespace, detector: Detector, scorer: ImageScorer) 
         images=_with_masks(good, preparation, args, masks),
         masks=masks,
         folders=[_folder(file, args) for file in good],
-        warnings=[] if args.inliers is None else list(_of_training(args.inliers.resolve(), detector)),
+        warnings=list(_of_training(good, detector)),
         failed=_failed_rows(bad, preparation, [error.problem for error in problems.values() if error is not None]),
     )
 
@@ -127,8 +128,8 @@ def _are_outliers(files: Sequence[ImageFile]) -> npt.NDArray[np.bool_]:
 def _labelled_files(args: argparse.Namespace, reader: ImageReader) -> list[ImageFile]:
     if args.images is None:
         inliers, outliers = (reader.find(folder) for folder in (args.inliers, args.outliers))
-        normal = {file.path.resolve() for file in inliers}
-        outliers = [file for file in outliers if file.path.resolve() not in normal]
+        normal = _real_paths(inliers)
+        outliers = [file for file in outliers if realpath(file.path) not in normal]
         if not outliers:
             raise ValueError(f"{args.outliers} holds no image beside those of {args.inliers}")
         labelled = [replace(file, is_outlier=False) for file in inliers]
@@ -173,11 +174,25 @@ def _folder(file: ImageFile, args: argparse.Namespace) -> str | None:
     return parts[0] if len(parts) > 1 else None
 
 
-def _of_training(inliers: Path, detector: Detector) -> Iterator[str]:
-    """Yield a sentence for each folder that the detector was made with and that holds inliers too."""
-    facts = detector.training.get("data", {})
-    known = {name: facts.get(name) for name in ("images", "validation", "calibration")} if facts else {}
-    for name, folder in known.items():
-        if isinstance(folder, str) and (inliers.is_relative_to(folder) or Path(folder).is_relative_to(inliers)):
-            what = "training" if name == "images" else name
-            yield f"the inliers are of {folder}, whose images {what} has used: metrics of new images will be worse"
+def _of_training(files: Sequence[ImageFile], detector: Detector) -> Iterator[str]:
+    """Yield a sentence for each folder or list that the detector was made with, if inliers are among its images."""
+    inliers = _real_paths(file for file in files if not file.is_outlier)
+    facts = detector.training.get("data")
+    for name, what in {"images": "training", "validation": "validation", "calibration": "calibration"}.items():
+        path = facts.get(name) if isinstance(facts, dict) else None
+        if isinstance(path, str) and (used := len(inliers & _trained_on(path))):
+            yield (
+                f"{used} of {len(inliers)} inliers are images of {path}, which {what} has used: metrics of new images "
+                "will be worse"
+            )
+
+
+def _trained_on(path: str) -> set[str]:
+    try:
+        return _real_paths(find_images(path, "train").files)
+    except (OSError, ValueError):  # it is not here any more
+        return set()
+
+
+def _real_paths(files: Iterable[ImageFile]) -> set[str]:
+    return {realpath(file.path) for file in files}

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +19,14 @@ from gradcon_ext.cli.finishing import finish, refuse_unfit
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.model_options import model_of
 from gradcon_ext.cli.reading_options import DEFAULT_SIZE, preparation_of, reader_of
-from gradcon_ext.cli.resumed_run import epochs_before, facts_before, score_before, settings_before, was_calibrated
+from gradcon_ext.cli.resumed_run import (
+    epochs_before,
+    facts_before,
+    range_before,
+    score_before,
+    settings_before,
+    was_calibrated,
+)
 from gradcon_ext.cli.run_files import refuse_used
 from gradcon_ext.cli.taking import Taking, refuse_placing, taking_of
 from gradcon_ext.cli.training_defaults import Settings, default_settings
@@ -28,6 +36,7 @@ from gradcon_ext.cli.training_summary import summarise
 from gradcon_ext.data.image_size import height_width
 from gradcon_ext.data.images import as_image_dataset
 from gradcon_ext.data.reading import find_images, remove_caches
+from gradcon_ext.data.survey import refuse_blank
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import DETECTOR
 from gradcon_ext.storage.files import replace_file
@@ -68,12 +77,15 @@ def _train(args: argparse.Namespace) -> int:
     if taking.reason and not args.quiet:
         print(taking.reason, flush=True)
     network = taking.network(args.device)
-    reader = reader_of(args, preparation_of(args, taking.size), args.quiet)
     before = facts_before(args)
+    preparation = preparation_of(args, taking.size)
+    preparation = replace(preparation, range=preparation.range or range_before(before))
+    reader = reader_of(args, preparation, args.quiet)
     images = _images(args, before, reader, taking)
     reader.report()
     score = args.score or score_before(before)
     refuse_unfit(score, args.false_alarms, images)
+    refuse_blank(as_image_dataset(images.train))  # before they are cut: random tiles of one image differ
     cut = taking.cut(images.train, network)
     learned = images if cut is None else images.in_tiles(cut, taking.tiles, args.seed)
     of_features = taking.features is not None
@@ -87,7 +99,7 @@ def _train(args: argparse.Namespace) -> int:
     options = _options(args, trainer, score, taking)
     with training_options.tracked(args, options) as trainer.log:
         detector = _fit(trainer, learned, args.resume)
-    finished = finish(detector, images, score, args.false_alarms, args.device, with_proxy=not args.quiet, cut=cut)
+    finished = finish(detector, images, score, args.false_alarms, args.device, args.quiet, cut=cut)
     finished.detector.save(args.out / DETECTOR)
     remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
     remove_caches(args.out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from gradcon_ext.data.held_out import held_out
 from gradcon_ext.data.image_size import Size
 from gradcon_ext.data.images import Images, as_image_dataset
 from gradcon_ext.data.named_split import named_split
-from gradcon_ext.data.reading import range_of
+from gradcon_ext.data.reading.value_range import range_of_values
 from gradcon_ext.scoring.cut import Cut
 
 
@@ -74,7 +75,7 @@ def from_folder(
         folder: what `find_images` takes.
         others: what is to be for "validation" and "calibration" instead of a part of `folder`.
         seed: decides which images are held out.
-        reader: of the images. Where its preparation has no range, it is given that of the images of `folder`.
+        reader: of the images. Where its preparation has no range, it is given that of the images to learn from.
         cache: a folder for the images as they are read.
         calibrate: whether to hold images out for calibration where there are no others for it.
 
@@ -86,15 +87,22 @@ def from_folder(
     given = {name: reader.find(path, "train") for name, path in others.items() if path is not None}
     if "validation" not in given and len(files) < 2:
         raise ValueError(f"{folder}: holds a single image; expected at least 2, one of them for validation")
+    split = partial(
+        held_out,
+        seed=seed,
+        validation="validation" not in given,
+        calibration=calibrate and "calibration" not in given,
+    )
     if reader.preparation.range is None:
-        found = range_of(files, reader.preparation.max_pixels, reader.workers)
+        values = list(reader.values(files))
+        found = range_of_values(values, split(len(values)).train if len(values) > 1 else None)
         if found is None:
             reader.notes.append("Note: images of several bit depths, each read on its own full scale; see --range")
         reader.preparation = replace(reader.preparation, range=found)
     images = reader.images(files, cache, "reading")
     if "validation" not in given and len(images) < 2:
         raise ValueError(f"{folder}: of {len(files)} images one can be read; expected at least 2")
-    parts = held_out(len(images), seed, "validation" not in given, calibrate and "calibration" not in given)
+    parts = split(len(images))
     held = {"validation": images.selected(parts.validation), "calibration": images.selected(parts.calibration)}
     held |= {name: reader.images(of_other, cache, f"reading for {name}") for name, of_other in given.items()}
     calibration = held["calibration"] if len(held["calibration"]) else None

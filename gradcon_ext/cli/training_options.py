@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 from gradcon_ext.cli import arguments
+from gradcon_ext.cli.progress import epoch_lines
 from gradcon_ext.training import trackers
 from gradcon_ext.training.history import Log
 from gradcon_ext.training.schedule import Shape
@@ -69,11 +71,11 @@ def pace_of(args: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def tracked(args: argparse.Namespace, options: Mapping[str, Any]) -> Iterator[Log | None]:
-    """Give the log of the trackers that are asked for, if any.
+    """Give the log of the trackers that are asked for, and of lines where no terminal shows a bar, if any.
 
     Args:
         args: of the command.
-        options: of the run, which MLflow shows.
+        options: of the run, which MLflow shows; "epochs" and "lead-in" are among them.
 
     Raises:
         ValueError: a tracker is not installed, or refuses.
@@ -86,6 +88,8 @@ def tracked(args: argparse.Namespace, options: Mapping[str, Any]) -> Iterator[Lo
         if args.mlflow is not None:
             with _installed("mlflow"):
                 logs.append(stack.enter_context(trackers.mlflow(args.mlflow, options, args.out.name)))
+        if not args.quiet and not sys.stderr.isatty():
+            logs.append(stack.enter_context(epoch_lines(options["lead-in"] + options["epochs"])))
         yield None if not logs else lambda metrics, epoch: [log(metrics, epoch) for log in logs]
 
 

@@ -1,4 +1,4 @@
-"""What one pass over images tells of them."""
+"""What passes over images tell of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradcon_ext.data.image_dataset import ImageDataset, batches
+from gradcon_ext.data.pixels import as_floats
 
 
 class Survey(NamedTuple):
@@ -18,26 +19,35 @@ class Survey(NamedTuple):
     Attributes:
         mean: of all images, (C, H, W).
         digests: of each data set; equal where all images are, in the same order.
-        all_alike: of each data set, whether all images are the same.
     """
 
     mean: Tensor
     digests: list[str]
-    all_alike: list[bool]
 
 
 def survey(datasets: Sequence[ImageDataset], batch_size: int) -> Survey:
     """Look at all images of data sets of one shape once, reading `batch_size` of them at a time."""
     total = torch.zeros(datasets[0].shape, dtype=torch.float64)
-    digests, all_alike = [], []
+    digests = []
     for dataset in datasets:
         digest = blake2b(repr((len(dataset), dataset.shape)).encode(), digest_size=16)
-        first, alike = None, True
         for images in batches(dataset, batch_size):
-            first = images[:1].cpu() if first is None else first
-            alike = alike and bool((images.cpu() == first).all())
             total += images.sum(0, dtype=torch.float64).cpu()
             digest.update(images.cpu().contiguous().numpy().data)
         digests.append(digest.hexdigest())
-        all_alike.append(alike)
-    return Survey((total / sum(map(len, datasets))).float(), digests, all_alike)
+    return Survey((total / sum(map(len, datasets))).float(), digests)
+
+
+def refuse_blank(images: ImageDataset) -> None:
+    """Raise ValueError for training images that are all alike, unless it is a single one that is not black.
+
+    They may be of any sizes, and are read until one differs.
+    """
+    every = map(as_floats, images.each_stored())
+    first = next(every)
+    is_black = not first.any()
+    if len(images) == 1 and not is_black:
+        return
+    if all(not image.any() if is_black else torch.equal(image, first) for image in every):
+        colour = ", and black" if is_black else ""
+        raise ValueError(f"all {len(images)} training images are alike{colour}: there is nothing to learn from them")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from gradcon_ext.scoring.overlay import Scale
 
-Verdict = Literal["anomalous", "normal"]
+Verdict = Literal["outlier", "inlier"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Report:
         rows: of all images, in any order.
         pictures: of some of them, by their number in `rows`.
         scales: of the heat maps in the pictures, by their names.
-        threshold: score from which on images are anomalous; None where there are no verdicts.
+        threshold: score from which on images are outliers; None where there are no verdicts.
         no_verdict: why there are none, if so.
     """
 

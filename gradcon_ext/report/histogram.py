@@ -20,7 +20,7 @@ class Bar:
     left: float
     width: float
     others: float
-    anomalous: float
+    outliers: float
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def histogram_of(rows: Sequence[ImageRow], threshold: float | None) -> Histogram
     values = np.array([row.anomaly for row in scored], dtype=np.float64)
     marks = values if threshold is None else np.append(values, threshold)
     edges = np.histogram_bin_edges(marks, bins=min(_MOST_BARS, 2 * isqrt(len(values)) + 1))
-    anomalous = np.array([row.verdict == "anomalous" for row in scored])
-    counts = [np.histogram(values[part], edges)[0] for part in (~anomalous, anomalous)]
+    outliers = np.array([row.verdict == "outlier" for row in scored])
+    counts = [np.histogram(values[part], edges)[0] for part in (~outliers, outliers)]
     tallest = int((counts[0] + counts[1]).max())
     place = (edges - edges[0]) / (edges[-1] - edges[0]) * 100
     bars = [

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from gradcon_ext.scoring.scorer import Scorer
 
 
+class Explained(Protocol):
+    """An explanation of N images: `Explanation`, or `ScoreMaps` of tiles."""
+
+    @property
+    def maps(self) -> Mapping[str, Tensor | list[Tensor]]:
+        """By name, the map (H, W) of each image, as `maps[name][index]`, of which higher is more anomalous."""
+
+
 class HasMaps(Protocol):
     """A scorer that tells where in images their scores come from."""
 

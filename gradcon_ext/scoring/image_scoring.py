@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +17,7 @@ from gradcon_ext.detector.facts import scores_tiles
 from gradcon_ext.detector.parts import OF_BALANCE, PAPERS
 from gradcon_ext.features import FeatureMaps
 from gradcon_ext.scoring.cut import Sources, features_of
-from gradcon_ext.scoring.explanation import HasMaps
+from gradcon_ext.scoring.explanation import Explained, HasMaps
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.scoring.scores import Scores, joined, judged
 from gradcon_ext.scoring.tile_scoring import TileScorer, TileScores
@@ -44,6 +45,9 @@ class ImageScorer(HasMaps, Protocol):
     def score(self, images: Any, batch_size: int = 512) -> Scores:
         """Score every image; those of a data set are read at most `batch_size` at a time."""
 
+    def explain(self, images: Any, batch_size: int = 64) -> Explained:
+        """Tell where in images their scores come from, all maps at once; `maps` yields them as they come."""
+
 
 def scorer_of(
     detector: Detector, device: str | torch.device = "cpu", *, network: nn.Module | None = None
@@ -66,6 +70,18 @@ def scorer_of(
     return PooledScorer(
         TileScorer.from_detector(detector, device=device), features, detector.part, detector.calibration
     )
+
+
+@dataclass(frozen=True)
+class ScoreMaps:
+    """Where in N images the scores of their tiles come from.
+
+    Attributes:
+        maps: by name, float32 (H, W) of each image at its own size, of which higher is more anomalous: "score", of the
+            part that decides, and all parts, named after it, "score.gradient" and so on.
+    """
+
+    maps: dict[str, list[Tensor]]
 
 
 class PooledScorer:
@@ -123,11 +139,15 @@ class PooledScorer:
         scores = joined(scored)
         return scores if self.calibration is None else judged(scores, self.part, self.calibration)
 
-    def maps(self, images: Images | Sequence[Tensor], batch_size: int = 64) -> Iterator[dict[str, Tensor]]:
-        """Yield the maps (1, H, W) of each image at its own size: "score", of the part that decides, and all parts.
+    def explain(self, images: Images | Sequence[Tensor], batch_size: int = 64) -> ScoreMaps:
+        """Tell where in images their scores come from; the arguments, and what is raised, are those of `score`."""
+        every = list(self.maps(images, batch_size))
+        if not every:
+            raise ValueError("there are no images")
+        return ScoreMaps({name: [maps[name][0] for maps in every] for name in every[0]})
 
-        The latter are named after it, "score.gradient" and so on; what is raised is as above.
-        """
+    def maps(self, images: Images | Sequence[Tensor], batch_size: int = 64) -> Iterator[dict[str, Tensor]]:
+        """Yield the maps of `ScoreMaps`, (1, H, W), an image at a time, for streams that are not all kept."""
         for image, scores in self._scored(images):
             size = (image.shape[1], image.shape[2])
             parts = {name: scores.score_map(name, size)[None] for name in scores.parts}

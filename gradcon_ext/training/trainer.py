@@ -18,7 +18,7 @@ from gradcon_ext.data.held_out import SHARE, held_out
 from gradcon_ext.data.image_dataset import ImageDataset
 from gradcon_ext.data.images import Images, as_image_dataset, preparation_of, takes_features
 from gradcon_ext.data.selected_images import SelectedImages
-from gradcon_ext.data.survey import survey
+from gradcon_ext.data.survey import refuse_blank, survey
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import Loss, loss_of
 from gradcon_ext.training.checkpoint import Kept, TrainingState
@@ -199,9 +199,8 @@ class Trainer:
                 f"validation images {val_images.shape}; expected the same"
             )
         with seeded(self._device, self.seed):  # for a dataset that draws random numbers
-            baseline, digests, (alike, _) = survey([train_images, val_images], self.batch_size)
-        if alike:
-            _refuse_blank(train_images)
+            baseline, digests = survey([train_images, val_images], self.batch_size)
+            refuse_blank(train_images)
         settings = self._settings(train_images, val_images, digests)
         with run_folder(None if self.out is None else Path(self.out), settings, resume, self.overwrite) as folder:
             detector_of = partial(self._detector, train_images.shape, settings)
@@ -335,10 +334,3 @@ class Trainer:
         channels, height, width = shape
         preprocessing = {**(self.preprocessing or {}), "channels": channels, "size": [height, width]}
         return Detector(self.model, kept.references, kept.count, preprocessing=preprocessing, training=training)
-
-
-def _refuse_blank(images: ImageDataset) -> None:
-    """Raise ValueError for training images that are all alike, unless it is a single one that is not black."""
-    colour = ", and black" if not images[0].any() else ""
-    if len(images) > 1 or colour:
-        raise ValueError(f"all {len(images)} training images are alike{colour}: there is nothing to learn from them")

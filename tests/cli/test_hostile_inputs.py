@@ -1,4 +1,10 @@
-"""Formats and inputs that public bug reports name: each has its right value, or one line that says what is wrong."""
+"""Formats and inputs that public bug reports name: each has its right value, or one line that says what is wrong.
+
+What is right or wrong of one file is in two tables, VALUES and PROBLEMS. What takes a whole command stands below
+them, in functions of its own: names under `LC_ALL=C` and other locales, a leading dash on the command line, a pipe
+that is closed early, a full disk, an output that is a folder, two images, identical ones, nothing but black ones, and
+linked folders.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +87,27 @@ _PALETTE = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
 _INDICES = (np.arange(48) % 4).reshape(6, 8)
 _TRANSPARENCY = np.array([0, 128, 255, 64]) / 255
 _LAB_WHITE = Image.merge("LAB", [Image.new("L", (8, 6), level) for level in (255, 128, 128)])
+_LAB = (150, 20, 30)
+"""Lightness 58.8, a and b, as a TIFF has them."""
+_CMYK = (40, 100, 200, 30)
 _RGB = Image.fromarray(COLOUR)
+
+
+def srgb_of_lab(lightness: int, a: int, b: int) -> np.ndarray:
+    """By the formulas of CIE and sRGB, under the light of D50, as colour profiles have it."""
+    height = (lightness / 2.55 + 16) / 116
+    roots = np.array([height + a / 500, height, height - b / 200])
+    xyz = np.where(roots > 6 / 29, roots**3, 3 * (6 / 29) ** 2 * (roots - 4 / 29)) * [0.9642, 1, 0.8249]
+    linear = np.array([[3.13386, -1.61687, -0.49061], [-0.97877, 1.91614, 0.03345], [0.07195, -0.22899, 1.40524]]) @ xyz
+    return 1.055 * linear ** (1 / 2.4) - 0.055
+
+
+def packed(bits: int) -> tuple[Callable[[Path], Path], dict[str, object], np.ndarray, float]:
+    """Rows of numbers of so many bits without a gap between them."""
+    values, highest = WORDS[..., 0] >> (16 - bits), 2**bits - 1
+    write = encoded(values.astype(np.uint16), "a.tif", bitspersample=bits)
+    return write, {"channels": 1, "range": (0.0, float(highest))}, chw(values / highest), 1e-7
+
 
 VALUES = {
     "palette with transparency": (
@@ -109,9 +135,21 @@ VALUES = {
         0.51 / 255,
     ),
     "CMYK": (saved(Image.new("CMYK", (8, 6), (255, 0, 0, 0)), "a.tif"), {}, np.array([0, 1, 1]), 1e-6),
+    "mixed CMYK": (
+        saved(Image.new("CMYK", (8, 6), _CMYK), "a.tif"),
+        {},
+        (1 - np.array(_CMYK[:3]) / 255) * (1 - _CMYK[3] / 255),
+        0.51 / 255,
+    ),
     "CMYK in JPEG": (saved(Image.new("CMYK", (8, 6), (0, 0, 0, 255)), "a.jpg"), {}, np.zeros(3), 2 / 255),
     "1 bit": (saved(Image.fromarray(GREY > 127), "a.png"), {"channels": 1}, chw(GREY > 127), 0),
     "LAB": (saved(_LAB_WHITE, "a.tif"), {}, np.ones(3), 1.5 / 255),
+    "LAB in colour": (
+        saved(Image.frombytes("LAB", (1, 1), bytes(_LAB)).resize((8, 6)), "a.tif"),
+        {},
+        srgb_of_lab(*_LAB),
+        1.5 / 255,
+    ),
     "HSV-like YCbCr JPEG": (
         saved(Image.new("RGB", (8, 6), (255, 0, 0)), "a.jpg", quality=100),
         {},
@@ -124,6 +162,9 @@ VALUES = {
         chw(TWELVE_BITS / 4095),
         1e-7,
     ),
+    "10 bits, packed": packed(10),
+    "12 bits, packed": packed(12),
+    "14 bits, packed": packed(14),
     "16 bits in grey": (
         saved(Image.fromarray(WORDS[..., 0]), "a.tif"),
         {"channels": 1},
@@ -335,6 +376,37 @@ def test_nothing_is_learnt_from_identical_images(gradcon, tmp_path):
         Image.new("RGB", (12, 9), (77, 77, 77)).save(tmp_path / f"{number}.png")
     result = gradcon(*TRAIN, "--images", tmp_path, "--out", tmp_path / "run")
     assert (result.code, result.error) == (1, "all 2 training images are alike: there is nothing to learn from them")
+
+
+NETWORK = """\
+import torch
+
+
+def of_colour():
+    return torch.nn.Conv2d(3, 4, 3, stride=2)
+"""
+TAKEN = {
+    "tiles, by default": (),
+    "tiles at even contrast": ("--tile", "16", "--even-contrast"),
+    "feature maps": ("--features", "hostile_network:of_colour", "--size", "24", "--grid", "4"),
+}
+
+
+@pytest.mark.parametrize("taken", TAKEN)
+@pytest.mark.parametrize(("level", "words"), [(0, "alike, and black"), (1, "alike")])
+def test_nothing_is_learnt_from_one_image_whatever_is_cut_from_it(gradcon, tmp_path, monkeypatch, taken, level, words):
+    (tmp_path / "photos").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8) * level
+    for number in range(10):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / f"{number}.png")
+    (tmp_path / "hostile_network.py").write_text(NETWORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ("--images", tmp_path / "photos", "--out", tmp_path / "run", "--epochs", "1", "--quiet", *TAKEN[taken])
+    result = gradcon("train", *options)
+    assert (result.code, result.error) == (
+        1,
+        f"all 7 training images are {words}: there is nothing to learn from them",
+    )
 
 
 def test_two_images_are_little_to_learn_from(gradcon, tmp_path):

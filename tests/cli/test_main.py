@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -10,14 +11,22 @@ import pytest
 from gradcon_ext import cli
 from gradcon_ext.version import __version__
 
-COMMANDS = ("demo", "download", "train", "score", "evaluate", "report", "reproduce", "info")
+(_CHOICES,) = (action.choices for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
+COMMANDS = sorted(_CHOICES)
 
 
 def test_help_names_every_command(gradcon):
     result = gradcon("--help")
     assert result.code == 0
+    assert {"check", "train", "score", "evaluate", "report", "serve", "export", "verify"} <= set(COMMANDS)
     for command in COMMANDS:
         assert f"\n    {command} " in result.out
+
+
+def test_the_help_of_a_report_says_what_it_takes_and_what_its_words_mean(gradcon):
+    words = ("MVTec AD", ".csv", ".jsonl", "verdict", "p-value", "threshold", "false-alarm rate", "outlier", "inlier")
+    told = " ".join(gradcon("report", "--help").out.split())
+    assert [word for word in words if word not in told] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gradcon_ext.cli import progress as progress_module
-from gradcon_ext.cli.progress import progress
+from gradcon_ext.cli.progress import epoch_lines, progress
+from gradcon_ext.data.held_out import held_out
 from gradcon_ext.detector.detector import Detector
 
 TRAIN = ("train", "--epochs", "1", "--width", "2", "--size", "8", "--batch-size", "4", "--quiet")
@@ -62,6 +64,35 @@ def test_images_that_leave_the_range_are_told(gradcon, tmp_path, write_words):
     )
     np.save(tmp_path / "bright.npy", np.full((2, 8, 8), 5000, np.uint16))
     assert "beyond the range 0 to 4095, which are clipped: 2" in gradcon("score", run, tmp_path / "bright.npy").err
+
+
+@pytest.fixture
+def held_out_are_brightest(tmp_path, write_words):
+    """A folder of 12 bits in 16 whose images for validation and calibration alone have values above 1023."""
+    folder = write_words(tmp_path / "words", 20, highest=1000)
+    parts = held_out(20, seed=0)
+    for number in (*parts.validation, *parts.calibration):
+        Image.fromarray(np.full((8, 8), 3000, np.uint16)).save(sorted(folder.iterdir())[number])
+    return folder
+
+
+def test_images_that_are_held_out_have_no_part_in_the_range(gradcon, tmp_path, held_out_are_brightest):
+    folder, run = held_out_are_brightest, tmp_path / "run"
+    told = json.loads(gradcon("check", folder, "--size", 8, "--json").out)
+    result = gradcon(*TRAIN, "--images", folder, "--out", run)
+    assert result.code == 0
+    assert Detector.load(run).preprocessing["range"] == told["train"]["range"] == [0, 1023]
+    assert re.search("values beyond the range 0 to 1023, which are clipped: 6, .* with 3000 to 3000", result.err)
+    (folder / "bad.png").write_bytes(b"no image")  # the last one, so that the others are split as before
+    assert gradcon(*TRAIN, "--images", folder, "--out", tmp_path / "another", "--on-error", "skip").code == 3
+    assert Detector.load(tmp_path / "another").preprocessing["range"] == [0, 1023]
+
+
+def test_a_resumed_run_keeps_its_range(gradcon, tmp_path, held_out_are_brightest):
+    words = (*TRAIN, "--images", held_out_are_brightest, "--out", tmp_path / "run")
+    assert gradcon(*words, "--range", "0,4095").code == 0  # as of all images
+    assert gradcon(*words, "--resume", "--epochs", "2").code == 0
+    assert Detector.load(tmp_path / "run").preprocessing["range"] == [0, 4095]
 
 
 def test_a_range_of_ones_own_is_kept(gradcon, tmp_path, write_words):
@@ -284,3 +315,23 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
         for count in (1, 39, 1, 59):
             update(count)
     assert capsys.readouterr().err == "scoring: 40 of 100 images, 2 a second, 30 s left\n"
+
+
+def test_progress_on_a_terminal_is_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress(100, "scoring") as update:
+        for count in (1, 39, 1, 59):
+            update(count)
+    assert re.search(r"\rscoring: 100%\|█+\| 100/100 \[.* images/s\]\n$", capsys.readouterr().err)
+
+
+def test_epochs_without_a_terminal_are_a_line_now_and_then_and_at_last(capsys, monkeypatch):
+    times = iter([0.0, 1.0, 16.0, 16.0, 20.0, 30.0, 30.0])
+    monkeypatch.setattr(progress_module, "monotonic", lambda: next(times))
+    with epoch_lines(9) as log:
+        for epoch in range(1, 5):
+            log({"loss": 0.5, "validation_objective": 0.25 / epoch}, epoch)
+    assert capsys.readouterr().err == (
+        "epoch 2 of 9: loss 0.5000, validation objective 0.1250\n"
+        "epoch 4 of 9: loss 0.5000, validation objective 0.0625\n"
+    )

@@ -31,7 +31,10 @@ def same(one, other):
 
 def test_a_detector_of_a_data_set(train_digits, tmp_path):
     result = train_digits(tmp_path / "runs" / "new")
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    epoch, *passes = result.err.splitlines()
+    assert re.fullmatch(r"epoch 2 of 2: loss \d\.\d{4}, validation objective -?\d\.\d{4}", epoch)
+    assert passes == ["balancing the parts of the score", "damaging held-out images to see which part notices"]
     folder = tmp_path / "runs" / "new"
     assert {file.name for file in folder.iterdir()} == {
         "detector.safetensors",
@@ -50,6 +53,18 @@ def test_a_detector_of_a_data_set(train_digits, tmp_path):
     *lead_in, first, last = [entry for entry in entries if "event" not in entry]
     assert [(entry["epoch"], entry["lead_in"]) for entry in lead_in] == [(epoch, True) for epoch in range(1, 41)]
     assert [(entry["epoch"], entry["lead_in"]) for entry in (first, last)] == [(1, False), (2, False)]
+
+
+def test_a_terminal_shows_a_bar_of_the_epochs(train_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = train_digits(tmp_path / "run")
+    assert result.code == 0
+    assert re.search(r"\repoch 2/2: 100%\|█+\| .* images/s, cosine=.*, loss=.*\] *\n", result.err)
+    assert "epoch 2 of 2" not in result.err
+
+
+def test_quiet_is_quiet(train_digits, tmp_path):
+    assert train_digits(tmp_path / "run", "--quiet") == (0, "", "")
 
 
 def test_the_next_command_finds_the_data(train_digits, tmp_path, monkeypatch):

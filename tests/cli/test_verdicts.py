@@ -127,21 +127,73 @@ def test_verdicts_and_folders_of_outliers_are_rated(gradcon, place):
     assert gradcon("evaluate", place / "run", *words).code == 0  # its own file is known again
 
 
+@pytest.mark.parametrize("count", [50, 51])
+def test_many_folders_of_outliers_are_left_out_and_said_to_be(gradcon, place, count):
+    for number in range(count):
+        write(place / "many" / f"{number:02}", 1, number, brightest=60)
+    words = ("--inliers", place / "test" / "good", "--outliers", place / "many")
+    result = gradcon("evaluate", place / "run", *words)
+    assert result.code == 0
+    told = "Not rated by folder of outliers: there are 51, more than 50." in result.out.splitlines()
+    assert (told, "By folder of outliers" in result.out) == (count > 50, count <= 50)
+
+
 def test_outliers_that_are_all_inliers(gradcon, place):
     folder = place / "test" / "good"
     result = gradcon("evaluate", place / "run", "--inliers", place / "test", "--outliers", folder)
     assert result.code == 1 and re.match(f"{folder} holds no image beside those of", result.error)
 
 
-@pytest.mark.parametrize("part", ["photos", "."])
-def test_inliers_that_were_trained_on_are_pointed_out(gradcon, place, part):
-    detector = Detector.load(place / "run" / "detector.safetensors")
-    detector.training["data"]["images"] = str(place / "photos")  # where the copy is
-    detector.save(place / "run" / "detector.safetensors")
+def trained_on(run, **facts):
+    """As if the run had been trained on other folders or lists."""
+    detector = Detector.load(run / "detector.safetensors")
+    detector.training["data"] |= {name: str(path) for name, path in facts.items()}
+    detector.save(run / "detector.safetensors")
+
+
+def warned(result):
+    assert result.code == 0
+    return [line for line in result.err.splitlines() if "has used" in line]
+
+
+@pytest.mark.parametrize(("part", "inliers"), [("photos", 60), (".", 89)])
+def test_inliers_that_were_trained_on_are_pointed_out(gradcon, place, part, inliers):
+    trained_on(place / "run", images=place / "photos")  # where the copy is
     outliers = write(place.parent / "others", 3, 9)
     result = gradcon("evaluate", place / "run", "--inliers", place / part, "--outliers", outliers)
-    assert result.code == 0
-    assert re.search(f"Warning: the inliers are of {place / 'photos'}, whose images training has used", result.err)
+    assert warned(result) == [
+        f"Warning: 60 of {inliers} inliers are images of {place / 'photos'}, which training has used: "
+        "metrics of new images will be worse."
+    ]
+
+
+def test_files_tell_what_was_trained_on_and_not_folders(gradcon, place):
+    root = place.parent / "mvtec"
+    shutil.copytree(place / "test", root / "test")
+    shutil.copytree(place / "photos", root / "train" / "good")
+    (place / "linked").symlink_to(root / "train" / "good")
+    trained_on(place / "run", images=root, validation=place / "gone", calibration=place / "linked")
+    apart = ("--outliers", root / "test" / "dark", "--inliers")
+    assert warned(gradcon("evaluate", place / "run", "--images", root)) == []
+    assert warned(gradcon("evaluate", place / "run", *apart, root / "test" / "good")) == []
+    training, calibration = warned(gradcon("evaluate", place / "run", *apart, root / "train"))
+    assert f"60 of 60 inliers are images of {root}, which training has used" in training
+    assert f"60 of 60 inliers are images of {place / 'linked'}, which calibration has used" in calibration
+
+
+def test_images_of_a_list_that_was_trained_on_are_pointed_out(gradcon, place):
+    learned = place / "learned.csv"
+    learned.write_text("path\nphotos/00.png\nphotos/01.png\n")
+    tested = place / "tested.jsonl"
+    rows = [("photos/01.png", False), ("photos/02.png", False), ("test/dark/00.png", True)]
+    tested.write_text("".join(json.dumps({"path": path, "is_outlier": outlier}) + "\n" for path, outlier in rows))
+    trained_on(place / "run", images=learned)
+    for words, used in (
+        (("--inliers", place / "photos", "--outliers", place / "test" / "dark"), "2 of 60"),
+        (("--images", tested), "1 of 2"),
+    ):
+        (line,) = warned(gradcon("evaluate", place / "run", *words))
+        assert f"{used} inliers are images of {learned}, which training has used" in line
 
 
 def test_scores_that_tie_are_pointed_out(gradcon, place):
@@ -239,5 +291,5 @@ def test_a_report_has_the_verdicts_of_a_calibrated_detector(gradcon, place, digi
         report = place / f"{run.parent.name}.html"
         assert gradcon("report", run, place / "test", "--out", report).code == 0
         text = report.read_text()
-        assert len(re.findall('data-value="(?:normal|anomalous)"', text)) == verdicts
+        assert len(re.findall('data-value="(?:inlier|outlier)"', text)) == verdicts
         assert ("The detector is not calibrated" in text) == (verdicts == 0)

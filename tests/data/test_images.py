@@ -5,12 +5,14 @@ import re
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from gradcon_ext.data.image_dataset import batches, stored_batches
 from gradcon_ext.data.image_size import height_width
 from gradcon_ext.data.images import as_image_dataset
-from gradcon_ext.data.survey import survey
+from gradcon_ext.data.reading import FileImages, Preparation, find_images
+from gradcon_ext.data.survey import refuse_blank, survey
 
 FLOATS = torch.linspace(0, 1, 5 * 3 * 4 * 6).reshape(5, 3, 4, 6)
 BYTES = (torch.arange(5 * 3 * 4 * 6) % 256).to(torch.uint8).reshape(5, 3, 4, 6)
@@ -114,13 +116,25 @@ def test_batches_of_floats_are_copies():
     assert torch.equal(images, FLOATS)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_images_that_are_all_alike_are_noticed(batch_size):
+def test_images_that_are_all_alike_are_noticed():
     alike = FLOATS[:1].expand(5, *FLOATS.shape[1:]).clone()
     nearly = alike.clone()
     nearly[-1].view(-1)[-1] = 1 - nearly[-1].view(-1)[-1]
-    datasets = [as_image_dataset(images) for images in (alike, nearly, FLOATS)]
-    assert survey(datasets, batch_size).all_alike == [True, False, False]
+    for images in (nearly, FLOATS):
+        refuse_blank(as_image_dataset(images))
+    with pytest.raises(ValueError, match="all 5 training images are alike: there is nothing"):
+        refuse_blank(as_image_dataset(alike))
+
+
+def test_black_images_of_any_sizes_are_noticed(tmp_path):
+    preparation = Preparation(1, None, range=(0.0, 255.0))
+    for number in range(3):
+        Image.new("L", (20 + number, 30)).save(tmp_path / f"{number}.png")
+    images = FileImages(find_images(tmp_path).files, preparation)
+    with pytest.raises(ValueError, match="all 3 training images are alike, and black"):
+        refuse_blank(images)
+    Image.new("L", (20, 30), 1).save(tmp_path / "2.png")
+    refuse_blank(images)
 
 
 @pytest.mark.parametrize("convert", [lambda x: x, Items])

@@ -35,7 +35,7 @@ def report() -> Report:
             name,
             anomaly=(anomaly := float(random.normal())),
             p_value=None if number == 3 else float(random.random()),
-            verdict="anomalous" if anomaly > 0.5 else "normal",
+            verdict="outlier" if anomaly > 0.5 else "inlier",
             parts={"reconstruction": float(random.random()), "gradient": -float(random.random())},
         )
         for number, name in enumerate(names)

@@ -54,9 +54,9 @@ def column(page: Any, number: int) -> list[str]:
 
 def test_counts_and_names_as_they_are(open_page: Callable[..., Any], report: Report) -> None:
     page = open_page()
-    counts = {name: int(page.locator(f"#count-{name}").inner_text()) for name in ("images", "anomalous", "normal")}
-    anomalous = sum(row.verdict == "anomalous" for row in report.rows)
-    assert counts == {"images": 32, "anomalous": anomalous, "normal": 30 - anomalous}
+    counts = {name: int(page.locator(f"#count-{name}").inner_text()) for name in ("images", "outliers", "inliers")}
+    outliers = sum(row.verdict == "outlier" for row in report.rows)
+    assert counts == {"images": 32, "outliers": outliers, "inliers": 30 - outliers}
     assert page.locator("#count-unreadable").inner_text() == "2"
     shown = page.locator("tbody th").all_text_contents()
     assert shown == [readable(report.rows[number].path) for number in report.worst_first]
@@ -99,8 +99,8 @@ def test_search_and_verdict(open_page: Callable[..., Any], report: Report) -> No
     page.keyboard.type("<script>")
     assert len(names(page)) == 1
     page.keyboard.press("Escape")
-    page.get_by_label("Verdict").select_option("anomalous")
-    assert len(names(page)) == sum(row.verdict == "anomalous" for row in report.rows)
+    page.get_by_label("Verdict").select_option("outlier")
+    assert len(names(page)) == sum(row.verdict == "outlier" for row in report.rows)
 
 
 def test_keys_move_from_picture_to_picture(open_page: Callable[..., Any], report: Report) -> None:

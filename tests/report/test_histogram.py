@@ -7,7 +7,7 @@ from gradcon_ext.report.histogram import histogram_of
 
 
 def rows(*scores: float, threshold: float = float("inf")) -> list[ImageRow]:
-    return [ImageRow("a", score, verdict="anomalous" if score >= threshold else "normal") for score in scores]
+    return [ImageRow("a", score, verdict="outlier" if score >= threshold else "inlier") for score in scores]
 
 
 def test_bars_are_shares_of_the_tallest() -> None:
@@ -16,7 +16,7 @@ def test_bars_are_shares_of_the_tallest() -> None:
     assert (histogram.low, histogram.high, histogram.tallest) == (0, 4, 3)
     assert sum(bar.width for bar in histogram.bars) == pytest.approx(100)
     assert sum(bar.others for bar in histogram.bars) == pytest.approx(100)
-    assert sum(bar.anomalous for bar in histogram.bars) == pytest.approx(200 / 3)
+    assert sum(bar.outliers for bar in histogram.bars) == pytest.approx(200 / 3)
     assert histogram.threshold == pytest.approx(25)
 
 

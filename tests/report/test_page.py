@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -96,8 +98,26 @@ def test_without_verdicts_the_page_says_why() -> None:
     outline = Outline(render(Report("photos", {}, rows, no_verdict="It is not calibrated.")))
     assert "It is not calibrated." in outline.text
     ids = {attributes.get("id") for _, attributes in outline.tags}
-    assert "no-verdict" in ids and not ids & {"count-anomalous", "count-normal", "verdict"}
+    assert "no-verdict" in ids and not ids & {"count-outliers", "count-inliers", "verdict"}
     assert not any("verdict" in str(attributes.get("class")) for _, attributes in outline.tags)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("residual",), {"residual"}),
+        (("residual", "alignment"), {"residual", "alignment"}),
+        (("score",), {"score"}),
+    ],
+)
+def test_the_maps_that_are_shown_are_explained_and_no_others(
+    report: Report, names: tuple[str, ...], told: set[str]
+) -> None:
+    scales = dict.fromkeys(names, next(iter(report.scales.values())))
+    page = render(replace(report, scales=scales))
+    (lead,) = re.findall('<p class="lead">(.*)</p>', page)
+    explained = {"residual": "The residual is", "alignment": "Alignment is", "score": "The score is"}
+    assert {name for name, words in explained.items() if words in lead} == told
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,16 @@ def test_maps_are_at_the_size_of_each_image(detector: Detector) -> None:
         assert torch.equal(maps["score.code"][0], TileScorer.from_detector(detector).score(image).score_map("code"))
 
 
+def test_an_explanation_has_the_map_of_each_image_at_its_own_size(detector: Detector) -> None:
+    scorer = scorer_of(detector)
+    explained = scorer.explain(SEVERAL).maps
+    for index, maps in enumerate(scorer.maps(SEVERAL)):
+        assert explained.keys() == maps.keys()
+        assert all(torch.equal(explained[name][index], values[0]) for name, values in maps.items())
+    with pytest.raises(ValueError, match="there are no images"):
+        scorer.explain([])
+
+
 def test_feature_maps_are_made_of_images_first() -> None:
     torch.manual_seed(2)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2))

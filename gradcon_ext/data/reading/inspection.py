@@ -14,7 +14,7 @@ from gradcon_ext.data.reading.decoding import decode
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.parallel import in_order
 from gradcon_ext.data.reading.preparation import Preparation
-from gradcon_ext.data.reading.value_range import extrema, range_of_values
+from gradcon_ext.data.reading.value_range import Values, extrema
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Inspection:
     empty: list[Path] = field(default_factory=list)
     unreadable: list[UnreadableImage] = field(default_factory=list)
     duplicates: list[tuple[Path, Path]] = field(default_factory=list)
-    kinds: list[tuple[int, float, float]] = field(default_factory=list)
+    kinds: list[Values] = field(default_factory=list)
 
     @property
     def readable(self) -> int:
@@ -82,11 +82,6 @@ class Inspection:
         if not self.kinds:
             return None
         return min(low for _, low, _ in self.kinds), max(high for _, _, high in self.kinds)
-
-    @property
-    def range(self) -> tuple[float, float] | None:
-        """The range that they are read in by default; see `range_of`."""
-        return range_of_values(self.kinds)
 
 
 def inspect(files: Iterable[ImageFile], preparation: Preparation, workers: int | None = None) -> Inspection:

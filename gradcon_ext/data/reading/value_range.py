@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,9 @@ from gradcon_ext.data.reading.decoding import decode, read_header
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.parallel import in_order
 from gradcon_ext.data.reading.preparation import BYTES
+
+Values: TypeAlias = tuple[int, float, float]
+"""Bits a channel (up to 8, 16 or 32), least and greatest value of an image."""
 
 _DEPTHS = (10, 12, 14, 16)
 _BYTES, _WORDS, _FLOATS = 8, 16, 32
@@ -36,33 +40,39 @@ def range_of(
     Returns:
         The range, or None where images of several kinds are mixed, each of which has its own full scale.
     """
-    return range_of_values(_values(files, max_pixels, workers))
+    return range_of_values(list(values_of(files, max_pixels, workers)))
 
 
-def range_of_values(values: Iterable[tuple[int, float, float]]) -> tuple[float, float] | None:
-    """The same of bits (up to 8, 16 or 32), least and greatest value of each image."""
-    kinds, least, greatest = set(), np.inf, -np.inf
-    for bits, low, high in values:
-        kinds.add(max(bits, _BYTES))
-        least, greatest = min(least, low), max(greatest, high)
+def range_of_values(values: Sequence[Values], counted: Iterable[int] | None = None) -> tuple[float, float] | None:
+    """The same of what is known of images.
+
+    Args:
+        values: of all of them.
+        counted: numbers of those whose values make the range, at least one; of all by default. Whether images of
+            several kinds are mixed is seen by all.
+    """
+    kinds = {max(bits, _BYTES) for bits, _, _ in values}
     if len(kinds) != 1:
         return None
     (kind,) = kinds
     if kind == _BYTES:
         return BYTES
+    some = values if counted is None else [values[number] for number in counted]
+    least, greatest = min(low for _, low, _ in some), max(high for _, _, high in some)
     if kind == _WORDS:
         return 0.0, float(next(2**depth - 1 for depth in _DEPTHS if greatest < 2**depth))
     return (0.0, 1.0) if least >= 0 and greatest <= 1 else (least, greatest if greatest > least else least + 1)
 
 
-def _values(
-    files: Iterable[ImageFile], max_pixels: int | None, workers: int | None
-) -> Iterator[tuple[int, float, float]]:
+def values_of(
+    files: Iterable[ImageFile], max_pixels: int | None = None, workers: int | None = None
+) -> Iterator[Values]:
+    """Yield what `range_of_values` takes of each file that can be read; the arguments are those of `range_of`."""
     found = in_order(partial(_value_of, max_pixels=max_pixels), files, workers)
     return (values for values in found if values is not None)
 
 
-def _value_of(file: ImageFile, max_pixels: int | None) -> tuple[int, float, float] | None:
+def _value_of(file: ImageFile, max_pixels: int | None) -> Values | None:
     try:
         bits = read_header(file.path, max_pixels).bits
         if bits <= _BYTES:

@@ -20,6 +20,7 @@ from gradcon_ext.data.reading import (
 )
 from gradcon_ext.data.reading.decoded import turn_upright
 from gradcon_ext.data.reading.parallel import in_order
+from gradcon_ext.data.reading.value_range import range_of_values
 
 
 def test_results_come_in_order_from_a_bounded_number_of_items():
@@ -159,6 +160,13 @@ def test_the_range_of_images(tmp_path, arrays, expected):
         files.append(ImageFile(tmp_path / f"{number}.tif"))
         Image.fromarray(array).save(files[-1].path)
     assert range_of(files) == expected
+
+
+def test_the_range_of_some_images():
+    values = [(16, 0.0, 5.0), (16, 7.0, 1023.0), (16, 3.0, 4000.0)]
+    assert range_of_values(values, [0, 1]) == (0, 1023)
+    assert range_of_values([*values, (8, 0.0, 255.0)], [0, 1]) is None
+    assert range_of_values([(32, -1.0, 9.0), (32, -2.0, 8.0)], np.array([1])) == (-2, 8)
 
 
 def test_images_are_read_in_order(tmp_path):
