@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("ray.cluster_utils")
+from support.libraries import library
+
+library("ray.cluster_utils")
 
 import pyarrow.parquet as pq
 
