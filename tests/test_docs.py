@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`((?:gradcon_ext|csrc|tests|benchmarks|build_backend|docs)/[\w./*]*)`", DESIGN)))
-(ORDER,) = re.findall(r"^    (cli -> .*)$", DESIGN, re.MULTILINE)
+(ORDER,) = re.findall(r"^(cli -> .*)$", DESIGN, re.MULTILINE)
 LEVELS = [level.split(", ") for level in ORDER.split(" -> ")]
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import sys
 
 import numpy as np
 import pytest
 
 from gradcon_ext import OneClassDetector, Scorer
 from gradcon_ext.data import read_digits
+from support.libraries import library
 
 SMALL = {"image_shape": (1, 8, 8), "epochs": 8, "batch_size": 16, "width": 8}
 
@@ -79,8 +81,9 @@ def test_nothing_was_fitted(digits):
         OneClassDetector(**SMALL).decision_function(digits[1])
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="nonconform needs Python 3.12 or newer")
 def test_nonconform_takes_it(digits):
-    nonconform = pytest.importorskip("nonconform", reason="needs nonconform, and Python 3.12 or newer")
+    nonconform = library("nonconform")
     from nonconform.structures import AnomalyDetector
 
     train, rows, is_outlier = digits

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from support.libraries import library
 from support.stated_numbers import assert_printed_as_stated
 from support.torchvision_operators import torchvision_importable
 
@@ -22,10 +22,10 @@ BLOCKS = {
 
 @pytest.mark.parametrize("block", [pytest.param(block, id=page) for page, blocks in BLOCKS.items() for block in blocks])
 def test_the_python_runs(block: str, capsys) -> None:
-    for library in ("pyod", "pytorch_ood"):
-        if library in block and find_spec(library) is None:
-            pytest.skip(f"needs the extra {library}")
     with torchvision_importable():
+        for name in ("pyod", "pytorch_ood"):
+            if name in block:
+                library(name)
         exec(compile(block, "page", "exec"), {})
     printed = capsys.readouterr().out
     assert printed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 import torch
@@ -11,9 +9,12 @@ from PIL import Image
 from torch import nn
 
 from support.benchmark_modules import benchmark_module
+from support.libraries import library
+from support.torchvision_operators import torchvision_importable
 
-if find_spec("pytorch_ood") is None or find_spec("efficientnet_lite_pytorch") is None:
-    pytest.skip("needs the extras pytorch-ood and test", allow_module_level=True)
+library("efficientnet_lite_pytorch")
+with torchvision_importable():
+    library("pytorch_ood")
 
 
 @pytest.fixture

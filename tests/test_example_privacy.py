@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 import torch
 from PIL import Image
 
 from support.benchmark_modules import benchmark_module
+from support.libraries import library
 
 
 @pytest.fixture
@@ -25,8 +24,8 @@ def privacy(monkeypatch):
 @pytest.mark.parametrize("make", [lambda of: of.autoencoder(13, 6), lambda of: of.resnet(6)], ids=["cae", "resnet"])
 @pytest.mark.parametrize("name", ["GRADCON", "TWO_PASSES", "VMAP", "OPACUS"])
 def test_all_clip_alike(clipping, name, make) -> None:
-    if name == "OPACUS" and find_spec("opacus") is None:
-        pytest.skip("needs opacus")
+    if name == "OPACUS":
+        library("opacus")
     workload = make(clipping.Workload)
     batch = workload.inputs, workload.targets
     exact = clipping.ByHand(workload)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
+
+from support.libraries import library
 
 # Processes run in `sys.prefix`, and not in the source, which comes before the installed package.
 RUNTIME = {"numpy", "safetensors"}
@@ -54,6 +55,5 @@ def test_an_extra_that_is_missing_is_named(module: str, library: str) -> None:
 
 
 def test_pyod_is_imported_by_its_module_alone() -> None:
-    if find_spec("pyod") is None:
-        pytest.skip("needs the extra pyod")
+    library("pyod")
     assert {"pyod", "sklearn"} <= imported_by("import gradcon_ext.pyod")

@@ -16,7 +16,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
-pytest.importorskip("pyod", reason="needs the extra pyod")
+from support.libraries import library
+
+library("pyod")
 
 from pyod.utils.data import generate_data
 from pyod.utils.persistence import load, save

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -12,12 +10,11 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from support.libraries import library
 from support.torchvision_operators import torchvision_importable
 
-if find_spec("pytorch_ood") is None:
-    pytest.skip("needs the extra pytorch-ood", allow_module_level=True)
-
 with torchvision_importable():
+    library("pytorch_ood")
     from pytorch_ood import detector as of_library
     from pytorch_ood.api import Detector, ModelNotSetException, RequiresFittingException
     from pytorch_ood.metrics import OODMetrics

@@ -23,6 +23,7 @@ from PIL import Image
 
 from gradcon_ext.data.reading import Preparation, UnreadableImage, decode, read_images
 from gradcon_ext.data.reading.files import ImageFile
+from support.libraries import library
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 GREY = COLOUR[..., 0]
@@ -52,9 +53,9 @@ def encoded(array: np.ndarray, name: str, **options: object) -> Callable[[Path],
 
     def write(folder: Path) -> Path:
         if name.endswith(".png"):
-            (folder / name).write_bytes(pytest.importorskip("imagecodecs").png_encode(array))
+            (folder / name).write_bytes(library("imagecodecs").png_encode(array))
         else:
-            pytest.importorskip("tifffile").imwrite(folder / name, array, **options)
+            library("tifffile").imwrite(folder / name, array, **options)
         return folder / name
 
     return write

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from gradcon_ext.training.run_contents import HISTORY
+from support.libraries import library
 
 
 def history(run):
@@ -33,7 +34,7 @@ def test_a_warm_up_as_long_as_the_run(train_digits, tmp_path):
 
 
 def test_tensorboard(train_digits, tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    accumulator = library("tensorboard.backend.event_processing.event_accumulator")
     assert train_digits(tmp_path / "run", "--tensorboard", tmp_path / "events").code == 0
     events = accumulator.EventAccumulator(str(tmp_path / "events")).Reload()
     told = [event.value for event in events.Scalars("validation_objective")]
@@ -42,7 +43,7 @@ def test_tensorboard(train_digits, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of MLflow's own database
 def test_mlflow(train_digits, tmp_path, monkeypatch):
-    tracking = pytest.importorskip("mlflow.tracking")
+    tracking = library("mlflow.tracking")
     uri = f"sqlite:///{tmp_path}/tracked.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert train_digits(tmp_path / "run", "--mlflow", "digits").code == 0

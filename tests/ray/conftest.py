@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support.libraries import library
 from support.threads import torch_threads
 
 OBJECT_STORE = 80 * 2**20
@@ -42,7 +43,7 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    pytest.importorskip("ray.cluster_utils")
+    library("ray.cluster_utils")
     names = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",

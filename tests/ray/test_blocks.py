@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("pyarrow")
+from support.libraries import library
+
+library("pyarrow")
 
 from gradcon_ext.data.reading import ImageFile
 from gradcon_ext.ray.blocks import SCHEMA, Blocks

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("ray.cluster_utils")
+from support.libraries import library
+
+library("ray.cluster_utils")
 
 import pyarrow.parquet as pq
 
@@ -21,6 +23,7 @@ from gradcon_ext.cli import main
 from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.ray import ScoringJob, score_files
+from support.pages import commands_of, words_of
 from support.threads import torch_threads
 
 # Ray Data warns of its own settings.
@@ -151,6 +154,13 @@ def test_the_command_writes_the_rows_of_one_machine_by_a_cluster(nodes, sessions
     expected = of_one_machine(run, few, tmp_path / "few.jsonl", *options[:4])
     assert [list(row) for row in rows] == [list(row) for row in expected]
     assert rows == expected
+
+
+def test_the_command_in_the_documentation_runs(nodes, run, few, tmp_path):
+    (command,) = (line for line in commands_of("cluster.md") if line.endswith("/scores --ray"))
+    given = {"/shared/photos": few, "/shared/scores": tmp_path / "scores", "runs/photos": run}
+    assert main([str(given.get(word, word)) for word in words_of(command)]) == 3
+    assert len(rows_of((tmp_path / "scores").glob("*.parquet"))) == 20
 
 
 def test_urls(nodes, run, few, tmp_path):

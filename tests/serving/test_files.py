@@ -18,6 +18,7 @@ from PIL import Image
 from gradcon_ext.data.reading import ImageFile, Preparation, read_images, with_frames
 from gradcon_ext.serving.files import decoded_images
 from gradcon_ext.serving.refusal import Refusal
+from support.libraries import library
 from support.served import encoded, random_bytes
 
 GREY = Preparation(1, (8, 8), background=(255, 255, 255))
@@ -89,7 +90,7 @@ def test_a_body_is_decoded_as_its_file(kind: str, preparation: Preparation, tmp_
 
 
 def test_colour_of_16_bits_is_decoded_as_its_file(tmp_path: Path) -> None:
-    tifffile = pytest.importorskip("tifffile")
+    tifffile = library("tifffile")
     path = tmp_path / "deep.tiff"
     tifffile.imwrite(path, np.random.default_rng(0).integers(0, 65536, (9, 7, 3), np.uint16))
     (image,) = decoded_images(path.read_bytes(), GREY, MANY, 100)

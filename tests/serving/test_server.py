@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from support.served import random_bytes
+from support.pages import blocks_of, commands_of
+from support.served import encoded, random_bytes
 
 LONG = 300  # Seconds, after which a process hangs: others on the machine may slow it.
 IMAGES = random_bytes(count=3)
@@ -27,9 +29,9 @@ RAW = {"content-type": "application/octet-stream"}
 class Process:
     """A server on a free port."""
 
-    def __init__(self, tmp_path: Path, *words: str | Path) -> None:
+    def __init__(self, tmp_path: Path, *words: str | Path, module: str = "gradcon_ext.serving") -> None:
         # Not in the folder of the source, which has no binaries.
-        command = [sys.executable, "-m", "gradcon_ext.serving", *words, "--port", "0"]
+        command = [sys.executable, "-m", module, *words, "--port", "0"]
         self.popen = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
@@ -52,8 +54,9 @@ class Process:
 def start(detector_file: Path, tmp_path: Path) -> Iterator[Callable[..., Process]]:
     processes: list[Process] = []
 
-    def begin(*options: str) -> Process:
-        processes.append(Process(tmp_path, detector_file, *options))
+    def begin(*options: str, **module: str) -> Process:
+        words = options if module else (detector_file, *options)
+        processes.append(Process(tmp_path, *words, **module))
         return processes[-1]
 
     yield begin
@@ -162,10 +165,32 @@ def test_the_example_in_the_documentation_runs(
     start: Callable[..., Process], capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = start()
-    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (code,) = blocks_of("serving.md", "python")
     exec(compile(code.replace("127.0.0.1:8000", f"127.0.0.1:{process.port}"), "serving.md", "exec"), {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0", "1"]
+    assert process.end()[0] == 0
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("command", [line for line in commands_of("serving.md") if "--port 8000" in line])
+def test_the_commands_in_the_documentation_run(
+    command: str, start: Callable[..., Process], detector_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "runs" / "photos").mkdir(parents=True)
+    shutil.copy(detector_file, tmp_path / "runs" / "photos" / "detector.safetensors")
+    for name, kind in (("one.png", "PNG"), ("other.jpg", "JPEG")):
+        (tmp_path / name).write_bytes(encoded(IMAGES[0, 0], kind))
+    _, _, module, *words = shlex.split(command.replace("gradcon serve", "python -m gradcon_ext serve"))
+    process = start(*words, module=module)
+    answers = []
+    for line in commands_of("serving.md"):
+        if line.startswith("curl "):
+            curl = shlex.split(line.replace("127.0.0.1:8000", f"127.0.0.1:{process.port}"))
+            done = subprocess.run([*curl, "--fail-with-body"], cwd=tmp_path, capture_output=True, check=True)
+            answers.append(json.loads(done.stdout)["images"])
+    assert [row["name"] for row in answers[0]] == ["one.png", "other.jpg"]
+    assert all("heat_map" in row for row in answers[0])
+    assert len(answers[1]) == 1
     assert process.end()[0] == 0
 
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from gradcon_ext.training import trackers
+from support.libraries import library
 from support.training_runs import TRAIN, VAL, assert_same_detector, new_trainer
 
-pytest.importorskip("tensorboard")
-pytest.importorskip("mlflow")
+library("tensorboard")
+library("mlflow")
 
 
 def read_events(folder):

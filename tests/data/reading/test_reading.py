@@ -21,6 +21,7 @@ from gradcon_ext.data.reading import (
 from gradcon_ext.data.reading.decoded import turn_upright
 from gradcon_ext.data.reading.parallel import in_order
 from gradcon_ext.data.reading.value_range import range_of_values
+from support.libraries import library
 
 
 def test_results_come_in_order_from_a_bounded_number_of_items():
@@ -114,14 +115,14 @@ def test_frames_are_the_first_one_of_them_or_all(tmp_path):
 
 
 def test_sixteen_bits_where_white_is_zero(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
+    tifffile = library("tifffile")
     pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
     assert np.array_equal(decode(tmp_path / "a.tif").pixels[0], 65535 - pixels)
 
 
 def test_without_the_extra_the_message_names_it(tmp_path, monkeypatch):
-    pytest.importorskip("tifffile").imwrite(tmp_path / "a.tif", np.zeros((4, 4, 3), np.uint16), photometric="rgb")
+    library("tifffile").imwrite(tmp_path / "a.tif", np.zeros((4, 4, 3), np.uint16), photometric="rgb")
     monkeypatch.setitem(__import__("sys").modules, "tifffile", None)
     with pytest.raises(UnreadableImage, match=r"tifffile, .* pip install 'gradcon_ext\[formats\]'"):
         decode(tmp_path / "a.tif")

@@ -10,6 +10,7 @@ from gradcon_ext.data.reading import ImageFile
 from gradcon_ext.data.reading.decoded import UnreadableImage
 from gradcon_ext.data.reading.decoding import decode, read_header
 from gradcon_ext.data.reading.sizes import sizes_of
+from support.libraries import library
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -38,7 +39,7 @@ def test_files_that_cannot_be_read_are_passed_over(tmp_path):
 
 
 def test_what_no_header_tells_is_decoded_within_the_limit(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
+    tifffile = library("tifffile")
     path = tmp_path / "deep.tif"
     tifffile.imwrite(path, np.zeros((7, 11, 3), np.float64), photometric="rgb")
     assert list(sizes_of([ImageFile(path)])) == [(7, 11)]
