@@ -105,7 +105,7 @@ class Scorer:
         self.image_shape = chain.image_shape
         self.layers = chain.references
         self.alpha = alpha
-        self.balance = balance
+        self.balance = None if balance is None else balance.map(lambda array: array.astype(np.float64))
         self.part = part
         self.calibration = calibration
         if calibration is not None:
@@ -193,7 +193,7 @@ class Scorer:
         reconstruction, latent, cosine, code = self._compiled.score(batch, self.balance is not None)
         columns = [reconstruction, latent, cosine, reconstruction + latent - self.alpha * cosine.mean(1)]
         if self.balance is not None:
-            parts = self.balance.code_parts(code)
+            parts = self.balance.code_parts(code.astype(np.float64))
             columns += [*parts, self.balance.combined(*parts, -cosine.mean(1), reconstruction + latent)]
         return columns
 

@@ -12,6 +12,7 @@ from gradcon_ext import data
 from gradcon_ext.cli import _parser, main
 from support.libraries import library
 from support.pages import BLOCK, PAGES, ROOT, blocks_of, commands_in, commands_of, words_of
+from support.stated_numbers import assert_printed_as_stated
 from support.threads import torch_threads
 
 RUN = ("README.md", "start.md", "images.md", "deployment.md", "export.md", "tiles.md", "where.md")
@@ -53,7 +54,7 @@ PYTHON = [
     for number, block in enumerate(blocks_of(name, "python"), 1)
 ]
 
-CHEAP = {"demo": ["--epochs", "1"], "train": ["--epochs", "1", "--overwrite", "--width", "4", "--quiet"]}
+CHEAP = {"demo": ["--epochs", "1"], "train": ["--epochs", "1", "--lead-in", "1", "--overwrite", "--width", "4", "--quiet"]}
 CHEAP_TRAINING = {"--tile": ["--tiles", "100"], "--features": ["--tiles", "100", "--size", "64", "--grid", "4"]}
 COUNTS = {"normal-images": 60, "new-images": 4, "good": 5, "faulty": 5}
 PHOTOGRAPHS = {"train/good": 40, "test/good": 5, "test/blowhole": 3, "test/crack": 3}
@@ -65,7 +66,9 @@ def run_python(block: str, capsys: pytest.CaptureFixture[str]) -> None:
         Path(block.split()[1]).write_text(block, encoding="utf-8")
     capsys.readouterr()
     exec(compile(block, "page", "exec"), {})
-    assert ("print(" in block) == bool(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert ("print(" in block) == bool(printed)
+    assert_printed_as_stated(block, printed)
 
 
 def run_gradcon(command: str) -> None:

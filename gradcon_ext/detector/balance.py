@@ -36,7 +36,8 @@ class Subspace:
     def distance(self, vectors: Any) -> Any:
         """Return |x|^2 - sum over k of (x . d_k)^2 of vectors (N, D), x being a vector less the mean; (N,).
 
-        That is r times the Mahalanobis distance of the ridge estimate of the covariance.
+        That is r times the Mahalanobis distance of the ridge estimate of the covariance. It is a small difference of
+        large sums, so that of float32 vectors too it is to be computed in float64 (see `Balance.on`).
         """
         centered = vectors - self.mean
         within = centered @ self.directions
@@ -74,9 +75,9 @@ class Balance:
         """All but the arrays, as JSON can hold it."""
         return {"center": dict(self.center), "scale": dict(self.scale), "weights": dict(self.weights)}
 
-    def to(self, like: Any) -> Balance:
-        """Of tensors: with those of the dtype and on the device of another one."""
-        return self.map(lambda array: array.to(like))
+    def on(self, device: Any) -> Balance:
+        """Of tensors: with those of float64 on a device."""
+        return self.map(lambda array: array.to(device).double())
 
     def map(self, function: Callable[[Any], Any]) -> Balance:
         """With what a function makes of each array."""
@@ -84,6 +85,9 @@ class Balance:
 
     def code_parts(self, code: Any) -> tuple[Any, Any]:
         """How far the direction of codes (N, D), and how far they themselves, leave those of training; (N,) each.
+
+        Args:
+            code: in float64, as the arrays are to be.
 
         Raises:
             ValueError: codes of another size than those of training.

@@ -168,7 +168,7 @@ class Detector:
         parameters = [parameter.cpu() for parameter in parameters_of(chain, self.model)]
         like = parameters[0]
         references = [reference.to(like) for reference in self.references.values()]
-        balance = None if self.balance is None else self.balance.to(like)
+        balance = None if self.balance is None else self.balance.on(like.device)
         return golden_scores(ScoreProgram(chain, parameters, references, self.alpha, balance), chain)
 
     def _image_shape(self) -> tuple[int, ...] | None:

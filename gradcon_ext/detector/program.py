@@ -83,7 +83,7 @@ class ScoreProgram(nn.Module):
             arrays = self._kept(self._balance_names)
             direction, own = Subspace(*arrays[:2]), Subspace(*arrays[2:])
             balance = replace(self._balance, direction=direction, code=own)
-            parts["direction"], parts["code"] = balance.code_parts(code)
+            parts["direction"], parts["code"] = balance.code_parts(code.double())
             parts["balanced"] = balance.combined(parts["direction"], parts["code"], gradient, total)
         parts = {name: part.float() for name, part in parts.items()}
         if self._calibration is not None:

@@ -70,6 +70,18 @@ class OnnxGraph:
         """Add a number as float32."""
         return self.parameter(np.array(value, np.float64), "number")
 
+    def number_of_float64(self, value: float) -> str:
+        """Add a number as it is."""
+        return self._constant(np.array(value, np.float64), "number")
+
+    def in_float64(self, value: str) -> str:
+        """Add a change of type."""
+        return self.add("Cast", value, to=self._onnx.TensorProto.DOUBLE)
+
+    def in_float32(self, value: str) -> str:
+        """Add the change back."""
+        return self.add("Cast", value, to=self._onnx.TensorProto.FLOAT)
+
     def integers(self, *values: int) -> str:
         """Add a vector of integers, such as a shape, in which 0 stands for the number of images, or axes."""
         return self.indices(np.array(values))

@@ -24,7 +24,7 @@ def program_of(detector: StoredChain) -> ScoreProgram:
     """Return the scores of a detector's file as a module on the CPU; it shares the file's numbers."""
     arrays = (detector.parameters, detector.references)
     parameters, references = ([torch.from_numpy(array) for array in part] for part in arrays)
-    balance = None if detector.balance is None else detector.balance.map(torch.from_numpy)
+    balance = None if detector.balance is None else detector.balance.map(torch.from_numpy).on("cpu")
     return ScoreProgram(
         detector.chain, parameters, references, detector.alpha, balance, detector.part, detector.calibration
     )

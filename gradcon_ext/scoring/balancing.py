@@ -48,7 +48,8 @@ def balanced(detector: Detector, train: Images, held_out: Images, device: str | 
     direction, code = (principal_directions(vectors).to(like) for vectors in (at_length_1(codes), codes))
     weights = WEIGHTS_AFTER_LEAD_IN if detector.training.get("lead_in") else WEIGHTS
     shape = Balance(direction, code, center={}, scale={}, weights=weights)
-    parts = [_parts(shape, codes, scores) for codes, scores in scorer.codes_and_scores(held_out)]
+    in_float64 = shape.on("cpu")
+    parts = [_parts(in_float64, codes, scores) for codes, scores in scorer.codes_and_scores(held_out)]
     columns = {name: torch.cat([part[name] for part in parts]).double() for name in TERMS}
     count = len(columns["code"])
     if count < 2:
@@ -82,7 +83,7 @@ def principal_directions(vectors: Tensor) -> Subspace:
 
 
 def _parts(balance: Balance, code: Tensor, scores: Scores) -> dict[str, Tensor]:
-    direction, own = balance.code_parts(code.to(balance.code.mean))
+    direction, own = balance.code_parts(code.double().cpu())
     return {
         "direction": direction,
         "code": own,

@@ -33,7 +33,7 @@ class Computed(NamedTuple):
         losses, cosine, code = self
         columns = [losses.reconstruction, losses.latent, cosine, losses.total - alpha * cosine.mean(1)]
         if balance is not None:
-            parts = balance.to(code).code_parts(code)
+            parts = balance.on(code.device).code_parts(code.double())
             columns += [*parts, balance.combined(*parts, -cosine.mean(1), losses.total)]
         return Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
 

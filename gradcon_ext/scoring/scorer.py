@@ -70,7 +70,6 @@ class Scorer:
             raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
         self.model = model
         self.alpha = alpha
-        self.balance = balance
         self.part = part
         self.calibration = calibration
         self.preprocessing = dict(preprocessing or {})
@@ -79,6 +78,7 @@ class Scorer:
         self._loss = loss
         self.references = dict(references)
         check_references(model, self.references)
+        self.balance = None if balance is None else balance.on(next(iter(self.references.values())).device)
         self._engines = Engines()
 
     @classmethod
