@@ -54,7 +54,10 @@ PYTHON = [
     for number, block in enumerate(blocks_of(name, "python"), 1)
 ]
 
-CHEAP = {"demo": ["--epochs", "1"], "train": ["--epochs", "1", "--lead-in", "1", "--overwrite", "--width", "4", "--quiet"]}
+CHEAP = {
+    "demo": ["--epochs", "1"],
+    "train": ["--epochs", "1", "--lead-in", "1", "--overwrite", "--width", "4", "--quiet"],
+}
 CHEAP_TRAINING = {"--tile": ["--tiles", "100"], "--features": ["--tiles", "100", "--size", "64", "--grid", "4"]}
 COUNTS = {"normal-images": 60, "new-images": 4, "good": 5, "faulty": 5}
 PHOTOGRAPHS = {"train/good": 40, "test/good": 5, "test/blowhole": 3, "test/crack": 3}
