@@ -16,6 +16,7 @@ from gradcon_ext.detector.parts import OF_BALANCE, PAPERS, PARTS
 from gradcon_ext.scoring.balancing import balanced
 from gradcon_ext.scoring.calibrating import calibrated
 from gradcon_ext.scoring.cut import Cut
+from gradcon_ext.scoring.gradient_weight import with_gradient_weighed
 from gradcon_ext.scoring.image_scoring import scorer_of
 from gradcon_ext.scoring.proxy import Proxy, notice_damage
 
@@ -49,6 +50,8 @@ class Finished:
         lines = []
         if self.proxy is not None:
             lines.append(_PROXY.format(images=self.proxy.images, table=self.proxy.table()))
+        if self.detector.balance is not None and not self.detector.balance.weights["gradient"]:
+            lines.append("The gradient hardly notices damage: the balanced score leaves it out.")
         lines.append(f"{self.detector.part} decides, {self._reason()}.")
         if self.detector.calibration is not None:
             lines.append(describe(self.detector.calibration))
@@ -93,8 +96,8 @@ def finish(
         score: one of `SCORES`.
         rate: stated false-alarm rate; see `gradcon_ext.calibrated`.
         device: to score on.
-        quiet: whether to say nothing of what is done, and not to see which parts notice damage where nothing is chosen
-            by it.
+        quiet: whether to say nothing of what is done, and not to see which parts notice damage where nothing depends
+            on it.
         cut: how it was trained on tiles of the images; None for whole ones.
     """
     network = None if cut is None or cut.features is None else cut.features.network
@@ -105,9 +108,12 @@ def finish(
         balance = balanced if cut is None else cut.balanced
         detector = balance(detector, images.train, images.validation, device)
     proxy = None
-    if score == "auto" or not quiet:
+    if detector.balance is not None or score == "auto" or not quiet:
         say("damaging held-out images to see which part notices", quiet)
-        proxy = notice_damage(scorer_of(detector, device, network=network), images.validation)
+        if detector.balance is None:
+            proxy = notice_damage(scorer_of(detector, device, network=network), images.validation)
+        else:
+            detector, proxy = with_gradient_weighed(detector, images.validation, device)
     part = proxy.part if score == "auto" and proxy is not None else _part_of(score)
     detector = replace(detector, part=part, training={**detector.training, "score": score})
     if images.calibration is not None:

@@ -62,7 +62,16 @@ class Proxy:
     @property
     def margin(self) -> float:
         """`MARGIN`, or of few images the standard deviation of an AUROC by chance, which then is larger."""
-        return max(MARGIN, sqrt((2 * self.images + 1) / 12) / self.images)
+        return max(MARGIN, self._chance)
+
+    def notices(self, part: str) -> bool:
+        """Whether a part tells damage better than 0.5, by the standard deviation of an AUROC by chance at least."""
+        return self.mean[part] >= 0.5 + self._chance
+
+    @property
+    def _chance(self) -> float:
+        """The standard deviation of an AUROC of as many images against as many that are no different."""
+        return sqrt((2 * self.images + 1) / 12) / self.images
 
     def table(self) -> str:
         """The areas as lines of plain text, the challenging conditions in one."""

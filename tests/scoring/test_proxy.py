@@ -44,6 +44,13 @@ def test_few_images_tell_less():
     assert proxy(**areas).margin == MARGIN
 
 
+@pytest.mark.parametrize(
+    ("images", "area", "noticed"), [(4, 0.7, False), (4, 0.72, True), (MANY, 0.51, False), (MANY, 0.52, True)]
+)
+def test_what_is_noticed_is_beyond_chance(images, area, noticed):
+    assert proxy(images, gradient=area, combined=0.5).notices("gradient") is noticed
+
+
 def test_the_mean_is_over_kinds():
     several = Proxy({"rain": {"combined": 0.6}, "snow": {"combined": 0.8}, "patches": {"combined": 1.0}}, MANY)
     assert several.mean == pytest.approx({"combined": 0.8})
