@@ -52,7 +52,20 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_training_that_is_stopped_can_go_on(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    train = ("train", "--dataset", "digits", "--inlier", "2", "--width", "2", "--out", "run", "--epochs")
+    train = (
+        "train",
+        "--dataset",
+        "digits",
+        "--inlier",
+        "2",
+        "--width",
+        "2",
+        "--lead-in",
+        "0",
+        "--out",
+        "run",
+        "--epochs",
+    )
     process = started(tmp_path, SCRIPT, *train, "100000")
     wait_for(tmp_path / "run" / "checkpoint.safetensors", process)
     process.send_signal(number)

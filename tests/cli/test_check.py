@@ -65,7 +65,19 @@ def test_the_same_in_words(gradcon, mixed):
 def test_what_it_says_of_training_is_what_training_does(gradcon, mixed, tmp_path):
     options = ("--size", "6x8", "--fit", "pad", "--channels", "1", "--on-error", "skip")
     told = json.loads(gradcon("check", mixed, *options, "--json").out)["train"]
-    training = ("train", "--images", mixed, "--out", tmp_path / "run", "--epochs", "1", "--width", "2")
+    training = (
+        "train",
+        "--images",
+        mixed,
+        "--out",
+        tmp_path / "run",
+        "--epochs",
+        "1",
+        "--lead-in",
+        "0",
+        "--width",
+        "2",
+    )
     assert gradcon(*training, *options).code == 3
     facts = gradcon("info", tmp_path / "run").out.splitlines()
     for name in ("channels", "size", "fit", "range", "background"):

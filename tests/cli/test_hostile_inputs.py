@@ -359,7 +359,7 @@ def test_an_output_that_is_a_folder(gradcon, digits_run, write_photos, tmp_path)
     )
 
 
-TRAIN = ("train", "--epochs", "1", "--width", "2", "--size", "8", "--batch-size", "4", "--quiet")
+TRAIN = ("train", "--epochs", "1", "--lead-in", "0", "--width", "2", "--size", "8", "--batch-size", "4", "--quiet")
 
 
 def test_nothing_is_learnt_from_black_images_alone(gradcon, tmp_path):

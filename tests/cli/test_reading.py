@@ -17,7 +17,7 @@ from gradcon_ext.cli.progress import epoch_lines, progress
 from gradcon_ext.data.held_out import held_out
 from gradcon_ext.detector.detector import Detector
 
-TRAIN = ("train", "--epochs", "1", "--width", "2", "--size", "8", "--batch-size", "4", "--quiet")
+TRAIN = ("train", "--epochs", "1", "--lead-in", "0", "--width", "2", "--size", "8", "--batch-size", "4", "--quiet")
 
 
 def table(text):

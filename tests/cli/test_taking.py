@@ -124,7 +124,7 @@ def test_small_images_of_one_size_are_left_whole(gradcon, tmp_path, write_photos
 
 
 def test_a_size_is_what_images_are_brought_to(gradcon, photos, tmp_path):
-    options = ("--size", "36x40", "--fit", "pad", "--depth", "3", *FAST[:2], "--width", "2")
+    options = ("--size", "36x40", "--fit", "pad", "--depth", "3", *FAST[:2], "--lead-in", "0", "--width", "2")
     result = gradcon("train", "--images", photos, "--out", tmp_path / "run", *options)
     assert result.out.startswith("Trained on 17 images")
     detector = Detector.load(tmp_path / "run")

@@ -374,7 +374,7 @@ def test_what_is_not_there(gradcon, tmp_path, words, message):
     assert not (tmp_path / "run").exists()
 
 
-TRAIN_FOLDER = ("train", "--epochs", "1", "--width", "2", "--size", "8", "--batch-size", "4")
+TRAIN_FOLDER = ("train", "--epochs", "1", "--lead-in", "0", "--width", "2", "--size", "8", "--batch-size", "4")
 
 
 def test_a_detector_of_a_folder(gradcon, tmp_path, write_photos):

@@ -18,7 +18,7 @@ from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.proxy import Proxy
 
-TRAIN = ("train", "--epochs", "1", "--width", "2", "--size", "8", "--batch-size", "8")
+TRAIN = ("train", "--epochs", "1", "--lead-in", "0", "--width", "2", "--size", "8", "--batch-size", "8")
 
 
 def write(folder, count, seed, brightest=256):
@@ -215,7 +215,8 @@ def test_training_says_what_decides_and_how_surely(gradcon, tmp_path):
 
 def test_what_damage_shows_decides_unless_told_otherwise(gradcon, train_digits, tmp_path, monkeypatch):
     proxy = Proxy({"patches": {"gradient": 0.9, "balanced": 0.6}}, 100)
-    monkeypatch.setattr("gradcon_ext.cli.finishing.notice_damage", lambda *_: proxy)
+    for module in ("cli.finishing", "scoring.gradient_weight"):  # without a balance, and with one
+        monkeypatch.setattr(f"gradcon_ext.{module}.notice_damage", lambda *_: proxy)
     for options, part in (((), "gradient"), (("--score", "code"), "code"), (("--score", "gradcon"), "combined")):
         run = tmp_path / part
         assert f"\n{part} decides, " in train_digits(run, *options).out
