@@ -24,6 +24,9 @@ from gradcon_ext.scoring.scores import Scores
 TOLERANCE = 1e-5
 """Of a score, and relative to its size where that is above 1."""
 
+_TIMES_ROUNDING = 4
+_MOST = 1e-3
+
 _OWN = ("reconstruction", "latent", "cosine", "gradient", "anomaly", "direction", "code", "balanced")
 
 
@@ -65,8 +68,20 @@ EXPORTED: dict[str, Callable[[Path, Array], Mapping[str, Array]]] = {
 """Engines that score with a file that was exported."""
 
 
+def allowed_differences(detector: StoredChain, golden: Golden) -> dict[str, float]:
+    """Return how far the scores of another engine may be from the golden ones, by their columns.
+
+    That is `TOLERANCE`, or, up to 0.001, four times as far as the golden ones themselves are from float64: codes that
+    hardly differ, for instance, are told apart by what float32 rounds away.
+    """
+    with torch.no_grad():
+        exact = program_of(detector).double()(torch.from_numpy(golden.images))
+    rounded = largest_differences(detector, golden, {name: part.numpy() for name, part in exact.items()})
+    return {name: max(TOLERANCE, min(_TIMES_ROUNDING * rounding, _MOST)) for name, rounding in rounded.items()}
+
+
 def largest_differences(detector: StoredChain, golden: Golden, parts: Mapping[str, Array]) -> dict[str, float]:
-    """Return how far scores are from the golden ones, by their columns: at most `TOLERANCE` where they agree.
+    """Return how far scores are from the golden ones, by their columns: see `allowed_differences`.
 
     Args:
         detector: of which the scores are.

@@ -12,7 +12,9 @@ from PIL import Image
 from gradcon_ext.cli import main
 from support.threads import torch_threads
 
-TRAIN_DIGITS = ("train", "--dataset", "digits", "--inlier", "2", "--epochs", "2", "--width", "4", "--out")
+TRAIN_DIGITS = (
+    *("train", "--dataset", "digits", "--inlier", "2", "--epochs", "2", "--lead-in", "0", "--width", "4", "--out"),
+)
 
 
 class Result(NamedTuple):

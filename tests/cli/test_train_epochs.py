@@ -52,7 +52,7 @@ def test_poor_reconstructions_are_warned_of(train_digits, tmp_path, monkeypatch,
     def fit_as_if(self, *arguments):
         detector = fit(self, *arguments)
         history = [json.loads(line) for line in (self.out / "history.jsonl").read_text().splitlines()]
-        kept = history[detector.training["best_epoch"] - 1 - detector.training["epochs"]]
+        kept = history[detector.training["best_epoch"] - 1]
         kept["validation_reconstruction"] = share * kept["validation_mean_image"]
         (self.out / "history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
         return detector

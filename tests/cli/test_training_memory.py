@@ -41,9 +41,10 @@ def write(folder, count):
 
 
 def start(images, out):
+    """In a folder without the source of gradcon_ext, which has no binaries where that is installed."""
     words = [sys.executable, "-c", TRAINING, "train", "--images", str(images), "--out", str(out), *OPTIONS.split()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment, cwd=images)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak of a process")

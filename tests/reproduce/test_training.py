@@ -69,7 +69,24 @@ def detector_of(experiment, runs):
 
 
 def by_command(out, *options):
-    assert main(["train", "--dataset", "digits", "--out", str(out), "--quiet", "--score", "gradcon", *options]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--dataset",
+                "digits",
+                "--out",
+                str(out),
+                "--quiet",
+                "--score",
+                "gradcon",
+                "--batch-size",
+                "64",
+                *options,
+            ]
+        )
+        == 0
+    )
     detector = Detector.load(out / DETECTOR)
     assert detector.training.pop("score") == "gradcon"
     return detector
