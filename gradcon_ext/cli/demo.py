@@ -58,7 +58,8 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Run the commands of the demonstration."""
     out, data = str(args.out), ["--dataset", "digits", "--inlier", args.inlier, "--seed", str(args.seed), "--calibrate"]
-    steps = [] if args.epochs is None else ["--epochs", str(args.epochs)]
+    # A decoder that begins anew behind a code of so few digits hardly learns.
+    steps = ["--lead-in", "0", *([] if args.epochs is None else ["--epochs", str(args.epochs)])]
     # What the demonstration keeps in its own folder may be replaced; what stands anywhere else may not.
     overwrite = ["--overwrite"] if args.out == _OUT else []
     if not overwrite and visible_files(args.out):

@@ -16,9 +16,7 @@ def test_the_demonstration(gradcon, tmp_path):
     result = gradcon("demo", "--epochs", "1")
     assert result.code == 0
     first, *passes = result.err.splitlines()
-    assert (
-        re.match(r"epoch (\d+) of \1: loss ", first) and len(passes) == 3 and passes[-1].startswith("calibrating on ")
-    )
+    assert first.startswith("epoch 1 of 1: loss ") and len(passes) == 3 and passes[-1].startswith("calibrating on ")
     assert {file.name for file in (tmp_path / "runs" / "demo").iterdir()} == {
         "checkpoint.safetensors",
         "detector.safetensors",
