@@ -135,15 +135,17 @@ def test_the_papers_score_has_a_training_of_its_own(gradcon, tmp_path):
     assert "with --score gradcon or a part of it 30" in " ".join(gradcon("train", "--help").out.split())
 
 
-def test_a_run_goes_on_as_it_was_begun(train_digits, tmp_path):
-    asked = ("--alpha", "0.05", "--lead-in", "1")
-    assert train_digits(tmp_path / "parts", *asked, "--epochs", "1").code == 0
-    assert train_digits(tmp_path / "parts", "--resume", "--epochs", "2").code == 0
-    assert train_digits(tmp_path / "whole", *asked, "--epochs", "2").code == 0
-    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
-    options = (tmp_path / "parts" / "train.toml").read_text()
+def test_a_run_goes_on_as_it_was_begun(gradcon, tmp_path):
+    words = ("train", "--dataset", "digits", "--inlier", "2", "--width", "4", "--out")
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+    asked = ("--alpha", "0.05", "--lead-in", "1", "--batch-size", "20")
+    assert gradcon(*words, parts, *asked, "--epochs", "1").code == 0
+    assert gradcon(*words, parts, "--resume", "--epochs", "2").code == 0
+    assert gradcon(*words, whole, *asked, "--epochs", "2").code == 0
+    assert same(weights(parts), weights(whole))
+    options = (parts / "train.toml").read_text()
     assert [line for line in options.splitlines() if line.startswith("lead")] == ["lead-in = 1"]
-    refused = train_digits(tmp_path / "parts", "--resume", "--epochs", "3", "--lead-in", "0")
+    refused = gradcon(*words, parts, "--resume", "--epochs", "3", "--lead-in", "0")
     assert refused.code == 1
     assert "lead_in = 1, not 0" in refused.error
 
