@@ -164,7 +164,7 @@ def test_an_evaluation_replaces_the_one_before(gradcon, digits_run):
 
 def test_real_images(gradcon, data_root, tmp_path):
     words = ["--dataset", "mnist", "--inlier", "1", "--epochs", "1", "--width", "8", "--data-root", data_root]
-    assert gradcon("train", *words, "--out", tmp_path, "--quiet").code == 0
+    assert gradcon("train", *words, "--lead-in", "0", "--out", tmp_path, "--quiet").code == 0
     result = gradcon("evaluate", tmp_path, "--data-root", data_root)
     assert "1135 inliers, 1135 outliers" in result.out
     # Ones have the least ink, and any reconstruction of them the least error.

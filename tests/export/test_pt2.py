@@ -1,11 +1,9 @@
-"""Programs of torch.export, in the process that made them and in others."""
+"""Programs of torch.export, in this process and in others; a compiled one is in tests/cli/test_export.py."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -90,18 +88,6 @@ def test_a_fresh_process_runs_the_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for count, given in np.load(tmp_path / "scores.npz").items():
         np.testing.assert_array_equal(given, scores(detector, IMAGES[: int(count)])["anomaly"])
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_aot_inductor_compiles_it(tmp_path: Path) -> None:
-    detector = small()
-    path = tmp_path / "detector.pt2"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own
-        pt2.write_compiled(path, pt2.exported(detector))
-        given = pt2.run_compiled(path, IMAGES)
-    for name, part in scores(detector, IMAGES.astype(np.float32) / 255).items():
-        np.testing.assert_allclose(given[name], part, rtol=1e-6, atol=1e-7)
 
 
 def test_where_nothing_compiles_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

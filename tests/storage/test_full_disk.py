@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import subprocess
@@ -13,12 +14,18 @@ import pytest
 from gradcon_ext.storage.files import replace_file
 
 LIMITED = """
-import resource, signal, sys
-from gradcon_ext.__main__ import main
+import contextlib, io, json, resource, signal, sys, zlib
+from pathlib import Path
+from gradcon_ext.cli import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-sys.argv = ["gradcon", *sys.argv[2:]]
-sys.exit(main())
+ends = []
+for size, *words in json.load(sys.stdin):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = main(words)
+    files = {str(path): zlib.crc32(path.read_bytes()) for path in Path().rglob("*") if path.is_file()}
+    ends.append((code, said.getvalue(), files))
+print("ends", json.dumps(ends))
 """
 
 
@@ -41,34 +48,44 @@ def test_other_errors_keep_their_names(tmp_path, error):
     assert raised.value is error
 
 
-def limited(size, folder, *words):
-    command = [sys.executable, "-c", LIMITED, size, *words]
+def limited(folder, *commands):
+    """Run commands one after another, each with files of a largest size.
+
+    Return of each its exit code, its standard error, and the files that are there then, with their checksums.
+    """
     # A measurement of coverage would meet the limit too.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    return subprocess.run(
-        list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True, check=False
+    command = [sys.executable, "-c", LIMITED]
+    done = subprocess.run(
+        command, input=json.dumps(commands), cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout.rpartition("ends ")[2])
 
 
 def test_each_file_of_a_run_is_named(tmp_path):
     train = ("train", "--dataset", "digits", "--inlier", "2", "--width", "2", "--epochs", "1", "--quiet", "--out")
-    done = limited(4000, tmp_path, *train, "run")
-    assert done.returncode == 1
-    assert done.stderr.startswith("gradcon: error: ")
-    assert "run/checkpoint.safetensors: File too large" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not list((tmp_path / "run").glob("*.safetensors")) + list((tmp_path / "run").glob(".*.safetensors"))
+    limits = {"evaluation.json": 10, "evaluation.csv": 5000, "evaluation.png": 20_000}
+    (code, error, files), (whole_code, _, whole), *evaluations = limited(
+        tmp_path,
+        (4000, *train, "run"),
+        (resource.RLIM_INFINITY, *train, "whole"),
+        *((size, "evaluate", "whole") for size in limits.values()),
+    )
+    assert code == 1
+    assert error.startswith("gradcon: error: ")
+    assert "run/checkpoint.safetensors: File too large" in error
+    assert error.count("\n") == 1
+    assert not [name for name in files if name.endswith(".safetensors")]
 
-    assert limited(resource.RLIM_INFINITY, tmp_path, *train, "whole").returncode == 0
-    written = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
-    for size, name in ((10, "evaluation.json"), (5000, "evaluation.csv"), (20_000, "evaluation.png")):
-        done = limited(size, tmp_path, "evaluate", "whole")
-        assert done.returncode == 1, name
-        assert done.stderr.endswith(f"gradcon: error: whole/{name}: File too large\n")  # joblib warns of the limit
-        assert "Traceback" not in done.stderr
-        assert not (tmp_path / "whole" / name).exists()
-        assert not list((tmp_path / "whole").glob(".evaluation*"))
-    assert all((tmp_path / "whole" / name).read_bytes() == content for name, content in written.items())
+    assert whole_code == 0
+    for name, (code, error, files) in zip(limits, evaluations, strict=True):
+        assert code == 1, name
+        assert error.endswith(f"gradcon: error: whole/{name}: File too large\n")  # joblib warns of the limit
+        assert f"whole/{name}" not in files
+        assert not [name for name in files if name.startswith("whole/.evaluation")]
+        assert files.items() >= whole.items()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
