@@ -12,7 +12,7 @@ from gradcon_ext import OneClassDetector, Scorer
 from gradcon_ext.data import read_digits
 from support.libraries import library
 
-SMALL = {"image_shape": (1, 8, 8), "epochs": 8, "batch_size": 16, "width": 8}
+SMALL = {"image_shape": (1, 8, 8), "epochs": 6, "lead_in": 4, "batch_size": 16, "width": 8}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def test_scores_are_those_of_the_trained_detector(fitted, digits):
     expected = Scorer.from_detector(fitted.detector_).score(rows.reshape(-1, 1, 8, 8))
     np.testing.assert_array_equal(scores, expected.balanced.numpy())
     assert np.mean(scores[is_outlier][:, None] > scores[~is_outlier]) > 0.8  # higher is more anomalous
+    assert (fitted.detector_.training["epochs"], fitted.detector_.training["lead_in"]) == (6, 4)
 
 
 def test_copies_and_a_trained_detector_score_alike(fitted, digits):

@@ -26,10 +26,10 @@ def fitted(
     part: str,
     alpha: float,
     epochs: int,
+    lead_in: int,
     batch_size: int,
     seed: int,
     device: str,
-    lead_in: int = 0,
     learning_rate: float = 1e-3,
 ) -> Detector:
     """Train a detector without a progress bar, and balance it if the part that is scored by needs it.
@@ -41,10 +41,10 @@ def fitted(
         part: of the score, that the detector is to have; one of `gradcon_ext.detector.parts.PARTS`.
         alpha: weight of the constraint in training.
         epochs: passes over `train`.
+        lead_in: passes before these, without the constraint.
         batch_size: inputs a step.
         seed: of the model and the order of inputs.
         device: to train on.
-        lead_in: passes before these, without the constraint.
         learning_rate: of Adam.
 
     Raises:

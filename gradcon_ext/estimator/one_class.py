@@ -13,6 +13,7 @@ from gradcon_ext.data.held_out import held_out
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.estimator.fitting import fitted, scores_by
 from gradcon_ext.models import ConvAutoencoder
+from gradcon_ext.scoring.balancing import ALPHA, EPOCHS, LEAD_IN
 from gradcon_ext.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class OneClassDetector:
         detector: a trained one, to score with until `fit` has made another.
         alpha: weight of the constraint in training.
         epochs: passes over the training images.
+        lead_in: passes before these, without the constraint, which the balanced score is made for; see
+            `gradcon_ext.Trainer`.
         batch_size: images a step.
         width: channels of the autoencoder.
         device: to train and score on.
@@ -41,8 +44,9 @@ class OneClassDetector:
     image_shape: tuple[int, int, int] = (1, 28, 28)
     part: str = "balanced"
     detector: Detector | None = None
-    alpha: float = 0.03
-    epochs: int = 30
+    alpha: float = ALPHA
+    epochs: int = EPOCHS
+    lead_in: int = LEAD_IN
     batch_size: int = 64
     width: int = 32
     device: str = "cpu"
@@ -70,6 +74,7 @@ class OneClassDetector:
             part=self.part,
             alpha=self.alpha,
             epochs=self.epochs,
+            lead_in=self.lead_in,
             batch_size=self.batch_size,
             seed=seed,
             device=self.device,
