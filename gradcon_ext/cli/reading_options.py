@@ -31,8 +31,8 @@ def add_preparation(parser: arguments.Group) -> None:
         metavar="PIXELS",
         type=image_size,
         help="height and width that images are brought to, as 256 or 480x640 (default with --dataset: 28, for digits "
-        "8; of image files: their own if they have one of 64 pixels at most, and otherwise tiles of 32, which are cut "
-        "at half size if no side is below 256)",
+        "8; of image files: their own or, of several, about the median; above 64 pixels in tiles of 32, which are cut "
+        "at half size if no side is below 256. The first line of the output says it)",
     )
     parser.add_argument(
         "--fit",

@@ -1,8 +1,10 @@
-"""What to do with images where nobody says it: whole, or in tiles."""
+"""What to do with images where nobody says it: at which size, and whole or in tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import ceil
+from statistics import median
 from typing import NamedTuple
 
 from gradcon_ext.tiles.tiling import Tiling
@@ -12,28 +14,35 @@ WHOLE = 64
 HALVED = 256
 """Pixels a side from which tiles are cut at half size."""
 _TILE = 32
+_MOST_SHRINKING = 2
+_MOST_GROWING = 4
+
+_Size = tuple[int, int]
 
 
 class Choice(NamedTuple):
     """How images are to be scored.
 
     Attributes:
-        size: height and width of whole images; None for tiles.
+        size: height and width that images are brought to; None for tiles of images at their own sizes.
         tiling: of the tiles; None for whole images.
         reason: what was chosen and why, as one line.
     """
 
-    size: tuple[int, int] | None
+    size: _Size | None
     tiling: Tiling | None
     reason: str
 
 
-def choose(sizes: Iterable[tuple[int, int]]) -> Choice:
-    """Choose between whole images and tiles, so that neither detail nor proportions are lost.
+def choose(sizes: Iterable[_Size]) -> Choice:
+    """Choose a size, and between whole images and tiles, so that no detail is lost.
 
-    Images of one size, up to 64 pixels a side, are scored whole, at that size. All others are cut into tiles of 32
-    pixels, 16 apart: at half size if the shorter side of the smallest image has 256 pixels or more, otherwise as they
-    are.
+    Images of several sizes are brought to one, so that each tile is compared with those of its own place: the median of
+    each side, or half of the largest where that is more. They stay as they are where a side of one would grow more than
+    four times.
+
+    Up to 64 pixels a side they are scored whole. All others are cut into tiles of 32 pixels, 16 apart, with even
+    contrast: at half size if the shorter side has 256 pixels or more, of the smallest image where all stay as they are.
 
     Args:
         sizes: height and width of each image.
@@ -41,20 +50,36 @@ def choose(sizes: Iterable[tuple[int, int]]) -> Choice:
     Raises:
         ValueError: there are none.
     """
-    different = set(sizes)
-    if not different:
+    given = list(sizes)
+    if not given:
         raise ValueError("there are no images to choose a size for")
-    largest = max(max(size) for size in different)
-    if len(different) == 1 and largest <= WHOLE:
-        size = next(iter(different))
-        return Choice(size, None, f"{_text(size)} -> whole images: all have that size, of {WHOLE} pixels at most")
-    scale = 0.5 if min(min(size) for size in different) >= HALVED else 1.0
-    why = f"larger than {WHOLE} pixels" if largest > WHOLE else "of several sizes"
-    by_shorter_side = sorted(different, key=sorted)
-    given = _text(by_shorter_side[0]) + ("" if len(different) == 1 else f" to {_text(by_shorter_side[-1])}")
-    at = "half size" if scale < 1 else "full size"
-    return Choice(None, Tiling(_TILE, _TILE // 2, scale), f"{given} -> tiles of {_TILE} at {at}: images are {why}")
+    are_alike = len(set(given)) == 1
+    common = given[0] if are_alike else _common(given)
+    if common is not None and max(common) <= WHOLE:
+        why = "all have that size" if are_alike else f"of several sizes, brought to {_text(common)}"
+        return Choice(common, None, f"{_range(given)} -> whole images: {why}, of {WHOLE} pixels at most")
+    halved = min(common or map(min, given)) >= HALVED
+    tiling = Tiling(_TILE, _TILE // 2, 0.5 if halved else 1.0, even_contrast=True)
+    size = None if are_alike else common
+    at = "" if size is None else f"all at {_text(size)}, "
+    tiles = f"tiles of {_TILE} at {'half' if halved else 'full'} size with even contrast"
+    why = f"larger than {WHOLE} pixels" if common is not None else "of sizes too different for one"
+    return Choice(size, tiling, f"{_range(given)} -> {at}{tiles}: images are {why}")
 
 
-def _text(size: tuple[int, int]) -> str:
+def _common(sizes: Sequence[_Size]) -> _Size | None:
+    """The size that images of several sizes are brought to, if there is one."""
+    sides = tuple(zip(*sizes, strict=True))
+    height, width = (max(round(median(side)), ceil(max(side) / _MOST_SHRINKING)) for side in sides)
+    grown = height / min(sides[0]), width / min(sides[1])
+    return (height, width) if max(grown) <= _MOST_GROWING else None
+
+
+def _range(sizes: Sequence[_Size]) -> str:
+    by_shorter_side = sorted(set(sizes), key=sorted)
+    smallest, largest = _text(by_shorter_side[0]), _text(by_shorter_side[-1])
+    return smallest if len(by_shorter_side) == 1 else f"{smallest} to {largest}"
+
+
+def _text(size: _Size) -> str:
     return f"{size[1]}x{size[0]}"

@@ -103,17 +103,17 @@ def test_what_is_chosen_is_said(gradcon, photos, tmp_path):
     assert result.code == 0, result.err
     first, *others = result.out.splitlines()
     assert first == (
-        "70x40 to 66x48 -> tiles of 32 at full size: images are larger than 64 pixels. "
+        "70x40 to 66x48 -> all at 68x44, tiles of 32 at full size with even contrast: images are larger than 64 pixels. "
         "--size or --tile takes them otherwise."
     )
     assert "Trained on 12002 tiles of 17 images" in "\n".join(others)
     size, tiles = image_facts(tmp_path / "run")
-    assert size is None
-    assert (tiles["size"], tiles["stride"], tiles["scale"]) == ([32, 32], [16, 16], 1.0)
+    assert size == [44, 68]
+    assert (tiles["size"], tiles["stride"], tiles["scale"], tiles["even_contrast"]) == ([32, 32], [16, 16], 1.0, True)
     checked = gradcon("check", photos, "--channels", "1").out
     assert first in checked
     assert "in about 12000 tiles of 32x32 of them" in checked
-    assert "in grey, as large as they are," in checked
+    assert "in grey, 44x68 (height x width), squash," in checked
 
 
 def test_small_images_of_one_size_are_left_whole(gradcon, tmp_path, write_photos):
@@ -288,9 +288,8 @@ def test_training_goes_on_as_it_began(gradcon, photos, tiles_run, tmp_path):
         ("--tile 40 --scale 0.5", "--tile 40x40 is larger than images have at 0.5 times: 24x35 at most"),
         ("--tile 40 --size 32", "--tile 40x40 is larger than images have: 32x32 at most"),
         ("--tile 5 --features taking_network:small --grid 4", "is larger than feature maps have: 4x4 at most"),
-        ("--tile 16 --fit pad", "--fit goes with --size"),
-        ("--fit crop", "--fit goes with --size"),
-        ("--reduced-jpeg", "--reduced-jpeg goes with --size"),
+        ("--tile 16 --fit crop", "--fit goes with --size"),
+        ("--tile 16 --reduced-jpeg", "--reduced-jpeg goes with --size"),
         ("--size 32 --scale 0.5", "--scale needs --tile"),
         ("--features nowhere", "package.module:function"),
         ("--features nowhere:net", "--features nowhere:net: No module named 'nowhere'"),
