@@ -81,11 +81,11 @@ def forget(tensors: dict[str, Any], facts: dict[str, Any]) -> None:
 
 def test_files_of_before_and_files_of_other_models_have_none(path: Path) -> None:
     changed(path, forget)
-    assert read_detector(path).golden is None
+    assert not read_detector(path).golden
     assert Detector.load(path).count == 3
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Softmax(1), torch.nn.Linear(4, 4))
     Detector(model.eval(), {"2.weight": torch.ones(4, 4)}, 1).save(path)
-    assert read_detector(path).golden is None
+    assert not read_detector(path).golden
 
 
 @pytest.mark.parametrize(

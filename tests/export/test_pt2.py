@@ -99,7 +99,7 @@ def test_aot_inductor_compiles_it(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own
         pt2.write_compiled(path, pt2.exported(detector))
-        given = pt2.run_compiled(path, IMAGES)
+        given = pt2.open_compiled(path).score(IMAGES)
     for name, part in scores(detector, IMAGES.astype(np.float32) / 255).items():
         np.testing.assert_allclose(given[name], part, rtol=1e-6, atol=1e-7)
 
