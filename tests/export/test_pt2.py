@@ -13,12 +13,14 @@ import pytest
 import torch
 
 import gradcon_ext
+from gradcon_ext import Tiling
 from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.stored_chain import StoredChain, read_stored_chain
 from gradcon_ext.export import pt2
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from support.stored_chains import random_references, stored_chain
+from support.tiled_detectors import COLUMNS, images_of, stored, tiled
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), np.uint8)
 
@@ -67,6 +69,19 @@ def test_verdicts() -> None:
     rank = scores(detector, IMAGES)["anomaly"].argsort().argsort()
     np.testing.assert_allclose(given["p_value"], (1 + np.minimum(4, 5 - rank)) / 5, 1e-6)
     np.testing.assert_array_equal(given["is_outlier"], (1 + np.minimum(4, 5 - rank)) <= 2)
+
+
+@pytest.mark.parametrize("in_bytes", [False, True])
+@pytest.mark.parametrize("pooling", ["largest:3", "quantile:0.9"])
+def test_images_are_scored_by_their_tiles(tmp_path: Path, in_bytes: bool, pooling: str) -> None:
+    detector = tiled(Tiling(8, 4, 0.7, even_contrast=True), (1, 20, 30), pooling)
+    program = pt2.exported(stored(detector, tmp_path), in_bytes, (20, 30)).module()
+    images = images_of(3, (1, 20, 30), seed=7)
+    images = (images * 255).to(torch.uint8) if in_bytes else images
+    for count in (1, 3):
+        given, expected = program(images[:count]), gradcon_ext.scorer_of(detector).score(images[:count])
+        for name in (*COLUMNS, "is_outlier"):
+            torch.testing.assert_close(given[name], getattr(expected, name), rtol=1e-5, atol=1e-5)
 
 
 RUN_ELSEWHERE = """
