@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,6 +114,27 @@ class OnnxGraph:
             self._nodes.append(self._helper.make_node("TopK", [value, chosen], results, results[0]))
         return self._known[key]
 
+    def each(self, value: str, body: Callable[[str], str]) -> str:
+        """Add what a function adds, for one slice along a value's first axis after another.
+
+        Args:
+            value: of float32.
+            body: adds operators for a slice, and returns the name of their result, float32.
+
+        Returns:
+            Name of the results of all slices, along a first axis.
+        """
+        around = self._nodes, self._constants, self._known
+        # A graph of its own, with constants of its own: those around it are none to shape inference.
+        self._nodes, self._constants, self._known = [], [], {}
+        given = self._new("slice")
+        described = [[self._of_floats(name)] for name in (given, body(given))]
+        graph = self._helper.make_graph(self._nodes, "slice", *described, self._constants)
+        self._nodes, self._constants, self._known = around
+        result = self._new("scan")
+        self._nodes.append(self._helper.make_node("Scan", [value], [result], result, body=graph, num_scan_inputs=1))
+        return result
+
     def over(self, reduction: str, value: str, *axes: int, keepdims: bool = False) -> str:
         """Add a reduction, such as "ReduceSum", over axes."""
         return self.add(reduction, value, self.integers(*axes), keepdims=int(keepdims))
@@ -150,6 +171,9 @@ class OnnxGraph:
             self._known[key] = self._new(name)
             self._constants.append(self._onnx.numpy_helper.from_array(array, self._known[key]))
         return self._known[key]
+
+    def _of_floats(self, name: str) -> Any:
+        return self._helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, None)
 
     def _new(self, name: str) -> str:
         number = 1

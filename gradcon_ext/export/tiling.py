@@ -9,16 +9,20 @@ from gradcon_ext.tiles.tiling import DEVIATIONS, FAINT, Tiling
 
 
 def cut(graph: OnnxGraph, tiling: Tiling, shape: Shape) -> str:
-    """Add the tiles (N * rows * columns, C, height, width) of a graph's images (N, *shape), row by row, as float32."""
+    """Add the pixels of the tiles of a graph's images (N, *shape), as (rows, N, columns, C, height, width), float32."""
     channels, *size = shape
     pixels = resized(graph, shape, tiling.scaled(*size))
     rows, columns = (places.numpy() for places in tiling.pixels(*size))
     for axis, places in ((2, rows), (3, columns)):
         pixels = graph.add("Gather", pixels, graph.indices(places.reshape(-1)), axis=axis)
     parted = graph.reshape(pixels, channels, *rows.shape, *columns.shape)
-    tiles = graph.add("Transpose", parted, perm=(0, 2, 4, 1, 3, 5))
-    flat = graph.add("Reshape", tiles, graph.integers(-1, channels, *tiling.size))
-    return _even(graph, flat) if tiling.even_contrast else flat
+    return graph.add("Transpose", parted, perm=(2, 0, 4, 1, 3, 5))
+
+
+def tiles_of(graph: OnnxGraph, tiling: Tiling, channels: int, pixels: str) -> str:
+    """Add the tiles (N * columns, C, height, width) of pixels (N, columns, C, height, width)."""
+    tiles = graph.add("Reshape", pixels, graph.integers(-1, channels, *tiling.size))
+    return _even(graph, tiles) if tiling.even_contrast else tiles
 
 
 def _even(graph: OnnxGraph, tiles: str) -> str:

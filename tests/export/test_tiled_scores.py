@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gradcon_ext import Detector, Tiling, scorer_of
 from gradcon_ext.export.score_graph import score_graph
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder, FeatureAutoencoder
 from gradcon_ext.scoring.tile_scoring import TileScorer
+from support.memory import peak
 from support.onnx_sessions import run, session_of
 from support.tiled_detectors import COLUMNS, images_of, rounding_of, stored, tiled, untrained
 
@@ -105,9 +107,29 @@ def test_the_file_says_what_it_takes_and_gives(tmp_path: Path) -> None:
     vectors = {name: ["N"] for name in (*parts, "latent", "p_value", "is_outlier")}
     maps = {f"tiles.{name}": ["N", 3, 5] for name in parts}
     assert shapes == {"images": ["N", 1, 15, 21], "cosine": ["N", 1], **vectors, **maps}
-    assert {node.domain for node in model.graph.node} == {""}
+    assert {node.domain for node in every_node(model.graph)} == {""}
     known = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(known["layers"]) == ["mean"]
+
+
+def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Those of a graph, and of the graphs within."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from every_node(attribute.g)
+
+
+def test_memory_holds_one_row_of_tiles_alone(tmp_path: Path) -> None:
+    detector = untrained()
+    facts = {**Tiling(8, 1).facts, "pooling": "max", "balance": None}
+    detector = replace(detector, preprocessing={**detector.preprocessing, "tiles": facts})
+    session = session_of(stored(detector, tmp_path), size=(150, 150))
+    run(session, np.zeros((1, 1, 150, 150), np.float32))
+    images = np.random.default_rng(0).random((1, 1, 150, 150), np.float32)
+    assert 143**2 * 8 * 8 * 4 > 5e6
+    used = peak(lambda: run(session, images))
+    assert used < 30e6
 
 
 def test_a_nan_stays_with_its_image(tmp_path: Path) -> None:

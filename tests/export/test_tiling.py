@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from gradcon_ext.export.onnx_graph import OnnxGraph
-from gradcon_ext.export.tiling import cut
+from gradcon_ext.export.tiling import cut, tiles_of
 from gradcon_ext.tiles import Tiling
 from support.onnx_sessions import value_of
 
@@ -32,7 +34,9 @@ def test_tiles_come_image_by_image_and_row_by_row(name: str, in_bytes: bool) -> 
     if in_bytes:
         images = (images * 255).to(torch.uint8)
     graph = OnnxGraph((2, *size), in_bytes)
-    tiles = value_of(graph, cut(graph, tiling, (2, *size)), images)
+    by_row = value_of(graph, graph.each(cut(graph, tiling, (2, *size)), partial(tiles_of, graph, tiling, 2)), images)
+    rows, columns = tiling.grid(*size)
+    tiles = by_row.reshape(rows, 3, columns, 2, *tiling.size).swapaxes(0, 1)
     expected = torch.cat([torch.stack(list(tiling.cut(image).each_stored())) for image in images])
     scaled = expected / 255 if expected.dtype == torch.uint8 else expected
-    np.testing.assert_allclose(tiles, scaled, atol=1e-6)
+    np.testing.assert_allclose(tiles.reshape(scaled.shape), scaled, atol=1e-6)
