@@ -76,5 +76,5 @@ def _of_whole_images(detector: Detector, of_tiles: ScoreProgram, chain: Chain) -
     settings = TileSettings.read(detector.preprocessing["tiles"], detector.extra)
     balance = settings.balance
     grid = _GRID if balance is None or balance.grid is None else balance.grid
-    size = tiled_size(detector.preprocessing) or settings.tiling.smallest(*grid)
+    size = tiled_size(detector.preprocessing) or settings.tiling.without_rest(*grid)
     return noise_scores(TileProgram(of_tiles, settings), (chain.image_shape[0], *size), LAYERS)

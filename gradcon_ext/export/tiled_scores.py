@@ -31,7 +31,6 @@ def tiled_scores(graph: OnnxGraph, detector: StoredChain, tiles: StoredTiles, sh
     """
     settings = settings_of(detector, tiles)
     rows, columns = settings.grid(*shape[1:])
-
     parts, code = _parts_and_code(graph, detector, settings.tiling, shape)
     if settings.balance is not None:
         parts |= balanced_tile_parts(graph, settings.balance, code, parts["gradient"], parts["reconstruction"])
@@ -55,15 +54,14 @@ def _parts_and_code(
 ) -> tuple[dict[str, str], str]:
     """Parts (N * tiles,) and codes (N * tiles, D), image by image and row by row.
 
-    They are made of one row of tiles after another, for the gradients of a tile take a hundred times its own memory.
+    One row of tiles is scored after another: what a tile is scored with takes a hundred times its own memory.
     """
 
     def table_of(pixels: str) -> str:
         scores = sample_scores(graph, detector, tiles_of(graph, tiling, shape[0], pixels))
-        columns = (scores.total, scores.parts["gradient"], scores.parts["anomaly"])
-        return graph.add(
-            "Concat", *(graph.add("Unsqueeze", each, graph.integers(1)) for each in columns), scores.code, axis=1
-        )
+        parts = (scores.total, scores.parts["gradient"], scores.parts["anomaly"])
+        columns = [graph.add("Unsqueeze", part, graph.integers(1)) for part in parts]
+        return graph.add("Concat", *columns, scores.code, axis=1)
 
     rows, columns = tiling.grid(*shape[1:])
     by_row = graph.each(cut(graph, tiling, shape), table_of)  # (rows, N * columns, numbers)

@@ -56,8 +56,6 @@ class Pooling:
         """Return the pooled scores (N,) of N images with as many tiles, (N, tiles)."""
         if self.kind == "quantile":
             return scores.quantile(self.value, 1)
-        return (
-            scores.topk(min(int(self.value), scores.shape[1])).values.mean(1)
-            if self.kind == "largest"
-            else scores.amax(1)
-        )
+        if self.kind == "largest":
+            return scores.topk(min(int(self.value), scores.shape[1])).values.mean(1)
+        return scores.amax(1)

@@ -74,8 +74,8 @@ class Tiling:
         rows, columns = self.pixels(height, width)
         return len(rows), len(columns)
 
-    def smallest(self, rows: int, columns: int) -> Pair:
-        """Return the smallest height and width at which tiles of such a grid end where the image does."""
+    def without_rest(self, rows: int, columns: int) -> Pair:
+        """Return a height and width of images that such a grid of tiles covers without a rest."""
         counts = zip((rows, columns), self.size, self.stride, strict=True)
         height, width = (round((size + (count - 1) * stride) / self.scale) for count, size, stride in counts)
         return height, width

@@ -39,7 +39,7 @@ def test_it_scores_as_the_scorer_does(by_place: bool, in_bytes: bool, pooling: s
 def test_golden_scores_of_whole_images_are_those_of_the_scorer(tmp_path: Path) -> None:
     detector = tiled(Tiling(8, 4), SHAPE)
     golden = stored(detector, tmp_path).tiles.golden
-    assert golden.images.shape == (4, 1, 16, 24)  # the smallest with that grid of tiles
+    assert golden.images.shape == (4, 1, 16, 24)  # which that grid of tiles covers without a rest
     expected = scorer_of(detector).score(golden.images)
     for name, scores in zip(golden.columns, golden.scores.T, strict=True):
         wanted = expected.cosine[:, 0] if name == "cosine.mean" else getattr(expected, name)

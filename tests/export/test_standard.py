@@ -80,7 +80,7 @@ def of_tiles(tmp_path):
 def test_whole_images_are_scored_by_their_tiles(of_tiles):
     detector = of_tiles()
     standard = standard_of_whole_images(detector, detector.tiles, detector.tiles.golden)
-    assert standard.golden.images.shape == (4, 1, 16, 24)  # the smallest of the grid
+    assert standard.golden.images.shape == (4, 1, 16, 24)  # which the grid covers without a rest
     assert {"direction", "code", "balanced", "cosine.mean"} <= standard.allowed().keys()
     parts = standard.computed()
     assert max(standard.differences(parts).values()) <= TOLERANCE

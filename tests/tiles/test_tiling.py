@@ -72,8 +72,8 @@ def test_the_tiles_of_many_images_are_those_of_each(tiling: Tiling, height: int,
 
 
 @given(tiling=tilings(), rows=st.integers(1, 9), columns=st.integers(1, 9))
-def test_the_smallest_image_of_a_grid(tiling: Tiling, rows: int, columns: int) -> None:
-    height, width = tiling.smallest(rows, columns)
+def test_an_image_that_a_grid_covers_without_rest(tiling: Tiling, rows: int, columns: int) -> None:
+    height, width = tiling.without_rest(rows, columns)
     assert tiling.grid(height, width) == (rows, columns)
     ends = ((rows - 1) * tiling.stride[0] + tiling.size[0], (columns - 1) * tiling.stride[1] + tiling.size[1])
     assert tiling.scaled(height, width) == ends
