@@ -119,6 +119,21 @@ def test_aot_inductor_compiles_it(tmp_path: Path) -> None:
         np.testing.assert_allclose(given[name], part, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_aot_inductor_compiles_the_scores_of_tiles(tmp_path: Path) -> None:
+    detector = tiled(Tiling(8, 4, 0.7), (1, 20, 30))
+    images = (images_of(3, (1, 20, 30), seed=7) * 255).to(torch.uint8)
+    path = tmp_path / "detector.pt2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own
+        pt2.write_compiled(path, pt2.exported(stored(detector, tmp_path), in_bytes=True, size=(20, 30)))
+        opened = pt2.open_compiled(path)
+    assert (opened.image_shape, opened.in_bytes) == ((1, 20, 30), True)
+    given, expected = opened.score(images.numpy()), gradcon_ext.scorer_of(detector).score(images)
+    for name in COLUMNS:
+        np.testing.assert_allclose(given[name], getattr(expected, name), rtol=1e-5, atol=1e-5)
+
+
 def test_where_nothing_compiles_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("no compiler")

@@ -95,6 +95,19 @@ def without(detector: Detector, name: str) -> dict[str, Any]:
     return {key: value for key, value in detector.preprocessing.items() if key != name}
 
 
+def test_a_float64_detector_is_exported_in_float32(tmp_path: Path) -> None:
+    detector = untrained()
+    detector.model.double()
+    detector.references = {name: reference.double() for name, reference in detector.references.items()}
+    detector = tiled(Tiling(8, 4), SHAPE, detector=detector)
+    given, expected = (
+        run(session_of(stored(detector, tmp_path), size=SHAPE[1:]), OTHERS),
+        scorer_of(detector).score(OTHERS),
+    )
+    for name in COLUMNS:
+        close(given[name], getattr(expected, name), 1e-4, name)
+
+
 def test_the_file_says_what_it_takes_and_gives(tmp_path: Path) -> None:
     detector = stored(tiled(Tiling(8, 4), SHAPE), tmp_path)
     model = score_graph(detector, in_bytes=True, size=SHAPE[1:])
