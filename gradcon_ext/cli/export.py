@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from gradcon_ext.cli import arguments
-from gradcon_ext.detector.facts import scores_tiles
+from gradcon_ext.cli.reading_options import image_size
 from gradcon_ext.detector.stored_chain import read_stored_chain
 from gradcon_ext.export.onnx_file import write_onnx
 from gradcon_ext.export.pt2 import exported, write_compiled, write_pt2
@@ -24,13 +24,19 @@ detector.
 
 Images are given in the channels and size of the detector, as uint8 from 0 to
 255 or floating point from 0 to 1. The outputs are named like the columns of
-`gradcon score`, with one "cosine" (N, layers). A detector of tiles, which scores
-images of any size, cannot be exported.
+`gradcon score`, with one "cosine" (N, layers).
+
+A program of a detector of tiles cuts images, scores their tiles and pools the
+scores. It takes images of one size, which --size gives where the detector's
+may have any. The outputs that begin with "tiles." are the scores of the tiles,
+(N, rows, columns). Of a detector of feature maps it takes the maps: the network
+that makes them stays outside.
 """
 
 _EXAMPLES = """\
   gradcon export runs/photos --to onnx
   gradcon export runs/photos --to onnx --input uint8 --out photos.onnx
+  gradcon export runs/tiles --to onnx --size 480x640
   gradcon verify runs/photos --engine onnx --file photos.onnx
 """
 
@@ -55,6 +61,12 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         default="float",
         help="what images will be given as (default: %(default)s)",
     )
+    parser.add_argument(
+        "--size",
+        metavar="PIXELS",
+        type=image_size,
+        help="height and width of the images, as 256 or 480x640: for a detector of tiles of images of any size",
+    )
     return parser
 
 
@@ -67,20 +79,16 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--out {out}: a file of this format has a name that ends in {suffix}")
     if out.exists() or out.is_symlink():
         raise FileExistsError(f"{out} is there already: move it, or give another --out")
-    path, detector = read_stored_chain(args.detector)
-    if scores_tiles(detector.preprocessing):
-        raise ValueError(
-            f"{path} scores images by their tiles, and a program would score single ones, without verdicts: use "
-            "gradcon score, or gradcon_ext.scorer_of from Python"
-        )
+    _, detector = read_stored_chain(args.detector)
     in_bytes = args.input == "uint8"
+    if in_bytes and detector.takes_features:
+        raise ValueError("--input uint8: the detector scores feature maps, which are floating point")
     try:
         if args.to == "onnx":
-            write_onnx(out, detector, in_bytes)
-        elif args.to == "pt2":
-            write_pt2(out, exported(detector, in_bytes))
+            write_onnx(out, detector, in_bytes, args.size)
         else:
-            write_compiled(out, exported(detector, in_bytes))
+            write = write_pt2 if args.to == "pt2" else write_compiled
+            write(out, exported(detector, in_bytes, args.size))
     except ImportError as error:
         raise RuntimeError(str(error)) from error
     print(f"Wrote {out}.\nNext: gradcon verify {args.detector} --engine {args.to} --file {out}")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gradcon_ext import models
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.chain import Chain, NotAChain
-from gradcon_ext.chain.tracing import parameters_of, trace_chain
+from gradcon_ext.chain.tracing import trace_chain
 from gradcon_ext.data.image_size import height_width
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import TENSOR, Calibration
@@ -31,9 +31,9 @@ from gradcon_ext.detector.facts import (
     check_descriptions,
     read_detector,
 )
-from gradcon_ext.detector.golden import IMAGES, SCORES, Golden
+from gradcon_ext.detector.golden import TENSORS, Golden
+from gradcon_ext.detector.golden_scores import golden_of
 from gradcon_ext.detector.parts import PAPERS
-from gradcon_ext.detector.program import ScoreProgram, golden_scores
 from gradcon_ext.detector.verification import proven_chain
 from gradcon_ext.losses import loss_of
 from gradcon_ext.storage.tensor_file import tensor_of, with_prefix, without_prefix, write_tensors
@@ -75,11 +75,12 @@ class Detector:
         layers were changed, the file holds the weights only, and `load` needs a model. A model that the fused engine
         runs is there as a chain of layers too, if the preprocessing or the architecture tells the channels and size of
         its images. A chain that no known architecture vouches for is compared with automatic differentiation first.
-        The file of a chain also holds golden scores; see `gradcon_ext.detector.golden`.
+        The file of a chain also holds golden scores, and of one that scores tiles those of whole images too; see
+        `gradcon_ext.detector.golden`.
         """
         architecture = self._architecture()
         chain = self._chain(self._image_shape(), trusted=architecture is not None)
-        golden = None if chain is None else self._golden(chain)
+        golden = {} if chain is None else golden_of(self, chain)
         facts = {
             "architecture": architecture,
             "layers": list(self.references),
@@ -91,14 +92,14 @@ class Detector:
             "balance": None if self.balance is None else self.balance.facts,
             "part": self.part,
             "calibration": None if self.calibration is None else self.calibration.facts(),
-            "golden": None if golden is None else {"columns": golden.columns},
+            "golden": {name: list(each.columns) for name, each in golden.items()} or None,
             "versions": {"gradcon_ext": __version__, "torch": torch.__version__},
         }
         tensors = {
             **_tensors_of(self.model, self.references),
             **_tensors_of_balance(self.balance),
             **_tensors_of_calibration(self.calibration),
-            **({} if golden is None else {IMAGES: golden.images, SCORES: golden.scores}),
+            **_tensors_of_golden(golden),
         }
         tensors |= with_prefix(EXTRA, self.extra)
         write_tensors(path, KIND, FORMAT_VERSION, tensors, facts)
@@ -163,13 +164,6 @@ class Detector:
             return trace_chain(self.model, list(self.references), loss_of(self.model), image_shape)
         except NotAChain:
             return None
-
-    def _golden(self, chain: Chain) -> Golden:
-        parameters = [parameter.cpu() for parameter in parameters_of(chain, self.model)]
-        like = parameters[0]
-        references = [reference.to(like) for reference in self.references.values()]
-        balance = None if self.balance is None else self.balance.on(like.device)
-        return golden_scores(ScoreProgram(chain, parameters, references, self.alpha, balance), chain)
 
     def _image_shape(self) -> tuple[int, ...] | None:
         known = {**(getattr(self.model, "architecture", None) or {}), **self.preprocessing}
@@ -236,6 +230,11 @@ def _tensors_of_calibration(calibration: Calibration | None) -> dict[str, Tensor
     if calibration is None:
         return {}
     return {TENSOR: torch.from_numpy(np.stack(list(calibration.scores.values())))}
+
+
+def _tensors_of_golden(golden: Mapping[str, Golden]) -> dict[str, Tensor]:
+    pairs = ((TENSORS[kind], (each.images, each.scores)) for kind, each in golden.items())
+    return {name: tensor for pair in pairs for name, tensor in zip(*pair, strict=True)}
 
 
 def _descriptions(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, str]:

@@ -53,7 +53,7 @@ class DetectorFile(NamedTuple):
         architecture: of the model, if it is one of `gradcon_ext.models`.
         chain: of layers that the model is, if it is one.
         calibration: of the detector, if it has one.
-        golden: images with their scores, if it has them.
+        golden: images with their scores, by the kinds of `gradcon_ext.detector.golden.TENSORS` that it has.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class DetectorFile(NamedTuple):
     architecture: Architecture | None
     chain: Chain | None
     calibration: Calibration | None
-    golden: Golden | None
+    golden: dict[str, Golden]
 
 
 def read_detector(path: str | os.PathLike[str]) -> DetectorFile:

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 
 from gradcon_ext.storage.header import Stored
 
-IMAGES, SCORES = "golden.images", "golden.scores"
-"""What a detector's file calls their tensors."""
+TENSORS = {"columns": ("golden.images", "golden.scores"), "whole": ("golden.whole.images", "golden.whole.scores")}
+"""What a detector's file calls the images and the scores of each kind, by what it says of their columns.
+
+The first are of what the model is given, which is single tiles where it scores those; then the second are of whole
+images, scored by their tiles."""
 
 
 class Golden(NamedTuple):
@@ -28,8 +31,8 @@ class Golden(NamedTuple):
     scores: Any
 
 
-def take_golden(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> Golden | None:
-    """Take the golden images and scores out of what a detector's file holds, if they are there.
+def take_golden(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> dict[str, Golden]:
+    """Take the golden images and scores out of what a detector's file holds, by the kinds of `TENSORS` that are there.
 
     Args:
         facts: of the file, with None for "golden" where there are none.
@@ -39,17 +42,23 @@ def take_golden(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> Golden 
         ValueError: tensors are missing, or of other shapes or dtypes.
     """
     if facts["golden"] is None:
-        return None
-    columns = facts["golden"].get("columns")
+        return {}
+    columns = {"columns": None, **facts["golden"]}
+    if unknown := columns.keys() - TENSORS.keys():
+        raise ValueError(f"expected golden scores of {', '.join(TENSORS)} alone, got {sorted(unknown)[0][:80]!r}")
+    return {kind: _take(names, tensors, *TENSORS[kind]) for kind, names in columns.items()}
+
+
+def _take(columns: Any, tensors: dict[str, Stored], of_images: str, of_scores: str) -> Golden:
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
-        raise ValueError(f"expected the columns of golden scores, got {str(facts['golden'])[:200]}")
-    missing = [name for name in (IMAGES, SCORES) if name not in tensors]
+        raise ValueError(f"expected the columns of golden scores, got {str(columns)[:200]}")
+    missing = [name for name in (of_images, of_scores) if name not in tensors]
     if missing:
         raise ValueError(f"there is no tensor {missing[0]}")
-    images, scores = tensors.pop(IMAGES), tensors.pop(SCORES)
+    images, scores = tensors.pop(of_images), tensors.pop(of_scores)
     if images.dtype != "uint8" or len(images.shape) != 4:
-        raise ValueError(f"{IMAGES}: expected uint8 (n, C, H, W), got {images.dtype} {images.shape}")
+        raise ValueError(f"{of_images}: expected uint8 (n, C, H, W), got {images.dtype} {images.shape}")
     expected = (images.shape[0], len(columns))
     if scores.dtype != "float32" or scores.shape != expected:
-        raise ValueError(f"{SCORES}: expected float32 {expected}, got {scores.dtype} {scores.shape}")
+        raise ValueError(f"{of_scores}: expected float32 {expected}, got {scores.dtype} {scores.shape}")
     return Golden(columns, images, scores)

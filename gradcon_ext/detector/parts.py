@@ -12,6 +12,9 @@ OF_BALANCE = ("direction", "code", "balanced")
 
 PARTS = ("reconstruction", "latent", "gradient", PAPERS, *OF_BALANCE)
 
+OF_TILES = "tiles."
+"""What the names of the columns of single tiles begin with, where a program gives those beside the image's."""
+
 
 def column_of(part: str) -> str:
     """The name of a part as a column of scores."""

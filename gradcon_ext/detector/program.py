@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,13 +12,10 @@ from torch import Tensor, nn
 from gradcon_ext.chain.chain import Chain
 from gradcon_ext.detector.balance import Balance, Subspace
 from gradcon_ext.detector.calibration import Calibration
-from gradcon_ext.detector.golden import Golden
-from gradcon_ext.detector.parts import PAPERS, column_of
+from gradcon_ext.detector.parts import PAPERS, PARTS, column_of
 from gradcon_ext.ops import score_autoencoder
 
-_MOST_IMAGES, _MOST_NUMBERS = 4, 1 << 20
-"""Of golden scores, which are to add little to a file; of large images there are fewer."""
-_SEED = 0
+_COLUMNS = {column_of(part) for part in PARTS}
 
 
 class ScoreProgram(nn.Module):
@@ -68,6 +64,27 @@ class ScoreProgram(nn.Module):
         Args:
             images: (N, C, H, W), uint8 (0 to 255) or of the dtype of the parameters (0 to 1).
         """
+        parts, code = self.papers_parts(images)
+        if self._balance is not None:
+            arrays = self._kept(self._balance_names)
+            direction, own = Subspace(*arrays[:2]), Subspace(*arrays[2:])
+            balance = replace(self._balance, direction=direction, code=own)
+            parts["direction"], parts["code"] = balance.code_parts(code.double())
+            total = parts["reconstruction"] + parts["latent"]
+            parts["balanced"] = balance.combined(parts["direction"], parts["code"], parts["gradient"], total)
+        parts = {name: part.float() for name, part in parts.items()}
+        if self._calibration is not None:
+            (calibrated,) = self._kept(self._calibration_names)
+            parts |= judged_parts(self._calibration, calibrated, parts[column_of(self._part)])
+        return parts
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the parameters."""
+        return self._kept(self._parameter_names)[0].dtype
+
+    def papers_parts(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the parts that need no balance, and the codes (N, D); of the dtype of the parameters."""
         reconstruction, latent, cosine, code = score_autoencoder(
             images, self._kept(self._parameter_names), self._kept(self._reference_names), self._chain.encoded, True
         )
@@ -79,19 +96,7 @@ class ScoreProgram(nn.Module):
             "gradient": gradient,
             "anomaly": total + self._alpha * gradient,
         }
-        if self._balance is not None:
-            arrays = self._kept(self._balance_names)
-            direction, own = Subspace(*arrays[:2]), Subspace(*arrays[2:])
-            balance = replace(self._balance, direction=direction, code=own)
-            parts["direction"], parts["code"] = balance.code_parts(code.double())
-            parts["balanced"] = balance.combined(parts["direction"], parts["code"], gradient, total)
-        parts = {name: part.float() for name, part in parts.items()}
-        if self._calibration is not None:
-            (calibrated,) = self._kept(self._calibration_names)
-            count = 1 + (calibrated >= parts[column_of(self._part)][:, None]).sum(1)
-            most = self._calibration.most_as_high(self._calibration.rate)
-            parts |= {"p_value": count / (len(calibrated) + 1), "is_outlier": count <= most}
-        return parts
+        return parts, code
 
     def _keep(self, kind: str, tensors: Sequence[Tensor]) -> list[str]:
         names = [f"{kind}_{index}" for index in range(len(tensors))]
@@ -103,17 +108,18 @@ class ScoreProgram(nn.Module):
         return [self.get_buffer(name) for name in names]
 
 
-def golden_scores(program: ScoreProgram, chain: Chain) -> Golden:
-    """Score a few images of noise, the same each time."""
-    generator = torch.Generator().manual_seed(_SEED)
-    count = max(1, min(_MOST_IMAGES, _MOST_NUMBERS // math.prod(chain.image_shape)))
-    images = torch.randint(0, 256, (count, *chain.image_shape), generator=generator, dtype=torch.uint8, device="cpu")
-    with torch.no_grad():
-        columns = columns_of(program(images), chain.references)
-    return Golden(list(columns), images, torch.stack(list(columns.values()), 1))
+def judged_parts(calibration: Calibration, calibrated: Tensor, scores: Tensor) -> dict[str, Tensor]:
+    """Return "p_value" and "is_outlier", (N,) each, of scores (N,) beside those of calibration images (n,)."""
+    count = 1 + (calibrated >= scores[:, None]).sum(1)
+    most = calibration.most_as_high(calibration.rate)
+    return {"p_value": count / (len(calibrated) + 1), "is_outlier": count <= most}
 
 
 def columns_of(parts: Mapping[str, Any], layers: Sequence[str]) -> dict[str, Any]:
-    """Return the parts of scores with a column (N,) for the cosine of each layer, by the names in `Golden.columns`."""
-    columns = {name: part for name, part in parts.items() if name != "cosine"}
+    """Return the parts of scores with a column (N,) for the cosine of each layer, by the names in `Golden.columns`.
+
+    Scores of single tiles are left out; so are verdicts: one that ties with a score of calibration may fall on either
+    side of it by its last bit.
+    """
+    columns = {name: part for name, part in parts.items() if name in _COLUMNS}
     return columns | {f"cosine.{name}": parts["cosine"][:, index] for index, name in enumerate(layers)}

@@ -13,12 +13,38 @@ import numpy.typing as npt
 from gradcon_ext.chain.chain import Chain, Source
 from gradcon_ext.detector.balance import Balance
 from gradcon_ext.detector.calibration import Calibration
-from gradcon_ext.detector.facts import MODEL, REFERENCE, balance_of, read_detector, scores_tiles
-from gradcon_ext.detector.golden import IMAGES, SCORES, Golden
+from gradcon_ext.detector.facts import (
+    EXTRA,
+    MODEL,
+    REFERENCE,
+    DetectorFile,
+    balance_of,
+    read_detector,
+    scores_tiles,
+)
+from gradcon_ext.detector.golden import TENSORS, Golden
 from gradcon_ext.detector.parts import PAPERS
 from gradcon_ext.storage.header import Stored
 
 Array = npt.NDArray[Any]
+
+
+class StoredTiles(NamedTuple):
+    """What makes the scores of images of those of their tiles.
+
+    Attributes:
+        facts: how images are cut, compared and scored, as the file has it; not looked at.
+        arrays: the further tensors of the file, likewise.
+        part: of an image's score, decides what is an outlier; one of `gradcon_ext.detector.parts.PARTS`.
+        calibration: what an image's p-value and verdict are made with, if there is one.
+        golden: whole images with their scores, arrays, if the file has them.
+    """
+
+    facts: Any
+    arrays: Mapping[str, Array]
+    part: str
+    calibration: Calibration | None
+    golden: Golden | None
 
 
 class StoredChain(NamedTuple):
@@ -36,6 +62,7 @@ class StoredChain(NamedTuple):
             the paper's, for what balances them is not in here.
         calibration: what p-values and verdicts are made with, if there is one; none of single tiles.
         takes_features: whether images are feature maps, whose values need not lie in [0, 1].
+        tiles: what scores of images are made with, if the model scores their tiles.
     """
 
     chain: Chain
@@ -48,6 +75,7 @@ class StoredChain(NamedTuple):
     part: str = PAPERS
     calibration: Calibration | None = None
     takes_features: bool = False
+    tiles: StoredTiles | None = None
 
 
 def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
@@ -75,17 +103,31 @@ def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
             file.facts["alpha"],
             balance_of(file.facts, arrays),
             file.facts["preprocessing"],
-            None if file.golden is None else _golden(file.golden),
+            _golden(file, "columns"),
             PAPERS if of_tiles else file.facts["part"],
             None if of_tiles else file.calibration,
             file.architecture is not None and file.architecture.takes_features,
+            _tiles(file, arrays) if of_tiles else None,
         )
     except ValueError as error:
         raise ValueError(f"{file.path}: {error}") from error
 
 
-def _golden(stored: Golden) -> Golden:
-    return stored._replace(images=_numpy(IMAGES, stored.images), scores=_numpy(SCORES, stored.scores))
+def _tiles(file: DetectorFile, arrays: Mapping[str, Array]) -> StoredTiles:
+    return StoredTiles(
+        file.facts["preprocessing"]["tiles"],
+        {name.removeprefix(EXTRA): array for name, array in arrays.items() if name.startswith(EXTRA)},
+        file.facts["part"],
+        file.calibration,
+        _golden(file, "whole"),
+    )
+
+
+def _golden(file: DetectorFile, kind: str) -> Golden | None:
+    if kind not in file.golden:
+        return None
+    stored, (images, scores) = file.golden[kind], TENSORS[kind]
+    return stored._replace(images=_numpy(images, stored.images), scores=_numpy(scores, stored.scores))
 
 
 def _numpy(name: str, stored: Stored) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from gradcon_ext.detector.balance import TERMS, WEIGHTS, at_length_1, weighted
-from gradcon_ext.detector.places import Places
+from gradcon_ext.detector.places import ARRAYS, Places
 
 _PREFIX = "tiles"
 
@@ -61,6 +61,13 @@ class TileBalance:
     def to(self, like: Tensor) -> TileBalance:
         """With tensors of the dtype and on the device of another one."""
         return replace(self, direction=self.direction.to(like), code=self.code.to(like))
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> TileBalance:
+        """With others, by the names of `tensors`, which are not looked at."""
+        direction, code = (
+            Places(*(tensors[f"{_PREFIX}.{name}.{array}"] for array in ARRAYS)) for name in ("direction", "code")
+        )
+        return replace(self, direction=direction, code=code)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class OnnxGraph:
 
     Attributes:
         images: name of the input.
+        in_bytes: as above.
 
     Raises:
         ImportError: the package onnx is not installed.
@@ -38,6 +39,7 @@ class OnnxGraph:
     def __init__(self, image_shape: Sequence[int], in_bytes: bool) -> None:
         self._onnx = _import_onnx()
         self.images = "images"
+        self.in_bytes = in_bytes
         self._helper = self._onnx.helper
         element = self._onnx.TensorProto.UINT8 if in_bytes else self._onnx.TensorProto.FLOAT
         self._input = self._helper.make_tensor_value_info(self.images, element, ["N", *image_shape])
@@ -88,11 +90,50 @@ class OnnxGraph:
 
     def indices(self, array: Array) -> str:
         """Add an array of integers."""
-        return self._constant(np.ascontiguousarray(array, np.int64), "integers")
+        return self._constant(np.asarray(array, np.int64, order="C"), "integers")
 
     def reshape(self, value: str, *shape: int) -> str:
         """Add a change of shape (N, *shape)."""
         return self.add("Reshape", value, self.integers(0, *shape))
+
+    def count(self, value: str) -> str:
+        """Add the length of the first axis, as a vector of one integer."""
+        return self.add("Shape", value, start=0, end=1)
+
+    def regroup(self, value: str, *shape: int) -> str:
+        """Add a change of shape (images, *shape), of values of several samples an image."""
+        return self.add("Reshape", value, self.add("Concat", self.count(self.images), self.integers(*shape), axis=0))
+
+    def largest(self, value: str, count: int) -> str:
+        """Add the largest values along the last axis, the largest one first."""
+        chosen = self.integers(count)
+        key = ("TopK", value, chosen)
+        if key not in self._known:
+            self._known[key] = self._new("topk")
+            results = [self._known[key], self._new("indices")]
+            self._nodes.append(self._helper.make_node("TopK", [value, chosen], results, results[0]))
+        return self._known[key]
+
+    def each(self, value: str, body: Callable[[str], str]) -> str:
+        """Add what a function adds, for one slice along a value's first axis after another.
+
+        Args:
+            value: of float32.
+            body: adds operators for a slice, and returns the name of their result, float32.
+
+        Returns:
+            Name of the results of all slices, along a first axis.
+        """
+        around = self._nodes, self._constants, self._known
+        # A graph of its own, with constants of its own: those around it are none to shape inference.
+        self._nodes, self._constants, self._known = [], [], {}
+        given = self._new("slice")
+        described = [[self._of_floats(name)] for name in (given, body(given))]
+        graph = self._helper.make_graph(self._nodes, "slice", *described, self._constants)
+        self._nodes, self._constants, self._known = around
+        result = self._new("scan")
+        self._nodes.append(self._helper.make_node("Scan", [value], [result], result, body=graph, num_scan_inputs=1))
+        return result
 
     def over(self, reduction: str, value: str, *axes: int, keepdims: bool = False) -> str:
         """Add a reduction, such as "ReduceSum", over axes."""
@@ -130,6 +171,9 @@ class OnnxGraph:
             self._known[key] = self._new(name)
             self._constants.append(self._onnx.numpy_helper.from_array(array, self._known[key]))
         return self._known[key]
+
+    def _of_floats(self, name: str) -> Any:
+        return self._helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, None)
 
     def _new(self, name: str) -> str:
         number = 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from zipfile import is_zipfile
@@ -13,15 +14,21 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from gradcon_ext.detector.program import ScoreProgram
-from gradcon_ext.detector.stored_chain import Array, StoredChain
+from gradcon_ext.detector.stored_chain import Array, StoredChain, StoredTiles
+from gradcon_ext.detector.tile_program import TileProgram
+from gradcon_ext.export.opened import Opened
+from gradcon_ext.export.settings import exported_shape, settings_of
 from gradcon_ext.storage.files import replace_file
 
-INPUT = "images"
-"""Under which name the metadata of a compiled package has the dtype of the images."""
+_DTYPE, _SHAPE = "images", "image_shape"
+"""Under which names the metadata of a compiled package has the dtype and the shape of the images."""
 
 
 def program_of(detector: StoredChain) -> ScoreProgram:
-    """Return the scores of a detector's file as a module on the CPU; it shares the file's numbers."""
+    """Return the scores of a detector's file as a module on the CPU, of single tiles where it scores those.
+
+    It shares the file's numbers.
+    """
     arrays = (detector.parameters, detector.references)
     parameters, references = ([torch.from_numpy(array) for array in part] for part in arrays)
     balance = None if detector.balance is None else detector.balance.map(torch.from_numpy).on("cpu")
@@ -30,16 +37,31 @@ def program_of(detector: StoredChain) -> ScoreProgram:
     )
 
 
-def exported(detector: StoredChain, in_bytes: bool = False) -> ExportedProgram:
+def tile_program_of(detector: StoredChain, tiles: StoredTiles) -> TileProgram:
+    """Return the scores of images by their tiles, likewise.
+
+    Raises:
+        ValueError: what the file says of tiles is damaged, or does not fit its model.
+    """
+    return TileProgram(program_of(detector), settings_of(detector, tiles), tiles.part, tiles.calibration)
+
+
+def exported(detector: StoredChain, in_bytes: bool = False, size: tuple[int, int] | None = None) -> ExportedProgram:
     """Export the scores of a detector, for any number of images from 1 on.
 
     Args:
         detector: of which model, and with which numbers.
         in_bytes: whether the images are uint8 (0 to 255); otherwise they are of the parameters' dtype (0 to 1).
+        size: height and width of the images; needed for a detector of tiles whose images have none of their own, and
+            for no other.
+
+    Raises:
+        ValueError: a size that is missing or does not fit the detector.
     """
-    program = program_of(detector)
-    dtype = torch.uint8 if in_bytes else next(program.buffers()).dtype
-    images = torch.zeros(2, *detector.chain.image_shape, dtype=dtype, device="cpu")
+    of_one = program_of(detector)
+    program = of_one if detector.tiles is None else tile_program_of(detector, detector.tiles)
+    shape = exported_shape(detector, size)
+    images = torch.zeros(2, *shape, dtype=torch.uint8 if in_bytes else of_one.dtype, device="cpu")
     return torch.export.export(program, (images,), dynamic_shapes=({0: Dim("N", min=1)},))
 
 
@@ -58,7 +80,8 @@ def write_compiled(path: Path, program: ExportedProgram) -> None:
     from torch._inductor import aoti_compile_and_package
 
     (images,) = program.example_inputs[0]
-    settings = {"aot_inductor.metadata": {INPUT: str(images.dtype)}}
+    known = {_DTYPE: str(images.dtype), _SHAPE: json.dumps(images.shape[1:])}
+    settings = {"aot_inductor.metadata": known}
     with replace_file(path) as temporary:
         try:
             aoti_compile_and_package(program, package_path=str(temporary), inductor_configs=settings)
@@ -66,32 +89,34 @@ def write_compiled(path: Path, program: ExportedProgram) -> None:
             raise RuntimeError(f"AOTInductor does not compile here: {error}") from error
 
 
-def run_pt2(path: Path, images: Array) -> dict[str, Array]:
-    """Score uint8 images with what `write_pt2` wrote.
+def open_pt2(path: Path) -> Opened:
+    """Open what `write_pt2` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds no exported program, or one of other images.
+        ValueError: it holds no exported program.
     """
     with _what_is_wrong_with(path), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given buffer is not writable")  # torch 2.10 of what it read itself
         program = torch.export.load(path)
         (given,) = program.example_inputs[0]
-        return _run(program.module(), given.dtype, images)
+        return _opened(path, program.module(), given.dtype, given.shape[1:])
 
 
-def run_compiled(path: Path, images: Array) -> dict[str, Array]:
-    """Score uint8 images with what `write_compiled` wrote.
+def open_compiled(path: Path) -> Opened:
+    """Open what `write_compiled` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds no compiled program, or one of other images.
+        ValueError: it holds no compiled program.
     """
     from torch._inductor import aoti_load_package
 
     with _what_is_wrong_with(path):
         package = aoti_load_package(str(path))
-        return _run(package, getattr(torch, package.get_metadata()[INPUT].removeprefix("torch.")), images)
+        known = package.get_metadata()
+        dtype = getattr(torch, known[_DTYPE].removeprefix("torch."))
+        return _opened(path, package, dtype, json.loads(known[_SHAPE]))
 
 
 @contextmanager
@@ -106,8 +131,13 @@ def _what_is_wrong_with(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: torch does not run it: {error}") from error
 
 
-def _run(program: Callable[[Tensor], dict[str, Tensor]], dtype: torch.dtype, images: Array) -> dict[str, Array]:
-    pixels = torch.from_numpy(images)
-    scaled = pixels if dtype == torch.uint8 else pixels.to(dtype) / 255
-    with torch.no_grad():
-        return {name: part.numpy() for name, part in program(scaled).items()}
+def _opened(
+    path: Path, program: Callable[[Tensor], dict[str, Tensor]], dtype: torch.dtype, shape: Sequence[int]
+) -> Opened:
+    def score(images: Array) -> dict[str, Array]:
+        pixels = torch.from_numpy(images)
+        scaled = pixels if dtype == torch.uint8 else pixels.to(dtype) / 255
+        with _what_is_wrong_with(path), torch.no_grad():
+            return {name: part.numpy() for name, part in program(scaled).items()}
+
+    return Opened(tuple(shape), dtype == torch.uint8, score)

@@ -1,148 +1,66 @@
-"""The whole score of a detector as an ONNX graph: a chain's forward and backward pass, alignments, and all parts."""
+"""The whole score of a detector as an ONNX graph, of whole images or of tiles."""
 
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING
 
-from gradcon_ext.chain.layer import CONVOLUTIONS, LayerKind
 from gradcon_ext.detector.parts import column_of
 from gradcon_ext.detector.stored_chain import StoredChain
-from gradcon_ext.export import activations, convolution, elementwise, linear
+from gradcon_ext.detector.tile_program import LAYERS
 from gradcon_ext.export.balance import balanced_parts
 from gradcon_ext.export.onnx_graph import OnnxGraph
-from gradcon_ext.export.reconstruction import cross_entropy, squared_error
-from gradcon_ext.export.step import Step
+from gradcon_ext.export.pixels import in_floats
+from gradcon_ext.export.sample_scores import sample_scores
+from gradcon_ext.export.settings import exported_shape
+from gradcon_ext.export.tiled_scores import tiled_scores
 from gradcon_ext.export.verdict import judged_parts
 from gradcon_ext.version import __version__
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-_LOSSES = {"squared_error": squared_error, "evidence_bound": cross_entropy}
-_LINEAR = (LayerKind.LINEAR, LayerKind.BOTTLENECK)
-_SUFFIXES = {"tensor": "", "scale": ".scale", "shift": ".shift"}
 
-
-def score_graph(detector: StoredChain, in_bytes: bool = False) -> ModelProto:
+def score_graph(detector: StoredChain, in_bytes: bool = False, size: tuple[int, int] | None = None) -> ModelProto:
     """Write the scores of a detector as an ONNX graph of standard operators, of float32 throughout.
 
     Its input "images" is (N, C, H, W) for any N. Its outputs are those of `gradcon_ext.Scorer.score` by the same names,
-    (N,), and (N, L) for the cosine; "p_value" and "is_outlier" among them where the detector has a calibration. Names
-    and order of the layers, alpha and preprocessing stand in its metadata.
+    (N,), and (N, L) for the cosine; "p_value" and "is_outlier" among them where the detector has a calibration. Of a
+    detector of tiles they are those of `gradcon_ext.scorer_of(detector).score`, and the parts of the tiles themselves,
+    (N, rows, columns), have names that begin with "tiles.". Names and order of the layers, alpha and preprocessing
+    stand in its metadata.
 
     Args:
         detector: of which model, and with which numbers.
-        in_bytes: whether the images are uint8 (0 to 255); otherwise they are float32 (0 to 1).
+        in_bytes: whether the images are uint8 (0 to 255); otherwise they are float32 (0 to 1, or feature maps).
+        size: height and width of the images; needed for a detector of tiles whose images have none of their own, and
+            for no other.
 
     Raises:
         ImportError: the package onnx is not installed.
-        ValueError: numbers that are not finite in float32.
+        ValueError: numbers that are not finite in float32, or a size that is missing or does not fit the detector.
     """
-    graph = OnnxGraph(detector.chain.image_shape, in_bytes)
-    pixels = graph.images
-    if in_bytes:
-        pixels = graph.add("Div", graph.add("Cast", pixels, to=1), graph.number(255.0))
-    outputs = _parts(graph, detector, pixels)
+    shape = exported_shape(detector, size)
+    graph = OnnxGraph(shape, in_bytes)
+    tiles = detector.tiles
+    outputs = _whole(graph, detector) if tiles is None else tiled_scores(graph, detector, tiles, shape)
     named = [graph.add("Identity", value, name=name) for name, value in outputs.items()]
     metadata = {
         "gradcon_ext": __version__,
-        "layers": json.dumps(detector.chain.references),
+        "layers": json.dumps(detector.chain.references if tiles is None else LAYERS),
         "alpha": json.dumps(detector.alpha),
         "preprocessing": json.dumps(detector.preprocessing),
     }
     return graph.model(named, metadata)
 
 
-def _parts(graph: OnnxGraph, detector: StoredChain, pixels: str) -> dict[str, str]:
+def _whole(graph: OnnxGraph, detector: StoredChain) -> dict[str, str]:
     """The outputs by their names."""
-    steps = _steps(detector)
-    values = [pixels]
-    for step in steps:
-        values.append(_forward(graph, step, values[-1]))
-    shape = detector.chain.image_shape
-    reconstruction, gradient = _LOSSES[detector.chain.loss](graph, values[-1], pixels, shape)
-    latent = _latent(graph, steps, values, math.prod(shape))
-    total = graph.add("Add", reconstruction, latent)
-    cosines = _cosines(graph, steps, values, gradient)
-    cosine = graph.add("Concat", *(graph.add("Unsqueeze", each, graph.integers(1)) for each in cosines), axis=1)
-    aligned = graph.over("ReduceMean", cosine, 1)
-    outputs = {
-        "reconstruction": reconstruction,
-        "latent": latent,
-        "cosine": cosine,
-        "gradient": graph.add("Neg", aligned),
-        "anomaly": graph.add("Sub", total, graph.add("Mul", aligned, graph.number(detector.alpha))),
-    }
+    scores = sample_scores(graph, detector, in_floats(graph, graph.images))
+    outputs = scores.parts
     if detector.balance is not None:
-        first = _first_constrained(steps)
-        code = graph.reshape(values[first], math.prod(steps[first].given))
-        outputs |= balanced_parts(graph, detector.balance, code, outputs["gradient"], total)
+        outputs |= balanced_parts(graph, detector.balance, scores.code, outputs["gradient"], scores.total)
     if detector.calibration is not None:
-        scores = outputs[column_of(detector.part)]
-        outputs |= judged_parts(graph, detector.calibration, detector.part, scores)
+        decides = outputs[column_of(detector.part)]
+        outputs |= judged_parts(graph, detector.calibration, detector.part, decides)
     return outputs
-
-
-def _steps(detector: StoredChain) -> list[Step]:
-    chain, steps = detector.chain, []
-    shape = chain.image_shape
-    for layer in chain.layers:
-        sources = [chain.parameters[index] for index in layer.parameters]
-        names = tuple(f"model.{source.name}{_SUFFIXES[source.kind]}" for source in sources)
-        parameters = tuple(detector.parameters[index] for index in layer.parameters)
-        reference = None if layer.reference == -1 else detector.references[layer.reference]
-        steps.append(Step(layer, shape, parameters, names, reference))
-        shape = layer.shape
-    return steps
-
-
-def _first_constrained(steps: list[Step]) -> int:
-    return next(position for position, step in enumerate(steps) if step.reference is not None)
-
-
-def _forward(graph: OnnxGraph, step: Step, input: str) -> str:
-    if step.layer.kind in CONVOLUTIONS:
-        return convolution.forward(graph, step, input)
-    if step.layer.kind in _LINEAR:
-        return linear.forward(graph, step, input)
-    if step.layer.kind >= LayerKind.RELU:
-        return activations.forward(graph, step, input)
-    return elementwise.forward(graph, step, input)
-
-
-def _latent(graph: OnnxGraph, steps: list[Step], values: list[str], pixels: int) -> str:
-    """The latent loss (N,); zeros without a bottleneck."""
-    for step, input, output in zip(steps, values, values[1:], strict=False):
-        if step.layer.kind == LayerKind.BOTTLENECK:
-            return graph.add("Div", linear.divergence(graph, step, input, output), graph.number(pixels))
-    count = graph.add("Shape", graph.images, start=0, end=1)
-    return graph.add("ConstantOfShape", count)
-
-
-def _cosines(graph: OnnxGraph, steps: list[Step], values: list[str], gradient: str) -> list[str]:
-    """The backward pass, which ends at the first constrained layer: cosines (N,), in the order of the references."""
-    pixels = math.prod(steps[0].given)
-    cosines: dict[int, str] = {}
-    for position in range(len(steps) - 1, _first_constrained(steps) - 1, -1):
-        step, input, output = steps[position], values[position], values[position + 1]
-        if step.reference is not None:
-            family = linear if step.layer.kind == LayerKind.LINEAR else convolution
-            cosines[step.layer.reference] = family.cosine(graph, step, input, gradient, step.reference)
-        if len(cosines) == sum(step.reference is not None for step in steps):
-            break
-        gradient = _backward(graph, step, input, output, gradient, pixels)
-    return [cosines[column] for column in range(len(cosines))]
-
-
-def _backward(graph: OnnxGraph, step: Step, input: str, output: str, grad_output: str, pixels: int) -> str:
-    if step.layer.kind in CONVOLUTIONS:
-        return convolution.backward(graph, step, grad_output)
-    if step.layer.kind == LayerKind.BOTTLENECK:
-        return linear.backward_with_divergence(graph, step, input, output, grad_output, pixels)
-    if step.layer.kind == LayerKind.LINEAR:
-        return linear.backward(graph, step, grad_output)
-    if step.layer.kind >= LayerKind.RELU:
-        return activations.backward(graph, step, input, output, grad_output)
-    return elementwise.backward(graph, step, grad_output)

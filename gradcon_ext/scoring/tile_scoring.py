@@ -13,6 +13,7 @@ from gradcon_ext.data.images import takes_features
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.parts import PAPERS
 from gradcon_ext.detector.tile_balance import TileBalance
+from gradcon_ext.detector.tile_settings import TileSettings
 from gradcon_ext.scoring.scorer import Scorer
 from gradcon_ext.tiles.pooling import Pooling
 from gradcon_ext.tiles.score_map import interpolated
@@ -93,13 +94,9 @@ class TileScorer:
         facts = detector.preprocessing.get("tiles")
         if facts is None:
             raise ValueError("this detector scores whole images: its file says nothing of tiles")
-        try:
-            tiling = Tiling(*(facts[name] for name in ("size", "stride", "scale", "even_contrast")))
-            given = facts["balance"]
-            balance = None if given is None else TileBalance.read(given, detector.extra)
-            return cls(Scorer.from_detector(detector, device=device), tiling, balance, Pooling.parse(facts["pooling"]))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"what the detector says of tiles is damaged: {str(facts)[:200]}") from error
+        settings = TileSettings.read(facts, detector.extra)
+        scorer = Scorer.from_detector(detector, device=device)
+        return cls(scorer, settings.tiling, settings.balance, settings.pooling)
 
     def score(self, image: Tensor, index: int = 0) -> TileScores:
         """Score the tiles of an image (C, H, W), `BATCH` at a time, so that memory is little more than the image's.
@@ -114,12 +111,7 @@ class TileScorer:
                 than those that the balance compares by their place.
         """
         tiles = self.tiling.cut(image, features=takes_features(self.scorer.model), index=index)
-        if self.balance is not None and self.balance.grid not in (None, tiles.grid):
-            known, given = (f"{rows}x{columns}" for rows, columns in (self.balance.grid or (0, 0), tiles.grid))
-            raise ValueError(
-                f"image {index} of {tiles.image_size[0]}x{tiles.image_size[1]} has a grid of {given} tiles; "
-                f"the detector compares tiles by their place in one of {known}"
-            )
+        TileSettings(self.tiling, self.balance, self.pooling).grid(*tiles.image_size, f"image {index}")
         batches = list(self._scored(tiles))
         names = batches[0].keys()
         parts = {name: torch.cat([batch[name] for batch in batches]).reshape(tiles.grid) for name in names}

@@ -49,8 +49,13 @@ class Pooling:
         return self.kind if self.kind == "max" else f"{self.kind}:{self.value:g}"
 
     def __call__(self, scores: Tensor) -> Tensor:
-        """Return the pooled score, (), of the scores of tiles, of any shape."""
-        flat = scores.flatten()
+        """Return the pooled score, (), of the scores of an image's tiles, of any shape."""
+        return self.of_each(scores.flatten()[None])[0]
+
+    def of_each(self, scores: Tensor) -> Tensor:
+        """Return the pooled scores (N,) of N images with as many tiles, (N, tiles)."""
         if self.kind == "quantile":
-            return flat.quantile(self.value)
-        return flat.topk(min(int(self.value), len(flat))).values.mean() if self.kind == "largest" else flat.max()
+            return scores.quantile(self.value, 1)
+        if self.kind == "largest":
+            return scores.topk(min(int(self.value), scores.shape[1])).values.mean(1)
+        return scores.amax(1)

@@ -16,9 +16,9 @@ from gradcon_ext.data.pixels import as_floats, check_dtype, check_pixels, is_byt
 
 Pair = tuple[int, int]
 
-_FAINT = 0.02
+FAINT = 0.02
 """Contrast, as a standard deviation of pixels from 0 to 1, below which even contrast makes less and less of it."""
-_DEVIATIONS = 8
+DEVIATIONS = 8
 """How many standard deviations of a tile's pixels lie between black and white under even contrast."""
 
 
@@ -71,15 +71,29 @@ class Tiling:
 
     def grid(self, height: int, width: int) -> Pair:
         """Return how many rows and columns of tiles an image of this height and width has."""
-        scaled = self.scaled(height, width)
-        return (
-            len(_starts(scaled[0], self.size[0], self.stride[0])),
-            len(_starts(scaled[1], self.size[1], self.stride[1])),
-        )
+        rows, columns = self.pixels(height, width)
+        return len(rows), len(columns)
+
+    def without_rest(self, rows: int, columns: int) -> Pair:
+        """Return a height and width of images that such a grid of tiles covers without a rest."""
+        counts = zip((rows, columns), self.size, self.stride, strict=True)
+        height, width = (round((size + (count - 1) * stride) / self.scale) for count, size, stride in counts)
+        return height, width
 
     def scaled(self, height: int, width: int) -> Pair:
         """Return the height and width of such an image after resizing; 1 at least."""
         return max(1, round(height * self.scale)), max(1, round(width * self.scale))
+
+    def pixels(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Return which rows and columns of such an image, resized, each row and each column of tiles has.
+
+        int64 (rows of tiles, height of a tile) and (columns of tiles, width of a tile).
+        """
+        rows, columns = (
+            _reflected(length, max(length, size))[_starts(length, size, stride)[:, None] + torch.arange(size)]
+            for length, size, stride in zip(self.scaled(height, width), self.size, self.stride, strict=True)
+        )
+        return rows, columns
 
     def fits_in(self, height: int, width: int) -> bool:
         """Return whether a tile has room in what has been resized to this height and width."""
@@ -108,6 +122,16 @@ class Tiling:
             raise ValueError("feature maps have no contrast to be made even")
         return TiledImage(image if is_bytes(image) else image.detach().float(), self)
 
+    def cut_all(self, images: Tensor) -> Tensor:
+        """Return the tiles (N * rows * columns, C, height, width) of images (N, C, H, W), image by image, row by row.
+
+        They are those of `cut`, all in memory, and made without a look at the values, as a program that is exported is.
+        """
+        resized = _resized(images, self.scaled(*images.shape[2:]))
+        rows, columns = (each.to(images.device) for each in self.pixels(*images.shape[2:]))
+        tiles = resized[:, :, rows][..., columns].permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+        return _even(as_floats(tiles)) if self.even_contrast else tiles
+
 
 class TiledImage(ImageDataset):
     """The tiles of one image, row by row; made by `Tiling.cut`.
@@ -126,7 +150,7 @@ class TiledImage(ImageDataset):
         self.shape = (len(image), height, width)
         self.image_size = (image.shape[1], image.shape[2])
         self.scaled_size = tiling.scaled(*self.image_size)
-        pixels = _continued(_resized(image, self.scaled_size), tiling.size)
+        pixels = _continued(_resized(image[None], self.scaled_size)[0], tiling.size)
         self.tops = _starts(pixels.shape[1], height, tiling.stride[0])
         self.lefts = _starts(pixels.shape[2], width, tiling.stride[1])
         # A view of a tile at each pixel: (rows of pixels, columns of pixels, C, height, width).
@@ -162,10 +186,10 @@ def _starts(length: int, size: int, stride: int) -> Tensor:
     return torch.tensor([*range(0, last, stride), last])
 
 
-def _resized(image: Tensor, size: Pair) -> Tensor:
-    if image.shape[1:] == size:
-        return image
-    return F.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
+def _resized(images: Tensor, size: Pair) -> Tensor:
+    if images.shape[2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def _continued(image: Tensor, least: Pair) -> Tensor:
@@ -184,4 +208,4 @@ def _reflected(length: int, wanted: int) -> Tensor:
 def _even(tiles: Tensor) -> Tensor:
     centered = tiles - tiles.mean((2, 3), keepdim=True)
     deviation = centered.std((1, 2, 3), correction=0, keepdim=True)
-    return (0.5 + centered / ((deviation + _FAINT) * _DEVIATIONS)).clamp_(0, 1)
+    return (0.5 + centered / ((deviation + FAINT) * DEVIATIONS)).clamp_(0, 1)

@@ -81,11 +81,11 @@ def forget(tensors: dict[str, Any], facts: dict[str, Any]) -> None:
 
 def test_files_of_before_and_files_of_other_models_have_none(path: Path) -> None:
     changed(path, forget)
-    assert read_detector(path).golden is None
+    assert not read_detector(path).golden
     assert Detector.load(path).count == 3
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Softmax(1), torch.nn.Linear(4, 4))
     Detector(model.eval(), {"2.weight": torch.ones(4, 4)}, 1).save(path)
-    assert read_detector(path).golden is None
+    assert not read_detector(path).golden
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,8 @@ def test_files_of_before_and_files_of_other_models_have_none(path: Path) -> None
         (lambda tensors, facts: facts.update(golden={}), "columns of golden scores"),
         (lambda tensors, facts: facts.update(golden={"columns": ["anomaly", 3]}), "columns of golden scores"),
         (lambda tensors, facts: facts["golden"]["columns"].pop(), r"golden.scores: .*\(4, 5\), got float32 \(4, 6\)"),
+        (lambda tensors, facts: facts["golden"].update(half=["anomaly"]), "columns, whole alone, got 'half'"),
+        (lambda tensors, facts: facts["golden"].update(whole=["anomaly"]), "no tensor golden.whole.images"),
         (lambda tensors, facts: facts.update(golden=3), "golden to be of type"),
         (lambda tensors, facts: facts.update(golden=None), "golden.images: expected no such tensor"),
         (

@@ -1,9 +1,11 @@
-"""Programs of torch.export, in this process and in others; a compiled one is in tests/cli/test_export.py."""
+"""Programs of torch.export, here and elsewhere; a compiled one of whole images is in tests/cli/test_export.py."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ import pytest
 import torch
 
 import gradcon_ext
+from gradcon_ext import Tiling
 from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.stored_chain import StoredChain, read_stored_chain
 from gradcon_ext.export import pt2
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from support.stored_chains import random_references, stored_chain
+from support.tiled_detectors import COLUMNS, images_of, stored, tiled
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), np.uint8)
 
@@ -67,8 +71,22 @@ def test_verdicts() -> None:
     np.testing.assert_array_equal(given["is_outlier"], (1 + np.minimum(4, 5 - rank)) <= 2)
 
 
+@pytest.mark.parametrize("in_bytes", [False, True])
+@pytest.mark.parametrize("pooling", ["largest:3", "quantile:0.9"])
+def test_images_are_scored_by_their_tiles(tmp_path: Path, in_bytes: bool, pooling: str) -> None:
+    detector = tiled(Tiling(8, 4, 0.7, even_contrast=True), (1, 20, 30), pooling)
+    program = pt2.exported(stored(detector, tmp_path), in_bytes, (20, 30)).module()
+    images = images_of(3, (1, 20, 30), seed=7)
+    images = (images * 255).to(torch.uint8) if in_bytes else images
+    for count in (1, 3):
+        given, expected = program(images[:count]), gradcon_ext.scorer_of(detector).score(images[:count])
+        for name in (*COLUMNS, "is_outlier"):
+            torch.testing.assert_close(given[name], getattr(expected, name), rtol=1e-5, atol=1e-5)
+
+
 RUN_ELSEWHERE = """
 import sys
+import warnings
 import numpy, torch
 import gradcon_ext.ops
 program = torch.export.load(sys.argv[1]).module()
@@ -88,6 +106,21 @@ def test_a_fresh_process_runs_the_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for count, given in np.load(tmp_path / "scores.npz").items():
         np.testing.assert_array_equal(given, scores(detector, IMAGES[: int(count)])["anomaly"])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_aot_inductor_compiles_the_scores_of_tiles(tmp_path: Path) -> None:
+    detector = tiled(Tiling(8, 4, 0.7), (1, 20, 30))
+    images = (images_of(3, (1, 20, 30), seed=7) * 255).to(torch.uint8)
+    path = tmp_path / "detector.pt2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own
+        pt2.write_compiled(path, pt2.exported(stored(detector, tmp_path), in_bytes=True, size=(20, 30)))
+        opened = pt2.open_compiled(path)
+    assert (opened.image_shape, opened.in_bytes) == ((1, 20, 30), True)
+    given, expected = opened.score(images.numpy()), gradcon_ext.scorer_of(detector).score(images)
+    for name in COLUMNS:
+        np.testing.assert_allclose(given[name], getattr(expected, name), rtol=1e-5, atol=1e-5)
 
 
 def test_where_nothing_compiles_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,8 @@ def test_an_image_has_the_score_of_its_tiles(text: str, expected: float) -> None
     pooling = Pooling.parse(text)
     assert float(pooling(SCORES)) == pytest.approx(float(expected))
     assert str(pooling) == text
+    both = torch.stack([SCORES.flatten(), -SCORES.flatten()])
+    assert torch.equal(pooling.of_each(both), torch.stack([pooling(SCORES), pooling(-SCORES)]))
 
 
 @pytest.mark.parametrize("text", ["", "mean", "largest:0", "largest:1.5", "largest:x", "quantile:1.1", "quantile:nan"])

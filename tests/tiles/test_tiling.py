@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gradcon_ext.tiles import Tiling
@@ -60,6 +60,23 @@ def test_tiles_are_views_of_the_image_until_they_are_read() -> None:
     tiles = Tiling(8, 4).cut(image)
     image[0, 4, 8] = 0.5
     assert tiles.stored(1 * tiles.grid[1] + 2)[0, 0, 0] == 0.5
+
+
+@given(tiling=tilings(), height=LENGTHS, width=LENGTHS, even=st.booleans())
+def test_the_tiles_of_many_images_are_those_of_each(tiling: Tiling, height: int, width: int, even: bool) -> None:
+    tiling = Tiling(tiling.size, tiling.stride, tiling.scale, even)
+    assume(tiling.scaled(height, width)[1] > 1)  # torch 2.13 fails to make bytes a single pixel wide
+    images = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
+    expected = torch.cat([torch.stack(list(tiling.cut(image).each_stored())) for image in images])
+    torch.testing.assert_close(tiling.cut_all(images), expected)
+
+
+@given(tiling=tilings(), rows=st.integers(1, 9), columns=st.integers(1, 9))
+def test_an_image_that_a_grid_covers_without_rest(tiling: Tiling, rows: int, columns: int) -> None:
+    height, width = tiling.without_rest(rows, columns)
+    assert tiling.grid(height, width) == (rows, columns)
+    ends = ((rows - 1) * tiling.stride[0] + tiling.size[0], (columns - 1) * tiling.stride[1] + tiling.size[1])
+    assert tiling.scaled(height, width) == ends
 
 
 def test_images_are_resized_first() -> None:
