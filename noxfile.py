@@ -16,8 +16,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Run the tests, on two cores; what follows -- goes to pytest instead of that."""
-    session.run("pytest", *(session.posargs or ["-n", "2", "--dist", "loadfile"]), external=True)
+    """Run the tests, on two cores, while some wait; what follows -- goes to pytest instead of that."""
+    session.run("pytest", *(session.posargs or ["-n", "3", "--dist", "loadfile"]), external=True)
 
 
 @nox.session

@@ -21,7 +21,7 @@ SERVER = "tests/serving/test_server.py"
 ELSEWHERE = {
     "pip install .": ".ci/run",
     "pip install . && gradcon demo": ".ci/run",
-    "pip install '.[test]' && pytest -n 2 --dist loadfile": ".ci/run",
+    "pip install '.[test]' && pytest -n 3 --dist loadfile": ".ci/run",
     "nox -s lint test": ".ci/run",
     "pip install '.[ray]'": ".ci/extras",
     "pip install '.[serve]'": ".ci/extras",
