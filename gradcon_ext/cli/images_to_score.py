@@ -74,9 +74,9 @@ class FilesToScore:
         return FileImages(readable, self.reader.preparation), names
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Read the images; those that are left at their own sizes are batches of one."""
+        """Read the images, of large ones fewer at a time."""
         readings = self.reader.read(self.files, "scoring")
-        count = 1 if self.reader.preparation.size is None else batch_size
+        count = self.reader.preparation.at_once(batch_size)
         while some := list(islice(readings, count)):
             yield self._batch(some)
 

@@ -90,6 +90,8 @@ def _train(args: argparse.Namespace) -> int:
     learned = images if cut is None else images.in_tiles(cut, taking.tiles, args.seed)
     of_features = taking.features is not None
     train = as_image_dataset(learned.train, features=of_features)
+    if cut is not None:
+        refuse_blank(train, "tiles")  # as even contrast leaves those of images that differ in brightness alone
     torch.manual_seed(args.seed)
     settings = _settings(args, score, taking.tiling is not None, len(train), resumed)
     trainer = _trainer(args, model_of(args, train.shape, of_features, resumed), settings, images, taking)

@@ -38,10 +38,10 @@ def survey(datasets: Sequence[ImageDataset], batch_size: int) -> Survey:
     return Survey((total / sum(map(len, datasets))).float(), digests)
 
 
-def refuse_blank(images: ImageDataset) -> None:
+def refuse_blank(images: ImageDataset, what: str = "images") -> None:
     """Raise ValueError for training images that are all alike, unless it is a single one that is not black.
 
-    They may be of any sizes, and are read until one differs.
+    They may be of any sizes, and are read until one differs. The message calls them what they are.
     """
     every = map(as_floats, images.each_stored())
     first = next(every)
@@ -50,4 +50,4 @@ def refuse_blank(images: ImageDataset) -> None:
         return
     if all(not image.any() if is_black else torch.equal(image, first) for image in every):
         colour = ", and black" if is_black else ""
-        raise ValueError(f"all {len(images)} training images are alike{colour}: there is nothing to learn from them")
+        raise ValueError(f"all {len(images)} training {what} are alike{colour}: there is nothing to learn from them")

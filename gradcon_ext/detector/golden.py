@@ -50,14 +50,14 @@ def take_golden(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> dict[st
 
 
 def _take(columns: Any, tensors: dict[str, Stored], of_images: str, of_scores: str) -> Golden:
-    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+    if not columns or not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
         raise ValueError(f"expected the columns of golden scores, got {str(columns)[:200]}")
     missing = [name for name in (of_images, of_scores) if name not in tensors]
     if missing:
         raise ValueError(f"there is no tensor {missing[0]}")
     images, scores = tensors.pop(of_images), tensors.pop(of_scores)
-    if images.dtype != "uint8" or len(images.shape) != 4:
-        raise ValueError(f"{of_images}: expected uint8 (n, C, H, W), got {images.dtype} {images.shape}")
+    if images.dtype != "uint8" or len(images.shape) != 4 or not images.shape[0]:
+        raise ValueError(f"{of_images}: expected uint8 (n, C, H, W), one or more, got {images.dtype} {images.shape}")
     expected = (images.shape[0], len(columns))
     if scores.dtype != "float32" or scores.shape != expected:
         raise ValueError(f"{of_scores}: expected float32 {expected}, got {scores.dtype} {scores.shape}")

@@ -75,6 +75,9 @@ def noise(image_shape: Sequence[int]) -> Tensor:
 def _of_whole_images(detector: Detector, of_tiles: ScoreProgram, chain: Chain) -> Golden:
     settings = TileSettings.read(detector.preprocessing["tiles"], detector.extra)
     balance = settings.balance
-    grid = _GRID if balance is None or balance.grid is None else balance.grid
-    size = tiled_size(detector.preprocessing) or settings.tiling.without_rest(*grid)
-    return noise_scores(TileProgram(of_tiles, settings), (chain.image_shape[0], *size), LAYERS)
+    channels, any_will_do = chain.image_shape[0], balance is None or balance.grid is None
+    size = tiled_size(detector.preprocessing)
+    if size is None or (any_will_do and channels * math.prod(size) > _MOST_NUMBERS):
+        grid = _GRID if balance is None or balance.grid is None else balance.grid
+        size = settings.tiling.without_rest(*grid)
+    return noise_scores(TileProgram(of_tiles, settings), (channels, *size), LAYERS)

@@ -34,6 +34,7 @@ class Standard:
     Attributes:
         golden: images, uint8 arrays, and scores.
         program: makes the parts of the scores, on the CPU, in float32 unless the detector is of float64.
+        single: the same in float32, as an engine may compute in either case.
         layers: of the columns of the cosine.
         terms: what the balanced score, if there is one, multiplies each of `TERMS` with.
         in_bytes: whether images are given as they are; as floating point from 0 to 1 otherwise.
@@ -41,6 +42,7 @@ class Standard:
 
     golden: Golden
     program: nn.Module
+    single: nn.Module
     layers: Sequence[str]
     terms: Mapping[str, float] | None = None
     in_bytes: bool = True
@@ -53,7 +55,7 @@ class Standard:
         it.
         """
         exact = self._computed(copy.deepcopy(self.program).double(), torch.float64)
-        own = columns_of(self.computed(), self.layers)
+        own = columns_of(self._computed(self.single, torch.float32), self.layers)
         scores = np.stack([own[name] for name in self.golden.columns], 1)
         rounded = replace(self, golden=self.golden._replace(scores=scores)).differences(exact)
         return {name: max(TOLERANCE, min(_TIMES_ROUNDING * rounding, _MOST)) for name, rounding in rounded.items()}
@@ -76,6 +78,8 @@ class Standard:
         if parts["cosine"].shape != shape:
             raise ValueError(f"the engine computes cosines {parts['cosine'].shape}; expected {shape}")
         given = columns_of(parts, self.layers)
+        if unknown := expected.keys() - given.keys():
+            raise ValueError(f"the golden scores are damaged: there is no {sorted(unknown)[0][:80]}")
         return {name: _largest(given[name], column, self._size(name, expected)) for name, column in expected.items()}
 
     def computed(self) -> dict[str, Array]:
@@ -101,7 +105,8 @@ def standard_of(detector: StoredChain, golden: Golden) -> Standard:
     """Return what engines of a detector are held against, on single tiles where it scores those."""
     balance = detector.balance
     terms = None if balance is None else {part: balance.weights[part] / balance.scale[part] for part in TERMS}
-    return Standard(golden, program_of(detector), detector.chain.references, terms)
+    single = program_of(_in_float32(detector))
+    return Standard(golden, program_of(detector), single, detector.chain.references, terms)
 
 
 def standard_of_whole_images(detector: StoredChain, tiles: StoredTiles, golden: Golden) -> Standard:
@@ -109,7 +114,7 @@ def standard_of_whole_images(detector: StoredChain, tiles: StoredTiles, golden: 
     program = tile_program_of(detector, tiles)
     balance = program.settings.balance
     terms = None if balance is None else {part: WEIGHTS[part] / balance.scale[part] for part in TERMS}
-    return Standard(golden, program, LAYERS, terms)
+    return Standard(golden, program, tile_program_of(_in_float32(detector), tiles), LAYERS, terms)
 
 
 def standard_for(opened: Opened, detector: StoredChain, tiles: StoredTiles) -> Standard:
@@ -122,6 +127,7 @@ def standard_for(opened: Opened, detector: StoredChain, tiles: StoredTiles) -> S
     Raises:
         ValueError: our op takes no images of that shape, or what the file says of tiles is damaged.
     """
+    _check_shape(opened.image_shape, detector.chain.image_shape[0])
     golden = tiles.golden
     as_they_are = opened.in_bytes or settings_of(detector, tiles).tiling.scale == 1
     if golden is not None and golden.images.shape[1:] == opened.image_shape and as_they_are:
@@ -131,6 +137,20 @@ def standard_for(opened: Opened, detector: StoredChain, tiles: StoredTiles) -> S
     standard = replace(unscored, in_bytes=opened.in_bytes)
     columns = columns_of(standard.computed(), LAYERS)
     return replace(standard, golden=Golden(list(columns), images, np.stack(list(columns.values()), 1)))
+
+
+def _in_float32(detector: StoredChain) -> StoredChain:
+    parameters, references = (
+        [np.asarray(array, np.float32) for array in arrays] for arrays in (detector.parameters, detector.references)
+    )
+    return detector._replace(parameters=parameters, references=references)
+
+
+def _check_shape(shape: Sequence[object], channels: int) -> None:
+    """Raise ValueError unless it is (C, H, W) with so many channels: a foreign program may leave any of them open."""
+    sizes = [length for length in shape if isinstance(length, int) and length > 0]
+    if not len(shape) == len(sizes) == 3 or shape[0] != channels:
+        raise ValueError(f"the file scores images of the shape {tuple(shape)}; expected ({channels}, height, width)")
 
 
 def _largest(given: Array, expected: Array, size: Array) -> float:

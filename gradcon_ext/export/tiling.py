@@ -26,7 +26,9 @@ def tiles_of(graph: OnnxGraph, tiling: Tiling, channels: int, pixels: str) -> st
 
 
 def _even(graph: OnnxGraph, tiles: str) -> str:
-    centered = graph.add("Sub", tiles, graph.over("ReduceMean", tiles, 2, 3, keepdims=True))
+    first = graph.add("Slice", tiles, graph.integers(0, 0), graph.integers(1, 1), graph.integers(2, 3))
+    shifted = graph.add("Sub", tiles, first)
+    centered = graph.add("Sub", shifted, graph.over("ReduceMean", shifted, 2, 3, keepdims=True))
     squares = graph.over("ReduceMean", graph.add("Mul", centered, centered), 1, 2, 3, keepdims=True)
     deviation = graph.add("Add", graph.add("Sqrt", squares), graph.number(FAINT))
     scaled = graph.add("Div", centered, graph.add("Mul", deviation, graph.number(DEVIATIONS)))

@@ -75,7 +75,7 @@ class BlockScorer:
         Image.MAX_IMAGE_PIXELS = None
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self._settings = settings
-        self._batch_size = 1 if self._preparation.size is None else settings.batch_size
+        self._batch_size = self._preparation.at_once(settings.batch_size)
         self._scorer = scorer_of(loaded(detector), settings.device, network=settings.network)
         self._has_frames = settings.preparation.frame == "all"
         self._schema = self._schema_of_rows()

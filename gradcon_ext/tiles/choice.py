@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import ceil
+from math import ceil, prod
 from statistics import median
 from typing import NamedTuple
 
@@ -43,6 +43,7 @@ def choose(sizes: Iterable[_Size]) -> Choice:
 
     Up to 64 pixels a side they are scored whole. All others are cut into tiles of 32 pixels, 16 apart, with even
     contrast: at half size if the shorter side has 256 pixels or more, of the smallest image where all stay as they are.
+    Along a side of less than 32 pixels, of the largest image there, a tile is as long as that.
 
     Args:
         sizes: height and width of each image.
@@ -59,10 +60,12 @@ def choose(sizes: Iterable[_Size]) -> Choice:
         why = "all have that size" if are_alike else f"of several sizes, brought to {_text(common)}"
         return Choice(common, None, f"{_range(given)} -> whole images: {why}, of {WHOLE} pixels at most")
     halved = min(common or map(min, given)) >= HALVED
-    tiling = Tiling(_TILE, _TILE // 2, 0.5 if halved else 1.0, even_contrast=True)
+    tile = tuple(min(_TILE, side) for side in common or max(given, key=prod))
+    tiling = Tiling(tile, scale=0.5 if halved else 1.0, even_contrast=True)
     size = None if are_alike else common
     at = "" if size is None else f"all at {_text(size)}, "
-    tiles = f"tiles of {_TILE} at {'half' if halved else 'full'} size with even contrast"
+    of = _TILE if tile == (_TILE, _TILE) else _text(tiling.size)
+    tiles = f"tiles of {of} at {'half' if halved else 'full'} size with even contrast"
     why = f"larger than {WHOLE} pixels" if common is not None else "of sizes too different for one"
     return Choice(size, tiling, f"{_range(given)} -> {at}{tiles}: images are {why}")
 

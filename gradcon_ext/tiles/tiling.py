@@ -206,6 +206,7 @@ def _reflected(length: int, wanted: int) -> Tensor:
 
 
 def _even(tiles: Tensor) -> Tensor:
-    centered = tiles - tiles.mean((2, 3), keepdim=True)
+    shifted = tiles - tiles[:, :, :1, :1]  # exactly zero where there is no contrast, whose mean is then not rounded
+    centered = shifted - shifted.mean((2, 3), keepdim=True)
     deviation = centered.std((1, 2, 3), correction=0, keepdim=True)
     return (0.5 + centered / ((deviation + FAINT) * DEVIATIONS)).clamp_(0, 1)

@@ -247,14 +247,22 @@ def test_a_rate_needs_calibration_images(gradcon, train_digits, digits_run, tmp_
         assert result.code == 1 and re.match("--false-alarms needs calibration images", result.error)
 
 
-def test_images_that_are_all_alike_are_refused_in_a_sentence(gradcon, tmp_path):
-    for name, value, message in (("black", 0, "alike, and black"), ("grey", 99, "alike: there is nothing to learn")):
-        folder = tmp_path / name
-        folder.mkdir()
-        for number in range(12):
-            Image.fromarray(np.full((9, 9), value, np.uint8)).save(folder / f"{number}.png")
-        result = gradcon(*TRAIN, "--images", folder, "--out", tmp_path / "run")
-        assert result.code == 1 and message in result.error
+@pytest.mark.parametrize(
+    ("first", "step", "side", "message"),
+    [
+        (0, 0, 9, "training images are alike, and black"),
+        (99, 0, 9, "training images are alike: there is nothing to learn"),
+        (10, 20, 65, "training tiles are alike: there is nothing to learn"),  # which have even contrast: none
+    ],
+)
+def test_images_that_are_all_alike_are_refused_in_a_sentence(gradcon, tmp_path, first, step, side, message):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(12):
+        Image.new("L", (side, side), first + step * number).save(folder / f"{number}.png")
+    result = gradcon("train", "--quiet", "--width", "2", "--images", folder, "--out", tmp_path / "run")
+    assert result.code == 1 and message in result.error
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,11 @@ def test_files_of_before_and_files_of_other_models_have_none(path: Path) -> None
         (lambda tensors, facts: tensors.pop("golden.images"), "no tensor golden.images"),
         (lambda tensors, facts: facts.update(golden={}), "columns of golden scores"),
         (lambda tensors, facts: facts.update(golden={"columns": ["anomaly", 3]}), "columns of golden scores"),
+        (lambda tensors, facts: facts.update(golden={"columns": []}), "columns of golden scores"),
+        (
+            lambda tensors, facts: tensors.update({name: tensors[name][:0] for name in tensors if "golden" in name}),
+            "golden.images: expected uint8 .* one or more",
+        ),
         (lambda tensors, facts: facts["golden"]["columns"].pop(), r"golden.scores: .*\(4, 5\), got float32 \(4, 6\)"),
         (lambda tensors, facts: facts["golden"].update(half=["anomaly"]), "columns, whole alone, got 'half'"),
         (lambda tensors, facts: facts["golden"].update(whole=["anomaly"]), "no tensor golden.whole.images"),

@@ -53,6 +53,12 @@ def test_they_are_of_the_size_that_images_are_brought_to(tmp_path: Path) -> None
     assert stored(sized, tmp_path).tiles.golden.images.shape == (4, 1, 15, 21)
 
 
+def test_where_any_grid_will_do_they_are_not_of_large_images(tmp_path: Path) -> None:
+    detector = tiled(Tiling(8, 4), SHAPE, by_place=False)
+    sized = replace(detector, preprocessing={**detector.preprocessing, "image": {"channels": 1, "size": [1024, 1025]}})
+    assert stored(sized, tmp_path).tiles.golden.images.shape == (4, 1, 12, 16)
+
+
 def test_a_grid_that_does_not_fit_its_balance_leaves_none(tmp_path: Path) -> None:
     detector = tiled(Tiling(8, 4), SHAPE)
     sized = replace(detector, preprocessing={**detector.preprocessing, "image": {"channels": 1, "size": [40, 40]}})

@@ -11,7 +11,7 @@ from gradcon_ext import Tiling
 from gradcon_ext.detector.stored_chain import StoredChain
 from gradcon_ext.export.settings import exported_shape, settings_of
 from gradcon_ext.models import FeatureAutoencoder
-from support.tiled_detectors import stored, untrained
+from support.tiled_detectors import stored, tiled, untrained
 
 TILES = {**Tiling(8, 4).facts, "pooling": "max", "balance": None}
 
@@ -59,6 +59,14 @@ def test_what_does_not_fit_is_refused(saved, change: dict[str, Any], message: st
     detector = saved(tiles={**TILES, **change})
     assert detector.tiles.golden is None
     with pytest.raises(ValueError, match=message):
+        settings_of(detector, detector.tiles)
+
+
+def test_a_balance_of_other_codes_is_refused(tmp_path) -> None:
+    detector = tiled(Tiling(8, 4), (1, 15, 21))
+    fewer = {name: array[:-1] for name, array in detector.extra.items() if name.endswith((".mean", ".basis"))}
+    detector = stored(replace(detector, extra=detector.extra | fewer), tmp_path)
+    with pytest.raises(ValueError, match="codes of 31 numbers, and those of the detector's model have 32"):
         settings_of(detector, detector.tiles)
 
 

@@ -24,9 +24,9 @@ SHAPE = (1, 15, 21)
 def stored(tmp_path):
     """What the file of a balanced detector holds, whose codes vary by so much around one that is far from zero."""
 
-    def of(spread, mean=1):
+    def of(spread, mean=1, dtype=torch.float32):
         torch.manual_seed(0)
-        model = ConvAutoencoder(size=12, width=4).eval()
+        model = ConvAutoencoder(size=12, width=4).to(dtype).eval()
         last = [module for module in model.encoder if hasattr(module, "weight")][-1]
         with torch.no_grad():
             last.weight *= spread
@@ -53,8 +53,9 @@ def test_engines_agree_to_the_tolerance_where_float32_does(stored):
     assert max(differences.values()) <= TOLERANCE
 
 
-def test_codes_that_hardly_vary_are_rounded_further(stored):
-    _, detector = stored(spread=1e-4)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # of which an ONNX graph is in float32 too
+def test_codes_that_hardly_vary_are_rounded_further(stored, dtype):
+    _, detector = stored(spread=1e-4, dtype=dtype)
     allowed = standard_of(detector, detector.golden).allowed()
     assert TOLERANCE < allowed.pop("balanced") <= 1e-3
     assert set(allowed.values()) == {TOLERANCE}
@@ -67,6 +68,14 @@ def test_a_wrong_score_is_beyond_it(stored):
     standard = standard_of(detector, detector.golden._replace(scores=scores))
     allowed, differences = standard.allowed(), differences_of_our_op(path, detector, standard)
     assert all(differences[name] > allowed[name] for name in ("anomaly", "balanced"))
+
+
+def test_golden_scores_of_a_layer_that_there_is_not_are_refused(stored):
+    path, detector = stored(spread=1)
+    columns = [name.replace("cosine.decoder.0", "cosine.other") for name in detector.golden.columns]
+    standard = standard_of(detector, detector.golden._replace(columns=columns))
+    with pytest.raises(ValueError, match="damaged: there is no cosine.other.weight"):
+        differences_of_our_op(path, detector, standard)
 
 
 @pytest.fixture
@@ -107,3 +116,10 @@ def test_a_program_is_held_against_golden_scores_or_noise(of_tiles, scale, shape
     given = images if in_bytes else images.astype(np.float32) / 255
     differences = standard.differences(run(session_of(detector, in_bytes, shape[1:]), given))
     assert all(differences[name] <= allowed for name, allowed in standard.allowed().items())
+
+
+@pytest.mark.parametrize("shape", [("C", "H", "W"), (10,), (1, 0, 5), (3, 16, 24), (1, None, 24)])
+def test_a_program_of_other_images_is_refused(of_tiles, shape):
+    detector = of_tiles()
+    with pytest.raises(ValueError, match=r"scores images of the shape .*; expected \(1, height, width\)"):
+        standard_for(Opened(shape, True, dict), detector, detector.tiles)

@@ -56,6 +56,19 @@ from gradcon_ext.tiles import Tiling, choose
             Tiling(32, 16, even_contrast=True),
             "5x5 to 64x64 -> tiles of 32 at full size with even contrast: images are of sizes too different for one",
         ),
+        (
+            [(20, 300), (22, 280)],
+            (21, 290),
+            Tiling((21, 32), even_contrast=True),
+            "300x20 to 280x22 -> all at 290x21, tiles of 32x21 at full size with even contrast: images are larger than "
+            "64 pixels",
+        ),
+        (
+            [(1, 9), (90, 20)],
+            None,
+            Tiling((32, 20), even_contrast=True),
+            "9x1 to 20x90 -> tiles of 20x32 at full size with even contrast: images are of sizes too different for one",
+        ),
     ],
 )
 def test_the_choice_says_what_and_why(sizes, size, tiling, reason: str) -> None:
@@ -63,11 +76,12 @@ def test_the_choice_says_what_and_why(sizes, size, tiling, reason: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1))
-def test_no_side_shrinks_by_more_than_half_or_grows_more_than_four_times(sizes) -> None:
+def test_no_side_shrinks_by_more_than_half_or_grows_more_than_four_times_and_a_tile_has_room(sizes) -> None:
     size, tiling, _ = choose(sizes)
     assert (size, tiling) != (None, None)
     for own in sizes if size else ():
         assert all(side / 4 <= its <= 2 * side for side, its in zip(size, own, strict=True))
+    assert tiling is None or any(tiling.fits_in(*tiling.scaled(*own)) for own in ([size] if size else sizes))
     assert choose(sizes[::-1])[:2] == (size, tiling)
 
 

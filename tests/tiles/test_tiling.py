@@ -108,6 +108,12 @@ def test_even_contrast_takes_light_and_shade_away() -> None:
     assert tiling.cut(torch.eye(8)[None]).stored(0).max() <= 1
 
 
+@pytest.mark.parametrize("level", [0.0, 0.1, 0.3, 0.7])
+def test_without_contrast_all_pixels_are_the_same_to_the_bit(level: float) -> None:
+    tiles = Tiling(32, even_contrast=True).cut_all(torch.full((2, 3, 40, 48), level))
+    assert tiles.unique().tolist() == [0.5]
+
+
 def test_even_contrast_of_bytes_is_that_of_floats() -> None:
     image = torch.randint(0, 256, (2, 9, 9), dtype=torch.uint8)
     tiling = Tiling(6, even_contrast=True)

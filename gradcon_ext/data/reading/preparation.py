@@ -20,6 +20,8 @@ BYTES = (0.0, 255.0)
 _FULL_SCALE = {"uint8": BYTES, "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
 _LUMA = np.array([299, 587, 114], np.float32) / 1000  # ITU-R 601-2, which Pillow makes grey with
 _MODES = {1: "L", 3: "RGB"}
+_MOST_NUMBERS = 1 << 28
+"""Of images in memory together."""
 
 
 class Prepared(NamedTuple):
@@ -106,6 +108,16 @@ class Preparation:
     def ahead(self) -> int:
         """Images a thread may read ahead: few of images that are left as large as they are."""
         return 1 if self.size is None else AHEAD
+
+    def at_once(self, most: int) -> int:
+        """Images that are to be in memory together: of any sizes one, and of large ones a divisor of that many.
+
+        So batches end where they would, and blocks of a multiple of them are cut alike.
+        """
+        if self.size is None:
+            return 1
+        fitting = max(1, _MOST_NUMBERS // (self.channels * self.size[0] * self.size[1]))
+        return next(count for count in range(min(most, fitting), 0, -1) if most % count == 0)
 
     @property
     def levels(self) -> int:

@@ -16,9 +16,12 @@ def sizes_of(
 ) -> Iterator[tuple[int, int]]:
     """Yield height and width of each file, upright, from its header; files that cannot be read are passed over.
 
+    So are those of too many pixels, which `decode` refuses.
+
     Args:
         files: of the images; of several frames, the first tells.
-        max_pixels: the most of a file whose header tells nothing, and which is decoded.
+        max_pixels: the most of a file; no limit by default, but of one whose header tells nothing, and which is
+            decoded, that of `decode`.
         workers: threads.
     """
     sizes = in_order(partial(_size_of, max_pixels=max_pixels), files, workers)
@@ -27,6 +30,7 @@ def sizes_of(
 
 def _size_of(file: ImageFile, max_pixels: int | None) -> tuple[int, int] | None:
     try:
-        return read_header(file.path, max_pixels).size
+        height, width = read_header(file.path, max_pixels).size
     except UnreadableImage:
         return None
+    return (height, width) if max_pixels is None or height * width <= max_pixels else None

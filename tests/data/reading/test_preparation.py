@@ -126,6 +126,14 @@ def test_levels_hold_each_step_of_an_integer_range(high):
 WHOLE = Preparation(1, (4, 6), "crop", (0.0, 4095.0), (1, 2, 3), "all", True)
 
 
+@pytest.mark.parametrize(
+    ("size", "most", "count"),
+    [(None, 512, 1), ((28, 28), 512, 512), ((1500, 2000), 512, 16), ((1500, 2000), 31, 1), ((20_000, 10_000), 512, 1)],
+)
+def test_of_large_images_few_are_in_memory(size, most, count):
+    assert Preparation(3, size).at_once(most) == count
+
+
 def test_facts_come_back_from_json():
     assert Preparation.read(json.loads(json.dumps(WHOLE.facts()))) == WHOLE
     assert Preparation(3, (8, 8), max_pixels=5).facts() == {"channels": 3, "size": [8, 8]}

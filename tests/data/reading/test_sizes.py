@@ -38,6 +38,15 @@ def test_files_that_cannot_be_read_are_passed_over(tmp_path):
     assert list(sizes_of(files, workers=2)) == [(6, 8), (5, 9)]
 
 
+def test_files_of_too_many_pixels_cannot_be_read_either(tmp_path):
+    files = [ImageFile(tmp_path / f"{number}.png") for number in range(2)]
+    for file, size in zip(files, [(6, 8), (7, 7)], strict=True):
+        Image.new("L", size[::-1]).save(file.path)
+    assert list(sizes_of(files, max_pixels=48)) == [(6, 8)]
+    with pytest.raises(UnreadableImage, match="7 times 7 pixels"):
+        decode(files[1].path, max_pixels=48)
+
+
 def test_what_no_header_tells_is_decoded_within_the_limit(tmp_path):
     tifffile = library("tifffile")
     path = tmp_path / "deep.tif"
