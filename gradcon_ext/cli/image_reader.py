@@ -84,15 +84,15 @@ class ImageReader:
                 yield reading
                 update(1)
 
-    def images(self, files: Sequence[ImageFile], folder: Path, what: str) -> CachedImages | FileImages:
+    def images(self, files: Sequence[ImageFile], folder: Path | None, what: str) -> CachedImages | FileImages:
         """Read images into a cache in a folder, or take them from there; `what` is being done, and errors are as above.
 
-        Images that are left at their own sizes are in no cache, but read again whenever they are asked for.
+        Without a folder, or left at their own sizes, they are in no cache, but read again whenever they are asked for.
 
         Raises:
             ValueError: none of them can be read.
         """
-        if self.preparation.size is None:
+        if folder is None or self.preparation.size is None:
             return self._readable(files, what)
         images, told = cached_images(files, self.preparation, folder, lambda some: self._read(some, what))
         for reading in told:

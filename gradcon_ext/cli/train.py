@@ -128,7 +128,8 @@ def _images(
         assert taking.size is not None  # those of a data set always have one
         return from_data_set(args.dataset, args.inlier, args.seed, taking.size, args.data_root, calibrate)
     others = {"validation": args.validation, "calibration": args.calibration}
-    return from_folder(args.images, others, args.seed, reader, args.out, calibrate)
+    of_tiles = taking.tiling is not None and taking.features is None  # of whose images no epoch reads any
+    return from_folder(args.images, others, args.seed, reader, None if of_tiles else args.out, calibrate)
 
 
 def _settings(

@@ -66,7 +66,7 @@ def from_folder(
     others: Mapping[str, Path | None],
     seed: int,
     reader: ImageReader,
-    cache: Path,
+    cache: Path | None,
     calibrate: bool = False,
 ) -> TrainingImages:
     """A folder or list of images, some of which are held out where there are no others for it; see `held_out`.
@@ -76,7 +76,7 @@ def from_folder(
         others: what is to be for "validation" and "calibration" instead of a part of `folder`.
         seed: decides which images are held out.
         reader: of the images. Where its preparation has no range, it is given that of the images to learn from.
-        cache: a folder for the images as they are read.
+        cache: a folder for the images as they are read; without one they are read whenever they are asked for.
         calibrate: whether to hold images out for calibration where there are no others for it.
 
     Raises:

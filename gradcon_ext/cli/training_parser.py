@@ -42,8 +42,9 @@ synthetic damage of the images held out for validation; --score overrides it.
 OUT receives detector.safetensors (all that scoring needs), history.jsonl (one
 line an epoch), checkpoint.safetensors (for --resume) and train.toml (all options,
 for --config). While a run is at work, .lock and .lock.json keep others out; those
-of a killed one do no harm. Images of a folder are read once, into .images-*.cache,
-which an interrupted run leaves for --resume and a finished one removes.
+of a killed one do no harm. Images of a folder, unless they are cut into tiles, are
+read once, into .images-*.cache, which an interrupted run leaves for --resume and a
+finished one removes.
 """
 
 _EXAMPLES = """\

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from gradcon_ext import Detector, Scorer, runtime, scorer_of
-from gradcon_ext.cli import main
+from gradcon_ext.cli import image_reader, main
 from gradcon_ext.export.onnx_file import open_onnx
 from gradcon_ext.storage.tensor_file import read_tensors, write_tensors
 from support.threads import torch_threads
@@ -115,6 +115,17 @@ def test_what_is_chosen_is_said(gradcon, photos, tmp_path):
     assert first in checked
     assert "in about 12000 tiles of 32x32 of them" in checked
     assert "in grey, 44x68 (height x width), squash," in checked
+
+
+def test_images_that_are_cut_are_in_no_cache(gradcon, photos, tmp_path, monkeypatch):
+    cached = image_reader.cached_images
+    options = ("--epochs", "1", "--width", "4", "--channels", "1", "--quiet", "--size", "44x68")
+    monkeypatch.setattr(image_reader, "cached_images", None)
+    assert gradcon("train", "--images", photos, "--out", tmp_path / "run", *options, "--tile", "32").code == 0
+    seen = []
+    monkeypatch.setattr(image_reader, "cached_images", lambda *given: seen.append(given[2]) or cached(*given))
+    assert gradcon("train", "--images", photos, "--out", tmp_path / "whole", *options, "--lead-in", "0").code == 0
+    assert seen == [tmp_path / "whole"]
 
 
 def test_small_images_of_one_size_are_left_whole(gradcon, tmp_path, write_photos):
