@@ -57,13 +57,13 @@ def choose(sizes: Iterable[_Size]) -> Choice:
     are_alike = len(set(given)) == 1
     common = given[0] if are_alike else _common(given)
     if common is not None and max(common) <= WHOLE:
-        why = "all have that size" if are_alike else f"of several sizes, brought to {_text(common)}"
+        why = "all have that size" if are_alike else f"of several sizes, brought to {_option(common)}"
         return Choice(common, None, f"{_range(given)} -> whole images: {why}, of {WHOLE} pixels at most")
     halved = min(common or map(min, given)) >= HALVED
     tile = tuple(min(_TILE, side) for side in common or max(given, key=prod))
     tiling = Tiling(tile, scale=0.5 if halved else 1.0, even_contrast=True)
     size = None if are_alike else common
-    at = "" if size is None else f"all at {_text(size)}, "
+    at = "" if size is None else f"all at {_option(size)}, "
     of = _TILE if tile == (_TILE, _TILE) else _text(tiling.size)
     tiles = f"tiles of {of} at {'half' if halved else 'full'} size with even contrast"
     why = f"larger than {WHOLE} pixels" if common is not None else "of sizes too different for one"
@@ -82,6 +82,11 @@ def _range(sizes: Sequence[_Size]) -> str:
     by_shorter_side = sorted(set(sizes), key=sorted)
     smallest, largest = _text(by_shorter_side[0]), _text(by_shorter_side[-1])
     return smallest if len(by_shorter_side) == 1 else f"{smallest} to {largest}"
+
+
+def _option(size: _Size) -> str:
+    """As it is printed, width first, and as the option takes it."""
+    return f"{_text(size)} (--size {size[0]}x{size[1]})"
 
 
 def _text(size: _Size) -> str:

@@ -104,8 +104,8 @@ def test_what_is_chosen_is_said(gradcon, photos, tmp_path):
     assert result.code == 0, result.err
     first, *others = result.out.splitlines()
     assert first == (
-        "70x40 to 66x48 -> all at 68x44, tiles of 32 at full size with even contrast: images are larger than 64 "
-        "pixels. --size or --tile takes them otherwise."
+        "70x40 to 66x48 -> all at 68x44 (--size 44x68), tiles of 32 at full size with even contrast: images are larger "
+        "than 64 pixels. --size or --tile takes them otherwise."
     )
     assert "Trained on 12002 tiles of 17 images" in "\n".join(others)
     size, tiles = image_facts(tmp_path / "run")
