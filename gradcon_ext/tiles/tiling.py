@@ -71,8 +71,9 @@ class Tiling:
 
     def grid(self, height: int, width: int) -> Pair:
         """Return how many rows and columns of tiles an image of this height and width has."""
-        rows, columns = self.pixels(height, width)
-        return len(rows), len(columns)
+        sides = zip(self.scaled(height, width), self.size, self.stride, strict=True)
+        rows, columns = (len(_starts(*side)) for side in sides)
+        return rows, columns
 
     def without_rest(self, rows: int, columns: int) -> Pair:
         """Return a height and width of images that such a grid of tiles covers without a rest."""

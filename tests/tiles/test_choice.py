@@ -33,17 +33,15 @@ from gradcon_ext.tiles import Tiling, choose
             [(241, 600), (319, 182), (247, 386), (386, 390), (250, 380)],
             (250, 386),
             Tiling(32, 16, even_contrast=True),
-            "182x319 to 390x386 -> all at 386x250 (--size 250x386), tiles of 32 at full size "
-            "with even contrast: images are "
-            "larger than 64 pixels",
+            "182x319 to 390x386 -> all at 386x250 (--size 250x386), tiles of 32 at full size with even "
+            "contrast: images are larger than 64 pixels",
         ),
         (
             iter([(300, 300), (300, 300), (256, 900)]),
             (300, 450),
             Tiling(32, 16, 0.5, even_contrast=True),
-            "900x256 to 300x300 -> all at 450x300 (--size 300x450), tiles of 32 at half size "
-            "with even contrast: images are "
-            "larger than 64 pixels",
+            "900x256 to 300x300 -> all at 450x300 (--size 300x450), tiles of 32 at half size with even "
+            "contrast: images are larger than 64 pixels",
         ),
         (
             [(256, 256), (256, 2051)],
@@ -62,9 +60,8 @@ from gradcon_ext.tiles import Tiling, choose
             [(20, 300), (22, 280)],
             (21, 290),
             Tiling((21, 32), even_contrast=True),
-            "300x20 to 280x22 -> all at 290x21 (--size 21x290), tiles of 32x21 at full size "
-            "with even contrast: images are "
-            "larger than 64 pixels",
+            "300x20 to 280x22 -> all at 290x21 (--size 21x290), tiles of 32x21 at full size with even "
+            "contrast: images are larger than 64 pixels",
         ),
         (
             [(1, 9), (90, 20)],
