@@ -11,7 +11,7 @@ from gradcon_ext.tiles.pooling import Pooling
 def pooled(graph: OnnxGraph, pooling: Pooling, scores: str, count: int) -> str:
     """Add the pooled scores (N,) of images with so many tiles each, (N, count)."""
     if pooling.kind == "quantile":
-        score = _quantile(graph, pooling.value, scores, count)
+        score = _quantile(graph, pooling, scores, count)
     elif pooling.kind == "largest":
         score = graph.over("ReduceMean", graph.largest(scores, min(int(pooling.value), count)), 1)
     else:
@@ -19,17 +19,13 @@ def pooled(graph: OnnxGraph, pooling: Pooling, scores: str, count: int) -> str:
     return _no_number_if_one_is_none(graph, score, scores)
 
 
-def _quantile(graph: OnnxGraph, quantile: float, scores: str, count: int) -> str:
-    """Linear between the two scores around it, at the rank that torch rounds to float32."""
-    rank = np.float32(quantile) * np.float32(count - 1)
-    below = int(np.floor(rank))
+def _quantile(graph: OnnxGraph, pooling: Pooling, scores: str, count: int) -> str:
+    below, above, beyond = pooling.ranks(count)
     descending = graph.largest(scores, count - below)
     lower, upper = (
-        graph.add("Gather", descending, graph.indices(np.array(max(place, 0))), axis=1)
-        for place in (count - below - 1, count - below - 2)
+        graph.add("Gather", descending, graph.indices(np.array(count - 1 - rank)), axis=1) for rank in (below, above)
     )
-    rest = graph.add("Mul", graph.add("Sub", upper, lower), graph.number(float(rank - np.float32(below))))
-    return graph.add("Add", lower, rest)
+    return graph.add("Add", lower, graph.add("Mul", graph.add("Sub", upper, lower), graph.number(beyond)))
 
 
 def _no_number_if_one_is_none(graph: OnnxGraph, score: str, scores: str) -> str:

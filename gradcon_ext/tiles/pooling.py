@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -55,7 +56,19 @@ class Pooling:
     def of_each(self, scores: Tensor) -> Tensor:
         """Return the pooled scores (N,) of N images with as many tiles, (N, tiles)."""
         if self.kind == "quantile":
-            return scores.quantile(self.value, 1)
+            return self._quantile(scores)
         if self.kind == "largest":
             return scores.topk(min(int(self.value), scores.shape[1])).values.mean(1)
         return scores.amax(1)
+
+    def ranks(self, count: int) -> tuple[int, int, float]:
+        """Return which two of so many scores, from the least on, a quantile is between, and how far past the first."""
+        rank = self.value * (count - 1)
+        return math.floor(rank), math.ceil(rank), rank - math.floor(rank)
+
+    def _quantile(self, scores: Tensor) -> Tensor:
+        """As `Tensor.quantile`, which torch 2.10 does not export."""
+        below, above, beyond = self.ranks(scores.shape[1])
+        ascending = scores.sort(1).values
+        largest = ascending[:, -1]  # What is no number comes last, and leaves its image none.
+        return ascending[:, below].lerp(ascending[:, above], beyond).where(~largest.isnan(), largest)

@@ -33,3 +33,13 @@ def test_an_image_has_the_score_of_its_tiles(text: str, expected: float) -> None
 def test_another_pooling_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="largest:3"):
         Pooling.parse(text)
+
+
+@pytest.mark.parametrize("value", [0, 0.1, 0.25, 0.5, 0.9, 0.999, 1])
+@pytest.mark.parametrize("count", [1, 2, 5, 11])
+def test_a_quantile_is_that_of_torch(value: float, count: int) -> None:
+    scores = torch.randn(4, count)
+    scores[1, count // 2] = torch.inf
+    scores[2, count // 2] = torch.nan
+    expected = scores.quantile(value, 1)
+    torch.testing.assert_close(Pooling("quantile", value).of_each(scores), expected, equal_nan=True)
