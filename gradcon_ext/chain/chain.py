@@ -113,6 +113,16 @@ class Chain:
         # Not at first use: what waits for that in another thread would hang in a process forked meanwhile.
         object.__setattr__(self, "encoded", self._encoded())
 
+    @property
+    def code_size(self) -> int:
+        """How many numbers of a sample its code has: what the first constrained layer is given."""
+        given = self.image_shape
+        for layer in self.layers:
+            if layer.reference != -1:
+                break
+            given = layer.shape
+        return math.prod(given)
+
     def to_json(self) -> dict[str, Any]:
         """Return the chain as a dictionary that JSON can hold."""
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,12 @@ class CommandParser(argparse.ArgumentParser):
     """Parses the words of a command, after those of the file that `--config` names where the command has that option.
 
     The namespace gets `options`: every option that has a value, by name, as it was written or is by default.
+
+    Attributes:
+        file_without_config: what says, of the words, which file is read where `--config` names none.
     """
+
+    file_without_config: Callable[[Sequence[str]], Path | None] = staticmethod(lambda words: None)
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def] # overloaded in typeshed
         """Parse words; see `argparse.ArgumentParser`."""
@@ -44,7 +49,7 @@ class CommandParser(argparse.ArgumentParser):
     def _words_of_file(self, words: Sequence[str]) -> Iterator[str]:
         finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
         finder.add_argument("--config", type=Path)
-        path = finder.parse_known_args(words)[0].config
+        path = finder.parse_known_args(words)[0].config or self.file_without_config(words)
         if path is None:
             return
         given = {self._option_string_actions.get(word.split("=")[0]) for word in words}
@@ -68,7 +73,7 @@ class CommandParser(argparse.ArgumentParser):
         try:
             return tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
         except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-            self.error(f"argument --config: {path}: {getattr(error, 'strerror', None) or error}")
+            self.error(f"options of {path}: {getattr(error, 'strerror', None) or error}")
 
     def _words(self, path: Path, key: str, action: argparse.Action, value: object) -> list[str]:
         option = action.option_strings[0]

@@ -12,9 +12,11 @@ from gradcon_ext.data.reading.preparation_facts import IMAGE
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import CHECKPOINT, DETECTOR, detector_file
 from gradcon_ext.storage.lock import refuse_in_use
-from gradcon_ext.training.run_contents import EVALUATIONS, HISTORY, holds_run, refuse_foreign
+from gradcon_ext.training.run_contents import CONFIG, EVALUATIONS, HISTORY, holds_run, refuse_foreign
 
-RUN_FILES = (DETECTOR, CHECKPOINT, HISTORY, *EVALUATIONS)
+_OF_TRAINING = (DETECTOR, CHECKPOINT, HISTORY, CONFIG)
+
+RUN_FILES = (*_OF_TRAINING, *EVALUATIONS)
 """What `gradcon train` and `gradcon evaluate` write, and may remove."""
 
 
@@ -69,7 +71,7 @@ def refuse_used(folder: Path, resume: bool, overwrite: bool) -> None:
         raise FileExistsError(
             f"{folder} holds a run that is {state}: give {further}, --overwrite to start anew, or another --out"
         )
-    refuse_foreign(folder, resume, overwrite, option="--overwrite")
+    refuse_foreign(folder, resume, overwrite, "--overwrite", _OF_TRAINING)
 
 
 def refuse_to_replace(out: Path, sources: Iterable[Path]) -> None:

@@ -14,7 +14,6 @@ from torch import nn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gradcon_ext.cli import training_options
-from gradcon_ext.cli.config import to_toml
 from gradcon_ext.cli.finishing import finish, refuse_unfit
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.model_options import model_of
@@ -28,6 +27,7 @@ from gradcon_ext.cli.resumed_run import (
     was_calibrated,
 )
 from gradcon_ext.cli.run_files import refuse_used
+from gradcon_ext.cli.run_options import kept_options
 from gradcon_ext.cli.taking import Taking, refuse_placing, taking_of
 from gradcon_ext.cli.training_defaults import Settings, default_settings
 from gradcon_ext.cli.training_images import TrainingImages, from_data_set, from_folder
@@ -39,9 +39,8 @@ from gradcon_ext.data.reading import find_images, remove_caches
 from gradcon_ext.data.survey import refuse_blank
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.detector.place import DETECTOR
-from gradcon_ext.storage.files import replace_file
 from gradcon_ext.storage.lock import reserved
-from gradcon_ext.training.run_contents import CONFIG, CONFIG_HEAD, EVALUATIONS, holds_run, remove_own
+from gradcon_ext.training.run_contents import CONFIG, EVALUATIONS, holds_run, remove_own
 from gradcon_ext.training.trainer import Trainer
 
 __all__ = ["add_parser", "run"]
@@ -99,8 +98,11 @@ def _train(args: argparse.Namespace) -> int:
     if args.overwrite:
         remove_own(args.out, DETECTOR, *EVALUATIONS)
     options = _options(args, trainer, score, taking)
-    with training_options.tracked(args, options) as trainer.log:
-        detector = _fit(trainer, learned, args.resume)
+    with kept_options(args.out, options) as text:
+        if args.config is not None and not args.quiet:
+            print(text)
+        with training_options.tracked(args, options) as trainer.log:
+            detector = _fit(trainer, learned, args.resume)
     finished = finish(detector, images, score, args.false_alarms, args.device, args.quiet, cut=cut)
     finished.detector.save(args.out / DETECTOR)
     remove_own(args.out, *EVALUATIONS)  # of the detector before, after --resume
@@ -164,20 +166,14 @@ def _trainer(
 
 
 def _options(args: argparse.Namespace, trainer: Trainer, score: str, taking: Taking) -> dict[str, Any]:
-    """Write all options of the run into its folder, and return them; they are printed where some came from a file."""
+    """All options of the run, by name."""
     options = {name: value for name, value in args.options.items() if name not in _OF_ONE_CALL}
     if args.images:
         for name in ("stages", "features"):  # timm's stages are in the name of its network
             options.pop(name, None)
         options |= taking.options
     options |= {"score": score}
-    options |= {name.replace("_", "-"): getattr(trainer, name) for name in Settings._fields}
-    text = to_toml(CONFIG_HEAD, options)
-    with replace_file(args.out / CONFIG) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    if args.config is not None and not args.quiet:
-        print(text)
-    return options
+    return options | {name.replace("_", "-"): getattr(trainer, name) for name in Settings._fields}
 
 
 def _fit(trainer: Trainer, images: TrainingImages, resume: bool) -> Detector:

@@ -14,8 +14,10 @@ from gradcon_ext.cli import (
     training_defaults,
     training_options,
 )
+from gradcon_ext.cli.config import CommandParser
 from gradcon_ext.cli.finishing import SCORES
 from gradcon_ext.cli.reading_options import PREPARATION
+from gradcon_ext.cli.run_options import options_before
 from gradcon_ext.data import DATA_SETS
 from gradcon_ext.training.constraint import Average
 from gradcon_ext.training.precision import Precision
@@ -50,7 +52,7 @@ finished one removes.
 _EXAMPLES = """\
   gradcon train --dataset mnist --inlier 8 --data-root data --out runs/mnist-8
   gradcon train --images photos --size 64 --epochs 100 --out runs/photos
-  gradcon train --images photos --size 64 --epochs 200 --out runs/photos --resume
+  gradcon train --out runs/photos --resume --epochs 200
   gradcon train --images photos --tile 32 --stride 16 --scale 0.5 --out runs/tiles
   gradcon train --images photos --size 128 --tile 16 --stride 8 --even-contrast --out runs/parts
   gradcon train --images photos --features timm:resnet18 --stages 2,3 --grid 14 --out runs/features
@@ -77,8 +79,10 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         help=f"options in TOML, such as epochs = 50, which those of the command line override; OUT gets a {CONFIG} "
-        "that repeats the run",
+        "that repeats the run (default: with --resume, that)",
     )
+    assert isinstance(parser, CommandParser)
+    parser.file_without_config = options_before
     return parser
 
 

@@ -92,10 +92,14 @@ class Balance:
         Raises:
             ValueError: codes of another size than those of training.
         """
-        size, expected = code.shape[1], (len(self.direction.mean), len(self.code.mean))
+        self.check_size(code.shape[1])
+        return self.direction.distance(at_length_1(code)), self.code.distance(code)
+
+    def check_size(self, size: int) -> None:
+        """Refuse codes of another size than those of training, by a ValueError."""
+        expected = (len(self.direction.mean), len(self.code.mean))
         if expected != (size, size):
             raise ValueError(f"the balance is of codes of {expected} numbers; the model's have {size}")
-        return self.direction.distance(at_length_1(code)), self.code.distance(code)
 
     def combined(self, direction: Any, code: Any, gradient: Any, reconstruction: Any) -> Any:
         """The balanced score (N,) of parts (N,): a weighted sum of how many deviations each lies from held-out inliers.

@@ -122,7 +122,7 @@ class Detector:
         tensors = {name: tensor_of(stored) for name, stored in file.tensors.items()}
         facts = file.facts
         try:
-            balance = balance_of(facts, tensors)
+            balance = balance_of(file, tensors)
             fitting = _rebuilt(file.architecture) if model is None else _fitted(model, tensors, file, balance)
         except (ValueError, AttributeError) as error:
             raise ValueError(f"{file.path}: {error}") from error

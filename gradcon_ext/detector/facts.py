@@ -128,23 +128,27 @@ def has_balance(balance: object, preprocessing: Mapping[str, Any]) -> bool:
     return balance is not None or (isinstance(tiles, dict) and tiles.get("balance") is not None)
 
 
-def balance_of(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Balance | None:
+def balance_of(file: DetectorFile, arrays: Mapping[str, Any]) -> Balance | None:
     """Return the balance of a detector's file, if it has one.
 
     Args:
-        facts: as `checked` returns them.
+        file: with its facts, and its chain if it has one.
         arrays: the file's tensors, as what is to be computed with.
 
     Raises:
-        ValueError: the tensors are missing, of wrong shapes or not finite.
+        ValueError: the tensors are missing, of wrong shapes, not finite, or of other codes than those of the chain.
     """
-    if facts["balance"] is None:
+    facts = file.facts["balance"]
+    if facts is None:
         return None
     missing = [name for name in BALANCE if name not in arrays]
     if missing:
         raise ValueError(f"there is no tensor {missing[0]}")
     direction, code = (_subspace(arrays[mean], arrays[directions]) for mean, directions in (BALANCE[:2], BALANCE[2:]))
-    return Balance(direction, code, **{"weights": WEIGHTS, **facts["balance"]})
+    balance = Balance(direction, code, **{"weights": WEIGHTS, **facts})
+    if file.chain is not None:
+        balance.check_size(file.chain.code_size)
+    return balance
 
 
 def _calibration(facts: Mapping[str, Any], tensors: dict[str, Stored]) -> Calibration | None:

@@ -101,7 +101,7 @@ def read_stored_chain(path: str | os.PathLike[str]) -> tuple[Path, StoredChain]:
             [_value_of(source, arrays) for source in chain.parameters],
             [_array(arrays, REFERENCE + name) for name in chain.references],
             file.facts["alpha"],
-            balance_of(file.facts, arrays),
+            balance_of(file, arrays),
             file.facts["preprocessing"],
             _golden(file, "columns"),
             PAPERS if of_tiles else file.facts["part"],

@@ -48,10 +48,14 @@ class TileBalance:
         Raises:
             ValueError: codes of another size than those of training.
         """
-        if codes.shape[1] != len(self.code.mean):
-            raise ValueError(f"the balance is of codes of {len(self.code.mean)} numbers; these have {codes.shape[1]}")
+        self.check_size(codes.shape[1])
         places = places * 0 if self.grid is None else places
         return self.direction.distance(at_length_1(codes), places), self.code.distance(codes, places)
+
+    def check_size(self, size: int) -> None:
+        """Refuse codes of another size than those of training, by a ValueError."""
+        if size != len(self.code.mean):
+            raise ValueError(f"the balance is of codes of {len(self.code.mean)} numbers; the model's have {size}")
 
     def balanced(self, parts: Mapping[str, Tensor]) -> Tensor:
         """Return the balanced score (n,) of parts (n,), by the names of `TERMS`."""

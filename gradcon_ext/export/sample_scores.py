@@ -56,7 +56,7 @@ def sample_scores(graph: OnnxGraph, detector: StoredChain, pixels: str) -> Sampl
         "anomaly": graph.add("Sub", total, graph.add("Mul", aligned, graph.number(detector.alpha))),
     }
     first = _first_constrained(steps)
-    return SampleScores(parts, total, graph.reshape(values[first], math.prod(steps[first].given)))
+    return SampleScores(parts, total, graph.reshape(values[first], detector.chain.code_size))
 
 
 def _steps(detector: StoredChain) -> list[Step]:

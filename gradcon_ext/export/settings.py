@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-from gradcon_ext.chain.chain import Chain
 from gradcon_ext.chain.layer import Shape
 from gradcon_ext.detector.stored_chain import StoredChain, StoredTiles
 from gradcon_ext.detector.tile_settings import TileSettings, tiled_size
@@ -44,17 +41,6 @@ def settings_of(detector: StoredChain, tiles: StoredTiles) -> TileSettings:
         raise ValueError(f"the detector's tiles are {tile[0]}x{tile[1]}, and its model takes {given[0]}x{given[1]}")
     if detector.takes_features and settings.tiling.even_contrast:
         raise ValueError("feature maps have no contrast to be made even")
-    if settings.balance is not None and len(settings.balance.code.mean) != (code := _code_size(detector.chain)):
-        known = len(settings.balance.code.mean)
-        raise ValueError(f"the balance is of codes of {known} numbers, and those of the detector's model have {code}")
+    if settings.balance is not None:
+        settings.balance.check_size(detector.chain.code_size)
     return settings
-
-
-def _code_size(chain: Chain) -> int:
-    """How many numbers the first constrained layer is given."""
-    given = chain.image_shape
-    for layer in chain.layers:
-        if layer.reference != -1:
-            break
-        given = layer.shape
-    return math.prod(given)

@@ -27,8 +27,8 @@ _TYPES = {
     "history": list,
     "leads_in": bool,
 }
-_SINCE = frozenset(("train_digest", "validation_digest"))
-"""Settings that checkpoints of earlier versions lack, and are not held against them."""
+_IMAGES = {"train_digest": "training images", "validation_digest": "validation images"}
+"""Settings that tell images from others. Checkpoints of earlier versions lack them, which is not held against these."""
 _BEFORE = {"lead_in": 0}
 """Settings that they lack, and the runs that they are of had."""
 _MOMENTS = frozenset(("step", "exp_avg", "exp_avg_sq"))
@@ -172,7 +172,7 @@ def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
     check_facts(path, facts, _TYPES)
     _check_counts(path, facts)
     for name, value in settings.items():
-        if name in facts["settings"] or name not in _SINCE:
+        if name in facts["settings"] or name not in _IMAGES:
             _check_same(path, name, facts["settings"].get(name, _BEFORE.get(name)), value)
     weights, references = dict(state.model.state_dict()), state.constraint.references
     _check_tensors(path, tensors, "model.", weights)
@@ -195,7 +195,8 @@ def load_checkpoint(path: Path, state: TrainingState, settings: Mapping[str, Any
         state.best = Kept(
             **{name: facts["best"][name] for name in _BEST_TYPES},
             weights=without_prefix("best.model.", tensors),
-            references=without_prefix("best.reference.", tensors),
+            # In the model's order, which is not the file's: that of a score's columns.
+            references={name: tensors[f"best.reference.{name}"] for name in references},
         )
 
 
@@ -216,6 +217,8 @@ def _check_counts(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _check_same(path: Path, name: str, found: Any, expected: Any) -> None:
+    if found != expected and name in _IMAGES:
+        raise ValueError(f"{path} is of a run with other {_IMAGES[name]}, or with the same ones read in another way")
     if found != expected:
         raise ValueError(f"{path} is of a run with {name} = {found!r}, not {expected!r}")
 

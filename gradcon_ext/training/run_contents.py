@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,13 @@ def holds_run(folder: Path) -> bool:
     return is_own(folder / DETECTOR) or is_own(folder / CHECKPOINT)
 
 
-def refuse_foreign(folder: Path, resume: bool = False, overwrite: bool = False, option: str = "overwrite=True") -> None:
+def refuse_foreign(
+    folder: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    option: str = "overwrite=True",
+    written: Collection[str] = (DETECTOR, CHECKPOINT, HISTORY),
+) -> None:
     """Raise ValueError if a run in this folder would replace, or come to lie among, files of somebody else.
 
     Hidden files do not count, and are never touched.
@@ -58,10 +64,11 @@ def refuse_foreign(folder: Path, resume: bool = False, overwrite: bool = False, 
         resume: whether the run goes on with the one that is there, next to whatever its user has put there.
         overwrite: whether it may lie among others' files. It never replaces one.
         option: what an error names as the way to say so.
+        written: names of the files that it writes, beside snapshots.
     """
     foreign = [path for path in visible_files(folder) if not is_own(path)]
     for path in foreign:
-        if path.name in (DETECTOR, CHECKPOINT, HISTORY) or snapshot_epoch(path) is not None:
+        if path.name in written or snapshot_epoch(path) is not None:
             what = "a symbolic link" if path.is_symlink() else "not a file of a run"
             raise ValueError(f"{path} is {what}, and a run would replace it: move it, or take another folder")
     if foreign and not (overwrite or (resume and holds_run(folder))):

@@ -15,6 +15,8 @@ from hypothesis import given, settings
 import gradcon_ext.chain.chain
 from gradcon_ext.chain.chain import LAYER_FIELDS, Chain, Layer, LayerKind, Source
 from gradcon_ext.chain.tracing import trace_chain
+from gradcon_ext.losses import squared_error
+from gradcon_ext.models import ConvAutoencoder
 from support.strategies import ChainCase, chain_cases
 
 
@@ -45,6 +47,12 @@ def test_the_program_has_the_integers_of_every_layer() -> None:
     assert chain.encoded.program[:14] == (0, 0, 1, -1, 2, 3, 3, 2, 1, 1, 0, 1, 2, 1)
     assert chain.encoded.program[4 * 14 : 5 * 14] == (2, 8, -1, 0, 12, 1, 1, 1, 1, 0, 0, 1, 1, 1)
     assert chain.encoded.constants == (0, 0, 0.2, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("first", "size"), [("encoder.0.weight", 3 * 8 * 8), ("decoder.0.weight", 4 * 2 * 2)])
+def test_a_code_is_what_the_first_constrained_layer_is_given(first: str, size: int) -> None:
+    names = [first, "decoder.2.weight"]
+    assert trace_chain(ConvAutoencoder(3, 8, width=2), names, squared_error, (3, 8, 8)).code_size == size
 
 
 def test_the_numbers_of_the_kinds_stay_as_they_are() -> None:

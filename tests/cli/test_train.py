@@ -213,7 +213,7 @@ def test_overwriting_leaves_what_no_run_left_there(train_digits, tmp_path):
         assert {(tmp_path / name).read_text() for name in OF_SOMEBODY_ELSE} == {"of somebody else"}
 
 
-@pytest.mark.parametrize("name", ["detector.safetensors", "checkpoint.safetensors", "history.jsonl"])
+@pytest.mark.parametrize("name", ["detector.safetensors", "checkpoint.safetensors", "history.jsonl", "train.toml"])
 @pytest.mark.parametrize("option", ["--overwrite", "--resume", None])
 def test_a_foreign_file_with_a_name_of_a_run_is_never_replaced(train_digits, digits_run, name, option):
     (digits_run / name).write_text('{"message": "of somebody else"}\n')
@@ -225,7 +225,7 @@ def test_a_foreign_file_with_a_name_of_a_run_is_never_replaced(train_digits, dig
     assert {file.name: file.read_bytes() for file in digits_run.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", ["detector.safetensors", "checkpoint.safetensors", "history.jsonl"])
+@pytest.mark.parametrize("name", ["detector.safetensors", "checkpoint.safetensors", "history.jsonl", "train.toml"])
 @pytest.mark.parametrize("option", ["--overwrite", "--resume", None])
 def test_what_a_link_points_to_is_never_replaced(train_digits, digits_run, tmp_path, name, option):
     outside = (digits_run / name).rename(tmp_path / name)

@@ -173,6 +173,16 @@ def test_both_read_the_same_files(contents, tmp_path, name, change):
     assert read == (change in ("none", "no chain", "no architecture"))
 
 
+@pytest.mark.parametrize("load", [gradcon_ext.Scorer.load, runtime.Scorer.load])
+def test_a_balance_of_other_codes_is_refused(contents, tmp_path, load):
+    tensors, facts = copy.deepcopy(contents["balanced"])
+    shorter = {name: tensor[:-1] for name, tensor in tensors.items() if name.startswith("balance.")}
+    write(tmp_path / "detector.safetensors", tensors | shorter, facts)
+    size = len(tensors["balance.code.mean"])
+    with pytest.raises(ValueError, match=rf"codes of \({size - 1}, {size - 1}\) numbers; the model's have {size}"):
+        load(tmp_path)
+
+
 def test_a_model_whose_layers_were_changed_is_not_rebuilt_without_them(tmp_path):
     path = tmp_path / "detector.safetensors"
     model = ConvAutoencoder(1, 8, width=2)

@@ -76,5 +76,5 @@ def test_facts_that_do_not_fit_are_refused(change: dict[str, object], message: s
 
 
 def test_codes_of_another_size_are_refused() -> None:
-    with pytest.raises(ValueError, match="codes of 5 numbers; these have 6"):
+    with pytest.raises(ValueError, match="codes of 5 numbers; the model's have 6"):
         TileBalance(PLACES, PLACES, ONES, ONES, (2, 2)).code_parts(torch.zeros(4, 6), torch.arange(4))

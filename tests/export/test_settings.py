@@ -66,7 +66,7 @@ def test_a_balance_of_other_codes_is_refused(tmp_path) -> None:
     detector = tiled(Tiling(8, 4), (1, 15, 21))
     fewer = {name: array[:-1] for name, array in detector.extra.items() if name.endswith((".mean", ".basis"))}
     detector = stored(replace(detector, extra=detector.extra | fewer), tmp_path)
-    with pytest.raises(ValueError, match="codes of 31 numbers, and those of the detector's model have 32"):
+    with pytest.raises(ValueError, match="codes of 31 numbers; the model's have 32"):
         settings_of(detector, detector.tiles)
 
 

@@ -51,6 +51,7 @@ def history_of(folder):
 def assert_same_detector(first, second):
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(second.model.state_dict()[name], tensor), name
+    assert list(second.references) == list(first.references)
     for name, reference in first.references.items():
         assert torch.equal(second.references[name], reference), name
     assert second.count == first.count

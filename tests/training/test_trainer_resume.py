@@ -91,14 +91,14 @@ def test_a_new_run_never_leaves_the_checkpoint_of_an_old_one(tmp_path):
         ({"model": new_model(width=3)}, TRAIN, "model"),
         ({"model": new_model().double()}, TRAIN, "dtype"),
         ({}, TRAIN[:39], "train_images"),
-        ({}, 1 - TRAIN, "train_digest"),
-        ({}, TRAIN.flip(0), "train_digest"),
+        ({}, 1 - TRAIN, "other training images"),
+        ({}, TRAIN.flip(0), "other training images"),
     ],
 )
 def test_resuming_with_other_settings_is_an_error(arguments, images, name, tmp_path):
     new_trainer(epochs=1, out=tmp_path).fit(TRAIN, VAL)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
-    with pytest.raises(ValueError, match=f"checkpoint.* {name} = "):
+    with pytest.raises(ValueError, match=f"checkpoint.* {name}( = |, or )"):
         new_trainer(**arguments, out=tmp_path).fit(images, VAL, resume=True)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
