@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,18 +101,28 @@ def write_photographs(folder: Path) -> None:
             photograph.save(folder / name / f"{number}.png")
 
 
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
     """A folder with those of images that pages speak of, and a detector where they take one for granted."""
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path_factory.mktemp("prepared")
     digits = iter(data.load("digits").train.images)
     for name, count in COUNTS.items():
-        Path(name).mkdir()
+        (folder / name).mkdir()
         for number in range(count):
-            Image.fromarray(next(digits)[0]).save(Path(name, f"{number}.png"))
-    write_photographs(Path("magnetic-tile"))
-    for name in ("runs/mine", "runs/photos"):
-        run_gradcon(f"gradcon train --images normal-images --out {name}")
+            Image.fromarray(next(digits)[0]).save(folder / name / f"{number}.png")
+    write_photographs(folder / "magnetic-tile")
+    with pytest.MonkeyPatch.context() as patch, torch_threads(1):
+        patch.chdir(folder)
+        run_gradcon("gradcon train --images normal-images --out runs/mine")
+    shutil.copytree(folder / "runs/mine", folder / "runs/photos")
+    return folder
+
+
+@pytest.fixture
+def folders(prepared, tmp_path, monkeypatch):
+    """That folder, to be at work in."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("block", PYTHON)

@@ -191,9 +191,11 @@ def table4(records: Records, chosen: Sequence[str], folds: int) -> Table:
                 for percent in OUTLIER_PERCENT
             ]
             source = _source([record for fold in complete for record in fold])
+            if complete:
+                source += f", {len(complete)} fold{'s' if len(complete) > 1 else ''}"
             rows.append(Row(f"{metric}, {label}", source, values))
     notes = (
-        f"Mean over {len(chosen)} inlier classes; ours is mean ± standard deviation over {folds} of five folds.",
+        f"Mean over {len(chosen)} inlier classes; ours is mean ± standard deviation over folds, of five.",
         "Inliers are the positive class of F1. Its threshold is the best one on the validation fold with the same "
         "share of outliers; test images have no part in it.",
         "Of GPND the last epoch counts, of each other run the one with the best validation objective.",

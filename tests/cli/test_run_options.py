@@ -14,7 +14,7 @@ from support.training_runs import assert_same_detector, interrupted
     "options",
     [
         ("--size", "8", "--fit", "crop", "--reduced-jpeg", "--lr", "0.01", "--score", "gradcon"),
-        ("--tile", "8", "--stride", "4", "--channels", "1", "--no-calibrate"),
+        ("--tile", "8", "--stride", "4", "--tiles", "50", "--channels", "1", "--no-calibrate"),
     ],
     ids=["whole", "tiles"],
 )

@@ -80,8 +80,9 @@ def test_the_seed_decides_every_bit(name, split, early_scores):
 
 
 @pytest.mark.parametrize("name", [name for name, baseline in BASELINES.items() if baseline.trained])
-def test_another_seed_trains_another_network(name, split, first_scores):
-    assert not np.allclose(score(name, split, seed=1, epochs=EPOCHS[name]), first_scores[name], rtol=0.01)
+def test_another_seed_trains_another_network(name, split, early_scores):
+    # The same one trains the same to the bit, and few epochs leave some scores close to what any network gives.
+    assert not np.allclose(score(name, split, seed=1), early_scores[name], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +137,9 @@ def test_what_a_call_with_other_arguments_left_is_replaced(split, tmp_path):
 
 
 @every_baseline
-def test_an_image_scores_the_same_in_any_company(name, split, first_scores):
+def test_an_image_scores_the_same_in_any_company(name, split, early_scores):
     some = np.random.default_rng(0).permutation(len(split.test))[:20]
-    scores = score(name, split, split.test[some], epochs=EPOCHS[name])
-    np.testing.assert_allclose(scores, first_scores[name][some], rtol=1e-4)
+    np.testing.assert_allclose(score(name, split, split.test[some]), early_scores[name][some], rtol=1e-4)
 
 
 @every_baseline
