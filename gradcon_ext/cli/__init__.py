@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from gradcon_ext._install.freed_memory import keep_freed_memory
 from gradcon_ext.cli import (
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 for failure, 2 for bad usage, 3 for success but for images that cannot be read,
         130 after Ctrl-C, 143 after SIGTERM.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8 pass unchanged
     parser = _parser()
     try:
         args = parser.parse_args(argv)

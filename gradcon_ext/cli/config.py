@@ -71,7 +71,7 @@ class CommandParser(argparse.ArgumentParser):
         from tomlkit.exceptions import TOMLKitError
 
         try:
-            return tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+            return tomlkit.parse(path.read_text(encoding="utf-8", errors="surrogateescape")).unwrap()
         except (OSError, UnicodeDecodeError, TOMLKitError) as error:
             self.error(f"options of {path}: {getattr(error, 'strerror', None) or error}")
 

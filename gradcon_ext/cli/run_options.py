@@ -34,7 +34,7 @@ def kept_options(folder: Path, options: Mapping[str, Any]) -> Iterator[str]:
     path = folder / CONFIG
     before = path.read_bytes() if is_own(path) else None
     text = to_toml(CONFIG_HEAD, options)
-    _write(path, text.encode())
+    _write(path, text.encode(errors="surrogateescape"))  # paths may have any bytes
     try:
         yield text
     except ValueError:

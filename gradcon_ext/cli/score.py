@@ -6,9 +6,8 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,7 +168,7 @@ def run(args: argparse.Namespace) -> int:
         if args.fdr is not None:
             rows = _selected(rows, args.fdr)
         if to_stdout:
-            write_rows(_standard_output(), rows, format)
+            write_rows(sys.stdout, rows, format)
             sys.stdout.flush()  # rows come before what is said of them
         else:
             write_rows_file(args.out, rows, format)
@@ -198,13 +197,6 @@ def _reader(args: argparse.Namespace, detector: Detector, quiet: bool) -> ImageR
     preparation = Preparation.read(detector.preprocessing)
     frame = preparation.frame if args.frames is None else args.frames
     return reader_of(args, replace(preparation, frame=frame, max_pixels=args.max_pixels), quiet)
-
-
-def _standard_output() -> TextIO:
-    """Standard output, through which names of files that are not UTF-8 pass unchanged."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
-    return sys.stdout
 
 
 def _rows(scorer: ImageScorer, images: ArrayToScore | FilesToScore, batch_size: int) -> Iterator[Row]:

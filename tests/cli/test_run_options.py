@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from gradcon_ext.cli.run_options import kept_options, options_before
@@ -30,6 +34,21 @@ def test_nothing_else_needs_to_be_said_again(gradcon, write_photos, tmp_path, op
     assert_same_detector(expected, resumed)
     assert gradcon("train", "--out", run, "--resume", "--epochs", "4").code == 0
     assert Detector.load(run).training["epochs"] == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are of Linux")
+def test_folders_have_names_of_any_bytes(gradcon, write_photos, tmp_path):
+    photos, run, again = (tmp_path / os.fsdecode(name) for name in (b"ph\xff\n'\"otos", b"r\xfen", b"ag\xffin"))
+    write_photos(photos)
+    words = ("--size", "8", "--width", "4", "--epochs", "1", "--lead-in", "0", "--quiet", "--out", run)
+    assert gradcon("train", "--images", photos, *words).code == 0
+    assert gradcon("train", "--config", run / CONFIG, "--out", again, "--quiet").code == 0
+    assert gradcon("train", "--resume", "--out", again, "--epochs", "2", "--quiet").code == 0
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "gradcon_ext", "info", again.name]
+    told = subprocess.run(command, cwd=tmp_path, env=strict, capture_output=True, check=True).stdout
+    assert told.startswith(b"file: ag\xffin/detector.safetensors\n")
+    assert Detector.load(again).training["data"]["images"] == str(photos)
 
 
 def test_a_run_that_is_refused_keeps_its_own(gradcon, train_digits, digits_run):
