@@ -143,8 +143,8 @@ def test_a_run_is_repeated_by_the_file_that_it_leaves(gradcon, train_digits, tmp
 def test_of_a_folder_too(gradcon, write_photos, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     photos = write_photos(tmp_path / "photos", 30)
-    words = ("--size", "8", "--background", "#000000", "--epochs", "1", "--width", "4", "--quiet", "--out", first)
-    assert gradcon("train", "--images", photos, *words).code == 0
+    words = ("--size", "8", "--background", "#000000", "--epochs", "1", "--lead-in", "1", "--width", "4", "--quiet")
+    assert gradcon("train", "--images", photos, *words, "--out", first).code == 0
     assert gradcon("train", "--config", first / CONFIG, "--out", second, "--quiet") == (0, "", "")
     assert facts(gradcon, first) == facts(gradcon, second)
 

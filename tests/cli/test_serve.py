@@ -33,6 +33,8 @@ def calibrated_run(gradcon, write_photos, tmp_path):
         "2",
         "--epochs",
         "1",
+        "--lead-in",
+        "1",
         "--batch-size",
         "16",
     )

@@ -117,7 +117,8 @@ def test_a_file_whose_images_are_damaged_is_refused(gradcon, photos, tiles_run, 
 def test_a_detector_of_before_is_one_of_whole_images(gradcon, write_photos, tmp_path):
     folder = write_photos(tmp_path / "photos")
     run = tmp_path / "run"
-    assert gradcon("train", "--images", folder, "--size", "8", "--out", run, "--epochs", "1", "--quiet").code == 0
+    words = ("--size", "8", "--epochs", "1", "--lead-in", "1", "--quiet", "--out", run)
+    assert gradcon("train", "--images", folder, *words).code == 0
     path = run / "detector.safetensors"
     tensors, facts = read_tensors(path, "detector", 1)
     for name in facts["preprocessing"].keys() - {"channels", "size"}:
