@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcon_ext.cli.config import to_toml
+from gradcon_ext.detector.place import CHECKPOINT
 from gradcon_ext.storage.files import replace_file
 from gradcon_ext.training.run_contents import CONFIG, CONFIG_HEAD, is_own
 
@@ -25,7 +26,9 @@ def options_before(words: Sequence[str]) -> Path | None:
 
 @contextmanager
 def kept_options(folder: Path, options: Mapping[str, Any]) -> Iterator[str]:
-    """Write a run's options into its folder, and yield them as TOML; a run that is refused leaves those before it.
+    """Write a run's options into its folder, and yield them as TOML.
+
+    Whatever ends the body, options before come back where it has left the checkpoint as it was, which they belong to.
 
     Args:
         folder: of the run.
@@ -33,14 +36,23 @@ def kept_options(folder: Path, options: Mapping[str, Any]) -> Iterator[str]:
     """
     path = folder / CONFIG
     before = path.read_bytes() if is_own(path) else None
+    checkpoint = _written(folder / CHECKPOINT)
     text = to_toml(CONFIG_HEAD, options)
     _write(path, text.encode(errors="surrogateescape"))  # paths may have any bytes
     try:
         yield text
-    except ValueError:
-        if before is not None:
+    except BaseException:
+        if before is not None and _written(folder / CHECKPOINT) == checkpoint:
             _write(path, before)
         raise
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    """What another file in its place has otherwise; None where there is none."""
+    if not path.exists():
+        return None
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gradcon_ext.cli.run_options import kept_options, options_before
 from gradcon_ext.detector.detector import Detector
+from gradcon_ext.detector.place import CHECKPOINT
 from gradcon_ext.training.run_contents import CONFIG, CONFIG_HEAD
 from support.training_runs import assert_same_detector, interrupted
 
@@ -74,11 +75,18 @@ def test_a_file_of_somebody_else_is_not_read(tmp_path):
     assert options_before(words[1:]) is options_before(words[:1]) is None
 
 
-@pytest.mark.parametrize(("error", "left"), [(ValueError, "1"), (KeyboardInterrupt, "2"), (OSError, "2")])
-def test_only_a_run_that_has_not_begun_gets_its_options_back(tmp_path, error, left):
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize(("change", "left"), [("none", 1), ("replaced", 2), ("removed", 2)])
+def test_options_are_those_of_the_checkpoint(tmp_path, error, change, left):
+    checkpoint = tmp_path / CHECKPOINT
     with kept_options(tmp_path, {"epochs": 1}):
-        pass
+        checkpoint.write_bytes(b"1")
     with pytest.raises(error), kept_options(tmp_path, {"epochs": 2}) as text:
         assert (tmp_path / CONFIG).read_text() == text
+        if change != "none":
+            checkpoint.unlink()
+        if change == "replaced":
+            (tmp_path / "another").write_bytes(b"1")
+            (tmp_path / "another").replace(checkpoint)
         raise error
     assert (tmp_path / CONFIG).read_text().splitlines() == [CONFIG_HEAD, f"epochs = {left}"]
