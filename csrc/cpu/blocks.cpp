@@ -20,7 +20,7 @@ Blocks blocks_of(const TypedKernels<T>& kernels, int64_t strips, int64_t batch, 
   // Beyond the caches, each doubling of a block's memory slows it down; and a single block is shared less evenly among
   // threads than several.
   const double doublings = std::max(0.0, std::log2(static_cast<double>(bytes) / cache_bytes));
-  const double of_a_block = products * kernels.cost_of_a_product * (1 + 0.1 * doublings);
+  const double of_a_block = products * cost_of_a_product(kernels) * (1 + 0.1 * doublings);
   return {count, samples, bytes, (static_cast<double>(count) + 0.15) * of_a_block};
 }
 

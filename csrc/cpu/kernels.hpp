@@ -72,8 +72,6 @@ template <class T>
 struct TypedKernels {
   // Samples side by side: a block is this many, the last one may be shorter.
   int samples;
-  // What a multiply-add of all lanes costs, in those of the widest lanes.
-  double cost_of_a_product;
   int64_t bytes_of_a_dot;
   // In how many chunks a convolution is aligned, each with its own dots.
   int64_t alignment_chunks;
@@ -87,10 +85,9 @@ struct TypedKernels {
   void (*linear_alignment)(const LinearProblem<T>& problem, int64_t first, int64_t count,
                            const Workspace<T>& workspace);
   CosineSums (*running_mean)(T* mean, const T* grad, int64_t size, int64_t count);
-  // Channels that weights are packed for, and in pairs; and whether pairs save time at all.
+  // Channels that weights are packed for, and in pairs.
   int packed_channels;
   int pair_channels;
-  bool in_pairs;
   // The score of samples [first, first + count) in `samples` times PackedChain::numbers_of_a_lane() numbers, 64-byte
   // aligned.
   void (*score_chain)(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace,
@@ -133,7 +130,13 @@ const Kernels& kernels();
 template <class T>
 std::vector<const TypedKernels<T>*> kernels_of_all_widths();
 
-// The chain with those contractions in pairs that take less time so, with the kernels in use and for so many samples.
+// What a multiply-add of all lanes costs, in those of the widest lanes.
+template <class T>
+double cost_of_a_product(const TypedKernels<T>& kernels);
+
+// The chain with those contractions in pairs that take less time so, on the processor at hand and for so many samples.
+// Pairs load about as many numbers as they multiply. Only where vectors are split do loads keep up with that; and only
+// the registers of AVX-512 hold the sums, without which each would load its own weight.
 template <class T>
 Chain in_pairs(Chain chain, int64_t samples);
 

@@ -1,6 +1,6 @@
 // The kernels of one instruction set. Included by one file a set, which says what to compile for, defines
-// GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_COST_OF_A_PRODUCT, GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS
-// and the name of the table.
+// GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS, GRADCON_PAIR_SHAPE and the
+// name of the table.
 #include "core/conv_alignment.hpp"
 #include "core/conv_l1_norm.hpp"
 #include "core/lane.hpp"
@@ -219,7 +219,6 @@ template <class T>
 constexpr TypedKernels<T> typed_kernels() {
   return {
       VariantLane<T>::samples,
-      GRADCON_COST_OF_A_PRODUCT,
       sizeof(core::Sum<VariantLane<T>>),
       core::alignment_chunks,
       conv_alignment<T>,
@@ -228,7 +227,6 @@ constexpr TypedKernels<T> typed_kernels() {
       core::running_mean<T>,
       GRADCON_PACKED_CHANNELS,
       PairShape::channels,
-      GRADCON_IN_PAIRS,
       score_chain<T>,
       core::BlockArrays<VariantLane<T>>::count,
       training_forward<T>,

@@ -8,11 +8,9 @@
 #endif
 #define GRADCON_CORE_NAMESPACE avx2
 #define GRADCON_VECTOR_BYTES 32
-#define GRADCON_COST_OF_A_PRODUCT 1
 #define GRADCON_TILE_SHAPE TileShape<4, 3>      // 12 accumulators of 16 registers
 #define GRADCON_PACKED_CHANNELS 4               // 12 accumulators of 16 registers, in tiles of 3 columns
 #define GRADCON_PAIR_SHAPE PairTileShape<1, 4>  // 12 accumulators
-#define GRADCON_IN_PAIRS false                  // every sum would load its own weight: no faster than without
 #define GRADCON_KERNELS avx2_kernels
 #include "cpu/kernels.inl"
 #ifdef __clang__

@@ -11,11 +11,9 @@
 #endif
 #define GRADCON_CORE_NAMESPACE avx512_narrow
 #define GRADCON_VECTOR_BYTES 32
-#define GRADCON_COST_OF_A_PRODUCT 0.58
 #define GRADCON_TILE_SHAPE TileShape<4, 6>  // 24 accumulators of 32 registers
 #define GRADCON_PACKED_CHANNELS 8  // as for the wide ones; 24 accumulators of 32 registers, in tiles of 3 columns
 #define GRADCON_PAIR_SHAPE PairTileShape<2, 4>  // 24 accumulators; channels as for the wide ones
-#define GRADCON_IN_PAIRS true
 #define GRADCON_KERNELS avx512_narrow_kernels
 #include "cpu/kernels.inl"
 #ifdef __clang__

@@ -2,10 +2,8 @@
 // vectors.
 #define GRADCON_CORE_NAMESPACE baseline
 #define GRADCON_VECTOR_BYTES 16
-#define GRADCON_COST_OF_A_PRODUCT 1
 #define GRADCON_TILE_SHAPE TileShape<3, 3>      // 9 accumulators of 16 registers
 #define GRADCON_PACKED_CHANNELS 4               // 12 accumulators of 16 registers, in tiles of 3 columns
 #define GRADCON_PAIR_SHAPE PairTileShape<1, 4>  // 12 accumulators
-#define GRADCON_IN_PAIRS false                  // every sum would load its own weight: no faster than without
 #define GRADCON_KERNELS baseline_kernels
 #include "cpu/kernels.inl"

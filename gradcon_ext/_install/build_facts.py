@@ -17,7 +17,8 @@ class BuildInfo:
         version: Of gradcon_ext.
         torch_built_against: The torch that the ops were compiled against.
         torch_running: The torch of this process.
-        cpu_capability: The instruction set of the CPU kernels: "default", "avx2" or "avx512".
+        cpu_capability: The instruction set of the CPU kernels: "default", "avx2", "avx512", or "avx512_split" where its
+            vectors are executed in halves.
         cuda_architectures: Those compiled for, such as ("8.0", "9.0+PTX"); empty in a build without CUDA.
         compiler: Name and version of the C++ compiler.
         threads: How many threads an op may use.

@@ -51,12 +51,25 @@ def test_facts_can_be_written_as_json() -> None:
     assert json.loads(json.dumps(facts))["version"] == facts["version"]
 
 
-def test_the_capability_can_be_lowered_to_the_baseline(tmp_path: Path) -> None:
+def capability_of_a_process(folder: Path, asked: str) -> str:
     result = subprocess.run(
         [sys.executable, "-c", "import gradcon_ext; print(gradcon_ext.build_info().cpu_capability)"],
-        cwd=tmp_path,  # Not the source folder, which would hide the installed package.
-        env=os.environ | {"GRADCON_CPU_CAPABILITY": "default"},
+        cwd=folder,  # Not the source folder, which would hide the installed package.
+        env=os.environ | {"GRADCON_CPU_CAPABILITY": asked},
         capture_output=True,
         text=True,
     )
-    assert result.stdout.strip() == "default", result.stderr
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_the_capability_can_be_lowered_to_the_baseline(tmp_path: Path) -> None:
+    assert capability_of_a_process(tmp_path, "default") == "default"
+
+
+def test_a_processor_with_avx512_computes_as_either_kind_would(tmp_path: Path) -> None:
+    best = capability_of_a_process(tmp_path, "")
+    if not best.startswith("avx512"):
+        pytest.skip("this processor has no AVX-512")
+    for asked in ("avx512", "avx512_split"):
+        assert capability_of_a_process(tmp_path, asked) == asked
