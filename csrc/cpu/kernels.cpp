@@ -41,6 +41,7 @@ std::vector<const TypedKernels<T>*> kernels_of_all_widths() {
 template <class T>
 double cost_of_a_product(const TypedKernels<T>& kernels) {
   if (&kernels == &cpu::kernels().of<T>()) return 1;
+  // By measurement: a split vector takes nearly as long as two halves, a whole one little longer than one half.
   return capability() == Capability::avx512_split ? 0.58 : 0.9;
 }
 

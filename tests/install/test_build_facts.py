@@ -67,7 +67,7 @@ def test_the_capability_can_be_lowered_to_the_baseline(tmp_path: Path) -> None:
     assert capability_of_a_process(tmp_path, "default") == "default"
 
 
-def test_a_processor_with_avx512_computes_as_either_kind_would(tmp_path: Path) -> None:
+def test_a_processor_with_avx512_can_be_asked_for_either_kind(tmp_path: Path) -> None:
     best = capability_of_a_process(tmp_path, "")
     if not best.startswith("avx512"):
         pytest.skip("this processor has no AVX-512")
