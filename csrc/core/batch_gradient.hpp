@@ -42,28 +42,13 @@ struct PlacedTile {
   TilePlace place;
 };
 
-// Tiles of one of `chunks` pieces, those of the same outer channels next to each other. A piece has all inner channels,
-// as far as there are outer ones for all pieces: with a stride the outer array is the larger one, which is read once
-// so.
+// Tiles of one of `chunks` pieces.
 template <class Shape>
 inline std::vector<PlacedTile> tiles_of_piece(const Geometry& geometry, int64_t chunk, int64_t chunks) {
-  std::vector<PlacedTile> all;
-  visit_tiles_of<Shape>(geometry, 0, 1, [&](auto inner, auto outer, const TilePlace& place) {
-    all.push_back({inner(), outer(), place});
-  });
-  const int64_t columns = EvenTiles(geometry.outer_channels_per_group(), Shape::outer).tiles;
-  const int64_t rows = static_cast<int64_t>(all.size()) / columns;
-  const int64_t column_pieces = columns < chunks ? columns : chunks;
-  const int64_t row_pieces = chunks / column_pieces;
   std::vector<PlacedTile> tiles;
-  if (chunk >= column_pieces * row_pieces) return tiles;
-  const int64_t column_piece = chunk % column_pieces, row_piece = chunk / column_pieces;
-  for (int64_t column = column_piece * columns / column_pieces; column < (column_piece + 1) * columns / column_pieces;
-       ++column) {
-    for (int64_t row = row_piece * rows / row_pieces; row < (row_piece + 1) * rows / row_pieces; ++row) {
-      tiles.push_back(all[static_cast<size_t>(row * columns + column)]);
-    }
-  }
+  visit_tiles_of<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
+    tiles.push_back({inner(), outer(), place});
+  });
   return tiles;
 }
 
@@ -92,7 +77,7 @@ inline int64_t rows_at_a_time(const Geometry& geometry, const PlacedTile* tiles,
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
 inline void gradient_of_tiles(const Geometry& geometry, const std::vector<TileOperands<T>>& pairs,
                               const PlacedTile* tiles, int64_t count, T* gradient) {
-  const TapSpans spans(geometry);
+  const std::vector<Tap> taps = taps_by_phase(geometry);
   const WeightStrides strides(geometry);
   const int64_t lanes_of_a_tile = geometry.taps() * Shape::inner * Shape::outer;
   LaneArray<LaneType> sums(count * lanes_of_a_tile);
@@ -108,7 +93,7 @@ inline void gradient_of_tiles(const Geometry& geometry, const std::vector<TileOp
   for (const TileOperands<T>& pair : pairs) {
     for (int64_t first = 0; first < geometry.height.inner; first += step) {
       for_each_tile([&](auto inner, auto outer, const TilePlace& place, LaneType* lanes) {
-        form_rows<LaneType, inner(), outer()>(geometry, spans, place.operands<LaneType>(geometry, pair), first,
+        form_rows<LaneType, inner(), outer()>(geometry, taps, place.operands<LaneType>(geometry, pair), first,
                                               first + step, lanes);
       });
     }
@@ -124,14 +109,14 @@ inline void gradient_of_tiles(const Geometry& geometry, const std::vector<TileOp
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
 inline void gradient_of_one_tap(const Geometry& geometry, const std::vector<TileOperands<T>>& pairs,
                                 const PlacedTile& tile, T* gradient) {
-  const TapSpans spans(geometry);
+  const std::vector<Tap> taps = taps_by_phase(geometry);
   const WeightStrides strides(geometry);
   visit_tile<Shape::inner, Shape::outer>(
       tile.inner_extent, tile.outer_extent, tile.place, [&](auto inner, auto outer, const TilePlace& place) {
         LaneType lanes[inner()][outer()] = {};
         for (const TileOperands<T>& pair : pairs) {
-          form_tile<LaneType, inner(), outer()>(geometry, place.operands<LaneType>(geometry, pair), spans.rows[0],
-                                                spans.columns[0], lanes);
+          form_tile<LaneType, inner(), outer()>(geometry, place.operands<LaneType>(geometry, pair), taps[0].rows,
+                                                taps[0].columns, lanes);
         }
         write_sums<LaneType, inner(), outer()>(&lanes[0][0], strides, gradient + place.weight);
       });

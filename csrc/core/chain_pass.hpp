@@ -45,13 +45,19 @@ class ChainPass {
     for_each_part(channels, cut.columns, parallel_for_, [&](const ArrayPart& part) {
       for (int64_t channel = part.channels.begin; channel < part.channels.end; ++channel) {
         const T* from = source + (channel * cut.strip_rows * cut.columns + part.columns.begin) * LaneType::samples;
-        T* to = copy_ + (channel * wanted.count * cut.columns + part.columns.begin) * LaneType::samples;
+        T* to = copy_ + (channel * pitch_of_copy(wanted.count * cut.columns) + part.columns.begin) * LaneType::samples;
         for (int64_t row = 0; row < wanted.count; ++row, to += cut.columns * LaneType::samples) {
           gather_row<LaneType>(cut, wanted, row, part.columns.size(), from, to);
         }
       }
     });
     return copy_;
+  }
+
+  // Positions from one channel of `sources` to the next.
+  int64_t pitch_of_sources(const Contraction& contraction) const {
+    const int64_t positions = contraction.source_positions();
+    return strips().is_one() ? positions : pitch_of_copy(positions);
   }
 
   // Keeps value k, or a gradient by it, zero in rows that do not count.
@@ -76,6 +82,7 @@ class ChainPass {
       contract(pairs, operands, target);
     } else {
       operands.source = sources(index, direction, operands.source);
+      operands.source_pitch = pitch_of_sources(contraction);
       contract(contraction, operands, target);
     }
     const bool forward = direction == forward_direction(l);
@@ -200,7 +207,7 @@ class ChainPass {
     const Geometry& geometry = contraction.geometry;
     const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
     const TargetAxes axes = {geometry.groups * tiles.tiles, contraction.target_rows(), contraction.target_columns_of(0),
-                             most_columns};
+                             columns_of_a_tile(contraction, MostChannels)};
     share_targets(axes, contraction.source_size(), geometry.weights(), [&](int64_t tile, const TargetRanges& ranges) {
       gather<LaneType, MostChannels>(contraction, tile / tiles.tiles, tile % tiles.tiles, ranges, operands, target);
     });

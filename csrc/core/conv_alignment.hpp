@@ -3,11 +3,12 @@
 // Every tile of a sample's weight gradient is formed in registers, multiplied with each reference and with itself, and
 // forgotten. Reduction order, the same in every run and for every number of threads: positions in row-major order; the
 // weights of a tile at one tap in `LaneType::accumulators` sums (outer channels, every so many inner channels), then
-// these; the taps of a tile, all in the lane's own precision; then tiles in double (inner channel tiles, outer channel
-// tiles).
+// these; the taps of a tile, by phases of the stride where its positions are taken all at once, all in the lane's own
+// precision; then tiles in double (outer channel tiles, inner channel tiles).
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/geometry.hpp"
 #include "core/parallel_for.hpp"
@@ -74,12 +75,12 @@ template <class LaneType, class Shape, class Join = NothingToJoin, class T = typ
 inline void conv_alignment(const Geometry& geometry, const TileOperands<T>& layer, const References<T>& references,
                            Alignment<LaneType>& alignment, const Join& join = {}, int64_t chunk = 0,
                            int64_t chunks = 1) {
-  const TapSpans spans(geometry);
+  const std::vector<Tap> taps = taps_by_phase(geometry);
   visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
     const TapAlignment<LaneType, Join> take = {
         geometry, {references.data + place.weight, references.count}, join, alignment};
     form_at_taps<LaneType, decltype(inner)::value, decltype(outer)::value>(
-        geometry, spans, place.operands<LaneType>(geometry, layer), take);
+        geometry, taps, place.operands<LaneType>(geometry, layer), take);
     take.end_tile();
   });
 }

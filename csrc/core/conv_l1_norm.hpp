@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/conv_alignment.hpp"
 #include "core/geometry.hpp"
@@ -30,10 +31,10 @@ struct TapNorm {
 template <class LaneType, class Shape, class Join = NothingToJoin, class T = typename LaneType::Scalar>
 inline void conv_l1_norm(const Geometry& geometry, const TileOperands<T>& layer, Sum<LaneType>& norm,
                          const Join& join = {}, int64_t chunk = 0, int64_t chunks = 1) {
-  const TapSpans spans(geometry);
+  const std::vector<Tap> taps = taps_by_phase(geometry);
   visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
     form_at_taps<LaneType, decltype(inner)::value, decltype(outer)::value>(
-        geometry, spans, place.operands<LaneType>(geometry, layer), TapNorm<LaneType, Join>{join, norm});
+        geometry, taps, place.operands<LaneType>(geometry, layer), TapNorm<LaneType, Join>{join, norm});
     norm.end_tile();
   });
 }

@@ -235,7 +235,9 @@ int64_t largest_copy(const Chain& chain, const ChainStrips& strips) {
     for (const Direction direction : {Direction::to_inner, Direction::to_outer}) {
       const Contraction contraction = strips.contraction(chain, static_cast<int64_t>(index), direction);
       if (layer.is_in_pairs(direction)) largest = std::max(largest, PairContraction(contraction).source_size());
-      if (!strips.is_one()) largest = std::max(largest, contraction.source_size());
+      if (strips.is_one()) continue;
+      const int64_t channels = contraction.geometry.groups * contraction.sources_per_group();
+      largest = std::max(largest, channels * pitch_of_copy(contraction.source_positions()));
     }
   }
   return largest;

@@ -108,6 +108,12 @@ struct GatherOperands {
   const T* weights;
   const T* bias;
   bool accumulates = false;
+  // Positions from one source channel to the next, where those are more than a channel has.
+  int64_t source_pitch = 0;
+
+  GRADCON_INLINE int64_t pitch_of_sources(const Contraction& contraction) const {
+    return source_pitch == 0 ? contraction.source_positions() : source_pitch;
+  }
 };
 
 // Adds one tap's products, from all source channels, to the columns [Begin, End) of a tile.
@@ -128,15 +134,25 @@ GRADCON_INLINE void add_tap(LaneType (&sum)[Columns][Channels], const T* source,
   }
 }
 
+// Columns of the largest tile that may have all channels of the registers, and of one that has at most half of them.
+// Every loaded weight serves so many multiply-adds, and every loaded value as many as the tile has channels: fewer
+// loads than multiply-adds, which is what a processor can issue.
+constexpr int most_columns = 3;
+constexpr int most_columns_of_few_channels = 2 * most_columns;
+
+GRADCON_INLINE int columns_of_a_tile(const Contraction& contraction, int most_channels) {
+  return 2 * contraction.targets_per_group() <= most_channels ? most_columns_of_few_channels : most_columns;
+}
+
 // Channels x Columns targets of one row, `target` moved to the first. Each tap serves those columns whose source lies
-// inside the grid: padding costs nothing.
+// inside the grid: padding costs nothing. More than `most_columns` must all lie inside.
 template <class LaneType, int Channels, int Columns, class T = typename LaneType::Scalar>
 GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOperands<T>& operands, const TapRun& rows,
                                 const TapRun& columns, T* target) {
   constexpr int samples = LaneType::samples;
   const Axis& width = contraction.geometry.width;
   const PackedWeights packed(contraction);
-  const int64_t source_channel = contraction.source_positions() * samples;
+  const int64_t source_channel = operands.pitch_of_sources(contraction) * samples;
   const int64_t source_columns = contraction.source_columns();
   const int64_t shift = contraction.source_shift(width);
   const int64_t target_channel = contraction.target_positions() * samples;
@@ -169,7 +185,9 @@ GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOper
       constexpr integral_constant<int, 1> one{};
       constexpr integral_constant<int, 2> two{};
       constexpr integral_constant<int, 3> three{};
-      if constexpr (Columns == 1) {
+      if constexpr (Columns > most_columns) {
+        add(zero, integral_constant<int, Columns>{});
+      } else if constexpr (Columns == 1) {
         if (inside(0)) add(zero, one);
       } else if constexpr (Columns == 2) {
         if (inside(0)) {
@@ -194,48 +212,84 @@ GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOper
   }
 }
 
-// Columns of the largest tile. Every loaded weight then serves three multiply-adds, and every loaded value as many as
-// the tile has channels: fewer loads than multiply-adds, which is what a processor can issue.
-constexpr int most_columns = 3;
+// Columns of one phase of the stride, `size` from `first` on, and the taps that join the first of them to sources.
+struct TargetColumns {
+  int64_t first;
+  int64_t size;
+  TapRun taps;
+
+  TargetColumns(const Contraction& contraction, int64_t from, int64_t count)
+      : first(from), size(count), taps(contraction.taps(contraction.geometry.width, from)) {}
+
+  // Whether no tap joins one of them to a source beyond the grid.
+  bool lie_inside(const Contraction& contraction) const {
+    const int64_t across = (size - 1) * contraction.source_shift(contraction.geometry.width);
+    const int64_t last = taps.first_source + (taps.count - 1) * taps.source_step;
+    return taps.count == 0 || (std::min(taps.first_source, last) >= 0 &&
+                               std::max(taps.first_source, last) + across < contraction.source_columns());
+  }
+};
+
+// Runs gather_tile for some rows at run-time extents 1..MostColumns.
+template <class LaneType, int Channels, int MostColumns, class T = typename LaneType::Scalar>
+GRADCON_INLINE void gather_rows(const Contraction& contraction, const Range& rows, const TargetColumns& columns,
+                                const GatherOperands<T>& operands, T* target) {
+  if constexpr (MostColumns > 1) {
+    if (columns.size < MostColumns) {
+      return gather_rows<LaneType, Channels, MostColumns - 1>(contraction, rows, columns, operands, target);
+    }
+  }
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    gather_tile<LaneType, Channels, MostColumns>(
+        contraction, operands, contraction.taps(contraction.geometry.height, row), columns.taps,
+        target + (row * contraction.target_columns() + columns.first) * LaneType::samples);
+  }
+}
+
+// The same of columns that may lie outside in part: then they come in smaller tiles, which can be clipped.
+template <class LaneType, int Channels, int MostColumns, class T = typename LaneType::Scalar>
+GRADCON_INLINE void gather_columns(const Contraction& contraction, const Range& rows, const TargetColumns& columns,
+                                   const GatherOperands<T>& operands, T* target) {
+  if constexpr (MostColumns > most_columns) {
+    if (columns.size > most_columns && columns.lie_inside(contraction)) {
+      return gather_rows<LaneType, Channels, MostColumns>(contraction, rows, columns, operands, target);
+    }
+  }
+  const int64_t shift = contraction.target_shift(contraction.geometry.width);
+  const EvenTiles parts(columns.size, most_columns);
+  for (int64_t part = 0; part < parts.tiles; ++part) {
+    const TargetColumns some(contraction, columns.first + parts.begin(part) * shift, parts.extent(part));
+    gather_rows<LaneType, Channels, most_columns>(contraction, rows, some, operands, target);
+  }
+}
 
 // The targets of a tile of channels in some ranges; `target` moved to its first channel.
-template <class LaneType, int Channels, class T = typename LaneType::Scalar>
+template <class LaneType, int Channels, int MostColumns, class T = typename LaneType::Scalar>
 inline void gather_channels(const Contraction& contraction, const TargetRanges& ranges,
                             const GatherOperands<T>& operands, T* target) {
-  const Axis& width = contraction.geometry.width;
-  const int64_t shift = contraction.target_shift(width);
+  const int64_t shift = contraction.target_shift(contraction.geometry.width);
   for (int64_t phase = 0; phase < shift; ++phase) {
     const int64_t end = std::min(ranges.columns.end, contraction.target_columns_of(phase));
     if (ranges.columns.begin >= end) continue;
-    const EvenTiles tiles(end - ranges.columns.begin, most_columns);
+    const EvenTiles tiles(end - ranges.columns.begin, MostColumns);
     for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
       const int64_t first = phase + (ranges.columns.begin + tiles.begin(tile)) * shift;
-      const TapRun columns = contraction.taps(width, first);
-      for (int64_t row = ranges.rows.begin; row < ranges.rows.end; ++row) {
-        const TapRun rows = contraction.taps(contraction.geometry.height, row);
-        T* targets = target + (row * contraction.target_columns() + first) * LaneType::samples;
-        if (tiles.extent(tile) == 3) {
-          gather_tile<LaneType, Channels, 3>(contraction, operands, rows, columns, targets);
-        } else if (tiles.extent(tile) == 2) {
-          gather_tile<LaneType, Channels, 2>(contraction, operands, rows, columns, targets);
-        } else {
-          gather_tile<LaneType, Channels, 1>(contraction, operands, rows, columns, targets);
-        }
-      }
+      gather_columns<LaneType, Channels, MostColumns>(contraction, ranges.rows,
+                                                      {contraction, first, tiles.extent(tile)}, operands, target);
     }
   }
 }
 
 // Runs gather_channels at run-time extents 1..MostChannels.
-template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
+template <class LaneType, int MostChannels, int MostColumns, class T = typename LaneType::Scalar>
 inline void gather_channels_of(int64_t extent, const Contraction& contraction, const TargetRanges& ranges,
                                const GatherOperands<T>& operands, T* target) {
   if constexpr (MostChannels > 1) {
     if (extent < MostChannels) {
-      return gather_channels_of<LaneType, MostChannels - 1>(extent, contraction, ranges, operands, target);
+      return gather_channels_of<LaneType, MostChannels - 1, MostColumns>(extent, contraction, ranges, operands, target);
     }
   }
-  gather_channels<LaneType, MostChannels>(contraction, ranges, operands, target);
+  gather_channels<LaneType, MostChannels, MostColumns>(contraction, ranges, operands, target);
 }
 
 // From those of a layer to those of a tile, whose first target channel is `channel`.
@@ -244,10 +298,11 @@ GRADCON_INLINE GatherOperands<T> operands_of_tile(const Contraction& contraction
                                                   const GatherOperands<T>& layer) {
   const PackedWeights packed(contraction);
   return {
-      layer.source + group * packed.sources * contraction.source_positions() * LaneType::samples,
+      layer.source + group * packed.sources * layer.pitch_of_sources(contraction) * LaneType::samples,
       layer.weights + packed.tile(channel),
       layer.bias == nullptr ? nullptr : layer.bias + channel,
       layer.accumulates,
+      layer.source_pitch,
   };
 }
 
@@ -258,9 +313,14 @@ inline void gather(const Contraction& contraction, int64_t group, int64_t tile, 
                    const GatherOperands<T>& operands, T* target) {
   const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
   const int64_t channel = group * contraction.targets_per_group() + tiles.begin(tile);
-  gather_channels_of<LaneType, MostChannels>(tiles.extent(tile), contraction, ranges,
-                                             operands_of_tile<LaneType>(contraction, group, channel, operands),
-                                             target + channel * contraction.target_positions() * LaneType::samples);
+  const GatherOperands<T> of_tile = operands_of_tile<LaneType>(contraction, group, channel, operands);
+  T* targets = target + channel * contraction.target_positions() * LaneType::samples;
+  if (columns_of_a_tile(contraction, MostChannels) > most_columns) {
+    gather_channels_of<LaneType, MostChannels / 2, most_columns_of_few_channels>(tiles.extent(tile), contraction,
+                                                                                 ranges, of_tile, targets);
+  } else {
+    gather_channels_of<LaneType, MostChannels, most_columns>(tiles.extent(tile), contraction, ranges, of_tile, targets);
+  }
 }
 
 }  // namespace GRADCON_CORE_NAMESPACE

@@ -28,6 +28,19 @@ struct Lane {
   // Not a sum with zeros: that would make 0 of -0, so no compiler may leave the addition out.
   static GRADCON_INLINE Lane broadcast(T scalar) { return {scalar - Vector{}}; }
   static GRADCON_INLINE Lane load(const T* aligned) { return {*reinterpret_cast<const Vector*>(aligned)}; }
+  // The same in a register, where it stays: left to itself, a compiler would rather read memory once more for every
+  // multiply-add than keep as many as it has to.
+  static GRADCON_INLINE Lane load_to_register(const T* aligned) {
+    Lane lane = load(aligned);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(Vector) <= 64) asm("" : "+v"(lane.value));
+#elif defined(__AVX__)
+    if constexpr (sizeof(Vector) <= 32) asm("" : "+x"(lane.value));
+#elif defined(__SSE2__)
+    if constexpr (sizeof(Vector) <= 16) asm("" : "+x"(lane.value));
+#endif
+    return lane;
+  }
   static GRADCON_INLINE Lane load_unaligned(const T* data) { return {*reinterpret_cast<const UnalignedVector*>(data)}; }
   GRADCON_INLINE void store(T* aligned) const { *reinterpret_cast<Vector*>(aligned) = value; }
   GRADCON_INLINE void store_unaligned(T* data) const { *reinterpret_cast<UnalignedVector*>(data) = value; }

@@ -92,7 +92,8 @@ class BlockScorer {
     const LayerWeights<T>& w = pass_.weights(index);
     const bool transposed = l.kind == LayerKind::conv_transposed;
     const T* outer = pass_.sources(index, Direction::to_inner, transposed ? grad() : value(index));
-    const TileOperands<T> operands = {transposed ? value(index) : grad(), outer};
+    const TileOperands<T> operands = {transposed ? value(index) : grad(), outer,
+                                      pass_.pitch_of_sources({l.geometry, Direction::to_inner})};
     Sum<LaneType> dots[alignment_chunks];
     Alignment<LaneType> alignment = align_in_lanes(l, operands, {w.reference, 1}, dots);
     align_lost_in_double(l.geometry, operands, w, count, alignment);
@@ -119,13 +120,14 @@ class BlockScorer {
                             int64_t count, Alignment<LaneType>& alignment) const {
     Sum<LaneType>& dot = alignment.dots[0];
     Sum<LaneType>& sq_norm = alignment.sq_norm;
-    const int64_t strips = pass_.strips().count;
     bool lost[LaneType::samples] = {};
     bool any_lost = false;
     for (int64_t sample = 0; sample < count; ++sample) {
       lost[sample] = !products_in_range<T>(dot.value[sample], sq_norm.value[sample], weights.reference_norm) &&
-                     !all_zero(operands.inner + sample, geometry.inner_size() * strips, strip_sum_.samples) &&
-                     !all_zero(operands.outer + sample, geometry.outer_size() * strips, strip_sum_.samples);
+                     !all_zero(operands.inner + sample, geometry.inner_channels, geometry.inner_positions(),
+                               geometry.inner_positions()) &&
+                     !all_zero(operands.outer + sample, geometry.outer_channels, geometry.outer_positions(),
+                               operands.pitch_of_outer(geometry));
       any_lost = any_lost || lost[sample];
     }
     if (!any_lost) return;
@@ -139,6 +141,16 @@ class BlockScorer {
       dot.value[sample] = wide_dot.value[sample];
       sq_norm.value[sample] = wide_sq_norm.value[sample];
     }
+  }
+
+  // Whether all numbers of a sample are zero, in channels that are `pitch` positions apart.
+  bool all_zero(const T* sample, int64_t channels, int64_t positions, int64_t pitch) const {
+    const int64_t numbers = positions * (LaneType::samples / strip_sum_.samples);
+    for (int64_t channel = 0; channel < channels; ++channel) {
+      if (!GRADCON_CORE_NAMESPACE::all_zero(sample + channel * pitch * LaneType::samples, numbers, strip_sum_.samples))
+        return false;
+    }
+    return true;
   }
 
   ChainPass<LaneType, MostChannels, PairShape> pass_;

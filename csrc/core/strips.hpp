@@ -116,6 +116,10 @@ ChainInStrips cut(const Chain& chain, int64_t count, int64_t last);
 // Multiply-adds of a lane in the score of a block, or what takes as long.
 double products_of_a_lane(const ChainInStrips& cut);
 
+// Positions from one channel to the next in a copy of that many. An odd number of vectors apart, the channels of a
+// position are in different sets of a cache; those of images whose sides are a power of two would all be in one.
+GRADCON_INLINE int64_t pitch_of_copy(int64_t positions) { return positions | 1; }
+
 // Numbers of a lane in the largest copy of sources that a contraction reads.
 int64_t largest_copy(const Chain& chain, const ChainStrips& strips);
 

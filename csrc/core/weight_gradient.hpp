@@ -4,9 +4,10 @@
 // of a lane.
 #pragma once
 
-#include <cstddef>
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/geometry.hpp"
@@ -20,25 +21,47 @@ template <class T>
 struct TileOperands {
   const T* inner;
   const T* outer;
+  // Positions from one outer channel to the next, where those are more than a channel has.
+  int64_t outer_pitch = 0;
+
+  GRADCON_INLINE int64_t pitch_of_outer(const Geometry& geometry) const {
+    return outer_pitch == 0 ? geometry.outer_positions() : outer_pitch;
+  }
 };
+
+// One position of some channels.
+template <int Channels, class LaneType, class T = typename LaneType::Scalar>
+GRADCON_INLINE void load_channels(const T* first, int64_t channel, LaneType (&lanes)[Channels]) {
+  GRADCON_UNROLL for (int i = 0; i < Channels; ++i) lanes[i] = LaneType::load_to_register(first + i * channel);
+}
 
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE void form_tile(const Geometry& geometry, const TileOperands<T>& tile, const Span& rows,
                               const Span& columns, LaneType (&gradient)[InnerTile][OuterTile]) {
   constexpr int samples = LaneType::samples;
   const int64_t inner_channel = geometry.inner_positions() * samples;
-  const int64_t outer_channel = geometry.outer_positions() * samples;
+  const int64_t outer_channel = tile.pitch_of_outer(geometry) * samples;
   const int64_t outer_step = geometry.width.stride * samples;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int64_t outer_row = rows.outer_begin + (row - rows.begin) * geometry.height.stride;
     const T* inner = tile.inner + (row * geometry.width.inner + columns.begin) * samples;
     const T* outer = tile.outer + (outer_row * geometry.width.outer + columns.outer_begin) * samples;
     for (int64_t column = columns.begin; column < columns.end; ++column) {
-      LaneType inner_lanes[InnerTile];
-      GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) inner_lanes[i] = LaneType::load(inner + i * inner_channel);
-      GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
-        const LaneType outer_lane = LaneType::load(outer + o * outer_channel);
-        GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) gradient[i][o].add_product(inner_lanes[i], outer_lane);
+      // The fewer channels stay in registers, the others come one by one.
+      if constexpr (InnerTile <= OuterTile) {
+        LaneType inner_lanes[InnerTile];
+        load_channels(inner, inner_channel, inner_lanes);
+        GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
+          const LaneType outer_lane = LaneType::load_to_register(outer + o * outer_channel);
+          GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) gradient[i][o].add_product(inner_lanes[i], outer_lane);
+        }
+      } else {
+        LaneType outer_lanes[OuterTile];
+        load_channels(outer, outer_channel, outer_lanes);
+        GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
+          const LaneType inner_lane = LaneType::load_to_register(inner + i * inner_channel);
+          GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) gradient[i][o].add_product(inner_lane, outer_lanes[o]);
+        }
       }
       inner += samples;
       outer += outer_step;
@@ -55,21 +78,32 @@ struct WeightStrides {
       : inner(geometry.outer_channels_per_group() * geometry.taps()), outer(geometry.taps()) {}
 };
 
-// Where the taps of a geometry touch, computed once and not for every tile.
-struct TapSpans {
-  std::vector<Span> rows;
-  std::vector<Span> columns;
-
-  explicit TapSpans(const Geometry& geometry) : rows(spans_of(geometry.height)), columns(spans_of(geometry.width)) {}
-
- private:
-  static std::vector<Span> spans_of(const Axis& axis) {
-    std::vector<Span> spans;
-    spans.reserve(static_cast<size_t>(axis.kernel));
-    for (int64_t tap = 0; tap < axis.kernel; ++tap) spans.push_back(span_of_tap(axis, tap));
-    return spans;
-  }
+// One tap, and where it joins the two grids.
+struct Tap {
+  int64_t index;
+  Span rows;
+  Span columns;
 };
+
+// The taps of a geometry, found once and not for every tile. Those of one phase of the stride, which read the same
+// outer positions, are neighbours.
+inline std::vector<Tap> taps_by_phase(const Geometry& geometry) {
+  const Axis& height = geometry.height;
+  const Axis& width = geometry.width;
+  const auto phase_of = [](const Axis& axis, int64_t tap) { return tap * axis.dilation % axis.stride; };
+  std::vector<Tap> taps;
+  taps.reserve(static_cast<size_t>(geometry.taps()));
+  for (int64_t index = 0; index < geometry.taps(); ++index) {
+    taps.push_back({index, span_of_tap(height, index / width.kernel), span_of_tap(width, index % width.kernel)});
+  }
+  std::stable_sort(taps.begin(), taps.end(), [&](const Tap& left, const Tap& right) {
+    const auto key = [&](const Tap& tap) {
+      return std::pair(phase_of(height, tap.index / width.kernel), phase_of(width, tap.index % width.kernel));
+    };
+    return key(left) < key(right);
+  });
+  return taps;
+}
 
 // A tile of a weight gradient at one tap.
 template <class LaneType, int InnerTile, int OuterTile>
@@ -94,31 +128,29 @@ inline int64_t rows_at_a_time(const Geometry& geometry) {
 
 // Adds inner rows [first, end) to the tiles of all taps, whose lanes lie one tile behind the other.
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
-GRADCON_INLINE void form_rows(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
+GRADCON_INLINE void form_rows(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
                               int64_t first, int64_t end, LaneType* lanes) {
-  for (const Span rows : spans.rows) {
-    const Span some = part_of(rows, first, end, geometry.height.stride);
-    for (const Span columns : spans.columns) {
-      LaneType tile[InnerTile][OuterTile];
-      GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-        GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) tile[i][o] = lanes[i * OuterTile + o];
-      }
-      form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, some, columns, tile);
-      GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-        GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) lanes[i * OuterTile + o] = tile[i][o];
-      }
-      lanes += InnerTile * OuterTile;
+  for (const Tap& tap : taps) {
+    LaneType* of_tap = lanes + tap.index * InnerTile * OuterTile;
+    LaneType tile[InnerTile][OuterTile];
+    GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
+      GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) tile[i][o] = of_tap[i * OuterTile + o];
+    }
+    form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, part_of(tap.rows, first, end, geometry.height.stride),
+                                              tap.columns, tile);
+    GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
+      GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) of_tap[i * OuterTile + o] = tile[i][o];
     }
   }
 }
 
 // Adds to the tiles of all taps. All of them take some rows before the next ones come.
 template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
-GRADCON_INLINE void form_tiles(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
+GRADCON_INLINE void form_tiles(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
                                LaneArray<GradientTile<LaneType, InnerTile, OuterTile>>& tiles) {
   const int64_t step = rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry);
   for (int64_t first = 0; first < geometry.height.inner; first += step) {
-    form_rows<LaneType, InnerTile, OuterTile>(geometry, spans, operands, first, first + step,
+    form_rows<LaneType, InnerTile, OuterTile>(geometry, taps, operands, first, first + step,
                                               &tiles.begin()->lanes[0][0]);
   }
 }
@@ -126,21 +158,19 @@ GRADCON_INLINE void form_tiles(const Geometry& geometry, const TapSpans& spans, 
 // Calls take(tile, tap) with the tile of each tap in turn. A tile never leaves the registers, unless its operands have
 // to be taken in parts.
 template <class LaneType, int InnerTile, int OuterTile, class Take, class T = typename LaneType::Scalar>
-inline void form_at_taps(const Geometry& geometry, const TapSpans& spans, const TileOperands<T>& operands,
+inline void form_at_taps(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
                          const Take& take) {
-  int64_t tap = 0;
   if (rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry) < geometry.height.inner) {
     LaneArray<GradientTile<LaneType, InnerTile, OuterTile>> tiles(geometry.taps());
-    form_tiles(geometry, spans, operands, tiles);
-    for (const auto& tile : tiles) take(tile.lanes, tap++);
+    form_tiles(geometry, taps, operands, tiles);
+    int64_t index = 0;
+    for (const auto& tile : tiles) take(tile.lanes, index++);
     return;
   }
-  for (const Span rows : spans.rows) {
-    for (const Span columns : spans.columns) {
-      LaneType gradient[InnerTile][OuterTile] = {};
-      form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, rows, columns, gradient);
-      take(gradient, tap++);
-    }
+  for (const Tap& tap : taps) {
+    LaneType gradient[InnerTile][OuterTile] = {};
+    form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, tap.rows, tap.columns, gradient);
+    take(gradient, tap.index);
   }
 }
 
@@ -160,7 +190,7 @@ struct TilePlace {
   template <class LaneType, class T = typename LaneType::Scalar>
   GRADCON_INLINE TileOperands<T> operands(const Geometry& geometry, const TileOperands<T>& layer) const {
     return {layer.inner + inner_channel * geometry.inner_positions() * LaneType::samples,
-            layer.outer + outer_channel * geometry.outer_positions() * LaneType::samples};
+            layer.outer + outer_channel * layer.pitch_of_outer(geometry) * LaneType::samples, layer.outer_pitch};
   }
 };
 
@@ -180,25 +210,26 @@ inline void visit_tile(int64_t inner_extent, int64_t outer_extent, const TilePla
   visit(std::integral_constant<int, InnerTile>{}, std::integral_constant<int, OuterTile>{}, place);
 }
 
+// One of `chunks` pieces of the tiles of a shape, those of the same outer channels next to each other: with a stride
+// the outer array is the larger one, which is read once so.
 template <class Shape, class Visit>
 inline void visit_tiles_of(const Geometry& geometry, int64_t chunk, int64_t chunks, const Visit& visit) {
   const EvenTiles inner_tiles(geometry.inner_channels_per_group(), Shape::inner);
   const EvenTiles outer_tiles(geometry.outer_channels_per_group(), Shape::outer);
-  const int64_t rows_of_tiles = geometry.groups * inner_tiles.tiles;
-  for (int64_t row = chunk * rows_of_tiles / chunks; row < (chunk + 1) * rows_of_tiles / chunks; ++row) {
-    const int64_t group = row / inner_tiles.tiles;
-    const int64_t inner_tile = row % inner_tiles.tiles;
+  const int64_t tiles = geometry.groups * outer_tiles.tiles * inner_tiles.tiles;
+  for (int64_t tile = chunk * tiles / chunks; tile < (chunk + 1) * tiles / chunks; ++tile) {
+    const int64_t group = tile / inner_tiles.tiles / outer_tiles.tiles;
+    const int64_t outer_tile = tile / inner_tiles.tiles % outer_tiles.tiles;
+    const int64_t inner_tile = tile % inner_tiles.tiles;
     const int64_t inner_channel = group * geometry.inner_channels_per_group() + inner_tiles.begin(inner_tile);
-    for (int64_t outer_tile = 0; outer_tile < outer_tiles.tiles; ++outer_tile) {
-      const int64_t outer_of_group = outer_tiles.begin(outer_tile);
-      const TilePlace place = {
-          inner_channel,
-          group * geometry.outer_channels_per_group() + outer_of_group,
-          (inner_channel * geometry.outer_channels_per_group() + outer_of_group) * geometry.taps(),
-      };
-      visit_tile<Shape::inner, Shape::outer>(inner_tiles.extent(inner_tile), outer_tiles.extent(outer_tile), place,
-                                             visit);
-    }
+    const int64_t outer_of_group = outer_tiles.begin(outer_tile);
+    const TilePlace place = {
+        inner_channel,
+        group * geometry.outer_channels_per_group() + outer_of_group,
+        (inner_channel * geometry.outer_channels_per_group() + outer_of_group) * geometry.taps(),
+    };
+    visit_tile<Shape::inner, Shape::outer>(inner_tiles.extent(inner_tile), outer_tiles.extent(outer_tile), place,
+                                           visit);
   }
 }
 

@@ -22,6 +22,7 @@ struct ThreadLane {
   static __device__ __forceinline__ ThreadLane zero() { return {T(0)}; }
   static __device__ __forceinline__ ThreadLane broadcast(T scalar) { return {scalar}; }
   static __device__ __forceinline__ ThreadLane load(const T* data) { return {*data}; }
+  static __device__ __forceinline__ ThreadLane load_to_register(const T* data) { return load(data); }
   __device__ __forceinline__ void store(T* data) const { *data = value; }
   __device__ __forceinline__ void add_product(const ThreadLane& left, const ThreadLane& right) {
     value = fma(left.value, right.value, value);

@@ -1,9 +1,11 @@
 // The core against plain loops, without torch, so that the sanitizers see every access.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <random>
 #include <type_traits>
@@ -51,6 +53,15 @@ struct AlignedLanes {
 
 doctest::Approx close_to(double expected, double tolerance) { return doctest::Approx(expected).epsilon(tolerance); }
 
+// The same channels further apart, with what nobody may read between them.
+template <class T>
+void spread(const T* lanes, int64_t channels, int64_t positions, int64_t pitch, T* spread_lanes) {
+  std::fill_n(spread_lanes, 4 * channels * pitch, std::numeric_limits<T>::quiet_NaN());
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    std::copy_n(lanes + 4 * channel * positions, 4 * positions, spread_lanes + 4 * channel * pitch);
+  }
+}
+
 template <class T>
 void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
   const std::vector<T> inner = random_values<T>(samples * g.inner_size());
@@ -60,15 +71,18 @@ void check_convolution(const Geometry& g, int64_t samples, double tolerance) {
   const BatchView<T> outer_view = {outer.data(), g.outer_size(), g.outer_positions(), g.width.outer, 1};
   const AlignedLanes<T> inner_lanes(4 * g.inner_size());
   const AlignedLanes<T> outer_lanes(4 * g.outer_size());
+  const int64_t pitch = g.outer_positions() + 3;
+  const AlignedLanes<T> spread_outer(4 * g.outer_channels * pitch);
   for (int64_t first = 0; first < samples; first += 4) {
     const int64_t count = samples - first < 4 ? samples - first : 4;
     core::to_lanes<FourLanes<T>>(inner_view, {g.inner_channels, g.height.inner, g.width.inner}, first, count,
                                  inner_lanes.data);
     core::to_lanes<FourLanes<T>>(outer_view, {g.outer_channels, g.height.outer, g.width.outer}, first, count,
                                  outer_lanes.data);
+    spread(outer_lanes.data, g.outer_channels, g.outer_positions(), pitch, spread_outer.data);
     core::Sum<FourLanes<T>> dots[2];
     core::Alignment<FourLanes<T>> alignment = {dots, {}};
-    core::conv_alignment<FourLanes<T>, core::TileShape<3, 2>>(g, {inner_lanes.data, outer_lanes.data},
+    core::conv_alignment<FourLanes<T>, core::TileShape<3, 2>>(g, {inner_lanes.data, spread_outer.data, pitch},
                                                               {references.data(), 2}, alignment);
     core::Sum<FourLanes<T>> l1_norm;
     core::conv_l1_norm<FourLanes<T>, core::TileShape<3, 2>>(g, {inner_lanes.data, outer_lanes.data}, l1_norm);
