@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <tuple>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "core/geometry.hpp"
@@ -96,9 +96,10 @@ inline std::vector<Tap> taps_by_phase(const Geometry& geometry) {
   for (int64_t index = 0; index < geometry.taps(); ++index) {
     taps.push_back({index, span_of_tap(height, index / width.kernel), span_of_tap(width, index % width.kernel)});
   }
-  std::stable_sort(taps.begin(), taps.end(), [&](const Tap& left, const Tap& right) {
+  std::sort(taps.begin(), taps.end(), [&](const Tap& left, const Tap& right) {
     const auto key = [&](const Tap& tap) {
-      return std::pair(phase_of(height, tap.index / width.kernel), phase_of(width, tap.index % width.kernel));
+      return std::tuple(phase_of(height, tap.index / width.kernel), phase_of(width, tap.index % width.kernel),
+                        tap.index);
     };
     return key(left) < key(right);
   });
