@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/chain.hpp"
-#include "core/gather.hpp"
+#include "core/contraction.hpp"
 #include "core/strips.hpp"
 
 namespace gradcon {

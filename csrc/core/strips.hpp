@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/chain.hpp"
-#include "core/gather.hpp"
+#include "core/contraction.hpp"
 #include "core/gather_pairs.hpp"
 
 namespace gradcon {

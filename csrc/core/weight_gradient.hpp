@@ -85,23 +85,51 @@ struct Tap {
   Span columns;
 };
 
-// The taps of a geometry, found once and not for every tile. Those of one phase of the stride, which read the same
-// outer positions, are neighbours.
+// A tap of one axis.
+struct AxisTap {
+  int64_t phase;
+  int64_t index;
+  Span span;
+};
+
+// The taps of an axis, those of one phase of the stride next to each other.
+inline std::vector<AxisTap> taps_by_phase(const Axis& axis) {
+  std::vector<AxisTap> taps;
+  taps.reserve(static_cast<size_t>(axis.kernel));
+  for (int64_t index = 0; index < axis.kernel; ++index) {
+    taps.push_back({index * axis.dilation % axis.stride, index, span_of_tap(axis, index)});
+  }
+  std::sort(taps.begin(), taps.end(), [](const AxisTap& left, const AxisTap& right) {
+    return std::tie(left.phase, left.index) < std::tie(right.phase, right.index);
+  });
+  return taps;
+}
+
+// Calls function(first, end) for the taps of each phase.
+template <class Function>
+inline void for_each_phase(const std::vector<AxisTap>& taps, const Function& function) {
+  for (auto first = taps.begin(); first != taps.end();) {
+    const auto end = std::find_if(first, taps.end(), [&](const AxisTap& tap) { return tap.phase != first->phase; });
+    function(first, end);
+    first = end;
+  }
+}
+
+// The taps of a geometry, found once and not for every tile. Those of one phase of both axes, which read the same outer
+// positions, are next to each other.
 inline std::vector<Tap> taps_by_phase(const Geometry& geometry) {
-  const Axis& height = geometry.height;
-  const Axis& width = geometry.width;
-  const auto phase_of = [](const Axis& axis, int64_t tap) { return tap * axis.dilation % axis.stride; };
+  const std::vector<AxisTap> rows = taps_by_phase(geometry.height);
+  const std::vector<AxisTap> columns = taps_by_phase(geometry.width);
   std::vector<Tap> taps;
   taps.reserve(static_cast<size_t>(geometry.taps()));
-  for (int64_t index = 0; index < geometry.taps(); ++index) {
-    taps.push_back({index, span_of_tap(height, index / width.kernel), span_of_tap(width, index % width.kernel)});
-  }
-  std::sort(taps.begin(), taps.end(), [&](const Tap& left, const Tap& right) {
-    const auto key = [&](const Tap& tap) {
-      return std::tuple(phase_of(height, tap.index / width.kernel), phase_of(width, tap.index % width.kernel),
-                        tap.index);
-    };
-    return key(left) < key(right);
+  for_each_phase(rows, [&](auto first_row, auto end_row) {
+    for_each_phase(columns, [&](auto first_column, auto end_column) {
+      for (auto row = first_row; row != end_row; ++row) {
+        for (auto column = first_column; column != end_column; ++column) {
+          taps.push_back({row->index * geometry.width.kernel + column->index, row->span, column->span});
+        }
+      }
+    });
   });
   return taps;
 }

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "core/gather.hpp"
+#include "core/contraction.hpp"
 #include "cuda/lanes.cuh"
 #include "cuda/launch.cuh"
 

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "core/gather.hpp"
+#include "core/contraction.hpp"
 #include "core/tiles.hpp"
 #include "cuda/row_window.cuh"
 #include "cuda/thread_lane.cuh"

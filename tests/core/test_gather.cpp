@@ -12,6 +12,7 @@
 #include "core/lane.hpp"
 #include "core/lane_array.hpp"
 #include "core/pack_weights.hpp"
+#include "naive_products.hpp"
 
 using namespace gradcon;
 namespace core = gradcon::GRADCON_CORE_NAMESPACE;
@@ -66,25 +67,15 @@ void add_naively(const Contraction& contraction, const std::vector<double>& weig
                  const Array& sources, int64_t sample, std::vector<double>& target, const Array& targets) {
   const Geometry& g = contraction.geometry;
   for (int64_t index = 0; index < g.weights(); ++index) {
-    const int64_t tap_row = index / g.width.kernel % g.height.kernel;
-    const int64_t tap_column = index % g.width.kernel;
-    const int64_t inner_channel = index / g.taps() / g.outer_channels_per_group();
-    const int64_t group = inner_channel / g.inner_channels_per_group();
-    const int64_t outer_channel =
-        group * g.outer_channels_per_group() + index / g.taps() % g.outer_channels_per_group();
-    for (int64_t row = 0; row < g.height.inner; ++row) {
-      for (int64_t column = 0; column < g.width.inner; ++column) {
-        const int64_t y = row * g.height.stride - g.height.padding + tap_row * g.height.dilation;
-        const int64_t x = column * g.width.stride - g.width.padding + tap_column * g.width.dilation;
-        if (y < 0 || y >= g.height.outer || x < 0 || x >= g.width.outer) continue;
-        const bool inward = contraction.inward();
-        const int64_t from =
-            inward ? sources.at(outer_channel, y, x, sample) : sources.at(inner_channel, row, column, sample);
-        const int64_t to =
-            inward ? targets.at(inner_channel, row, column, sample) : targets.at(outer_channel, y, x, sample);
-        target[static_cast<size_t>(to)] += weight[static_cast<size_t>(index)] * source[from];
-      }
-    }
+    const JoinedChannels channels(g, index);
+    for_each_product(g, index, [&](int64_t row, int64_t column, int64_t y, int64_t x) {
+      const bool inward = contraction.inward();
+      const int64_t from =
+          inward ? sources.at(channels.outer, y, x, sample) : sources.at(channels.inner, row, column, sample);
+      const int64_t to =
+          inward ? targets.at(channels.inner, row, column, sample) : targets.at(channels.outer, y, x, sample);
+      target[static_cast<size_t>(to)] += weight[static_cast<size_t>(index)] * source[from];
+    });
   }
 }
 
@@ -165,8 +156,8 @@ TEST_CASE("few channels take more columns, unless a tap reaches beyond the grid"
   const Contraction contraction = {geometry, Direction::to_inner};
   CHECK(core::columns_of_a_tile(contraction, 4) == core::most_columns_of_few_channels);
   CHECK(core::columns_of_a_tile(contraction, 3) == core::most_columns);
-  CHECK_FALSE(core::TargetColumns(contraction, 0, 6).lie_inside(contraction));
-  CHECK(core::TargetColumns(contraction, 1, 6).lie_inside(contraction));
-  CHECK_FALSE(core::TargetColumns(contraction, 6, 6).lie_inside(contraction));
-  CHECK(core::TargetColumns(contraction, 5, 6).lie_inside(contraction));
+  CHECK_FALSE(TargetColumns(contraction, 0, 6).lie_inside(contraction));
+  CHECK(TargetColumns(contraction, 1, 6).lie_inside(contraction));
+  CHECK_FALSE(TargetColumns(contraction, 6, 6).lie_inside(contraction));
+  CHECK(TargetColumns(contraction, 5, 6).lie_inside(contraction));
 }

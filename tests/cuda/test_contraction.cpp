@@ -8,6 +8,7 @@
 
 #include "cuda/contraction.cuh"
 #include "emulation.hpp"
+#include "naive_products.hpp"
 
 using namespace gradcon;
 
@@ -55,28 +56,18 @@ void add_naively(const Contraction& contraction, const std::vector<T>& source, c
   const bool inward = contraction.inward();
   const int64_t inner_size = g.inner_size(), outer_size = g.outer_size();
   for (int64_t weight = 0; weight < g.weights(); ++weight) {
-    const int64_t tap_column = weight % g.width.kernel;
-    const int64_t tap_row = weight / g.width.kernel % g.height.kernel;
-    const int64_t inner_channel = weight / g.taps() / g.outer_channels_per_group();
-    const int64_t group = inner_channel / g.inner_channels_per_group();
-    const int64_t outer_channel =
-        group * g.outer_channels_per_group() + weight / g.taps() % g.outer_channels_per_group();
-    for (int64_t row = 0; row < g.height.inner; ++row) {
-      for (int64_t column = 0; column < g.width.inner; ++column) {
-        const int64_t y = row * g.height.stride - g.height.padding + tap_row * g.height.dilation;
-        const int64_t x = column * g.width.stride - g.width.padding + tap_column * g.width.dilation;
-        if (y < 0 || y >= g.height.outer || x < 0 || x >= g.width.outer) continue;
-        const int64_t inner = (inner_channel * g.height.inner + row) * g.width.inner + column;
-        const int64_t outer = (outer_channel * g.height.outer + y) * g.width.outer + x;
-        for (int64_t lane = 0; lane < lanes; ++lane) {
-          const int64_t block = lane / cuda::warp_size, of_block = lane % cuda::warp_size;
-          const auto at_inner = static_cast<size_t>((block * inner_size + inner) * cuda::warp_size + of_block);
-          const auto at_outer = static_cast<size_t>((block * outer_size + outer) * cuda::warp_size + of_block);
-          target[inward ? at_inner : at_outer] += static_cast<double>(weights[static_cast<size_t>(weight)]) *
-                                                  static_cast<double>(source[inward ? at_outer : at_inner]);
-        }
+    const JoinedChannels channels(g, weight);
+    for_each_product(g, weight, [&](int64_t row, int64_t column, int64_t y, int64_t x) {
+      const int64_t inner = (channels.inner * g.height.inner + row) * g.width.inner + column;
+      const int64_t outer = (channels.outer * g.height.outer + y) * g.width.outer + x;
+      for (int64_t lane = 0; lane < lanes; ++lane) {
+        const int64_t block = lane / cuda::warp_size, of_block = lane % cuda::warp_size;
+        const auto at_inner = static_cast<size_t>((block * inner_size + inner) * cuda::warp_size + of_block);
+        const auto at_outer = static_cast<size_t>((block * outer_size + outer) * cuda::warp_size + of_block);
+        target[inward ? at_inner : at_outer] += static_cast<double>(weights[static_cast<size_t>(weight)]) *
+                                                static_cast<double>(source[inward ? at_outer : at_inner]);
       }
-    }
+    });
   }
 }
 
