@@ -65,16 +65,18 @@ struct TargetAxes {
   int64_t tile_columns;
 };
 
-// The parts of a contraction. Whichever is larger, sources or weights, is read from the outer caches once: some columns
-// for all tiles of channels, then the next columns; or all columns for one tile, then the next tile.
+// The parts of a contraction, in an order in which the outer caches are read little: some positions for all tiles of
+// channels, then the next positions, where weights are small beside the sources; all positions for one tile, then the
+// next tile, where sources are.
 class TargetParts {
  public:
   TargetParts(const TargetAxes& axes, int64_t bytes_of_sources, int64_t bytes_of_weights, bool is_serial)
-      : axes_(axes), columns_first_(bytes_of_sources > bytes_of_weights) {
-    const int64_t column_tiles = (axes.columns + axes.tile_columns - 1) / axes.tile_columns;
-    if (columns_first_) column_parts_ = (bytes_of_sources + bytes_of_columns - 1) / bytes_of_columns;
-    if (!is_serial && (columns_first_ || axes.channel_tiles < shared)) column_parts_ = std::max(column_parts_, shared);
-    column_parts_ = std::min(column_parts_, column_tiles);
+      : axes_(axes), positions_first_(reads_sources_once(axes, bytes_of_sources, bytes_of_weights)) {
+    const int64_t column_tiles = quotient_up(axes.columns, axes.tile_columns);
+    const int64_t wanted = positions_first_ ? parts_of_sources(bytes_of_sources) : 1;
+    const bool shares_columns = !is_serial && (positions_first_ || axes.channel_tiles < shared);
+    column_parts_ = std::min(shares_columns ? std::max(wanted, shared) : wanted, column_tiles);
+    row_parts_ = std::min(quotient_up(wanted, column_parts_), axes.rows);
     if (!is_serial && axes.channel_tiles * column_parts_ < shared) row_parts_ = std::min(axes.rows, shared);
   }
 
@@ -83,27 +85,36 @@ class TargetParts {
   // Calls function(tile of channels, ranges).
   template <class Function>
   void visit(int64_t part, const Function& function) const {
-    const int64_t outer = columns_first_ ? axes_.channel_tiles * row_parts_ : column_parts_ * row_parts_;
-    const int64_t tile = columns_first_ ? part % outer / row_parts_ : part / outer;
-    const int64_t column_part = columns_first_ ? part / outer : part % outer / row_parts_;
-    function(tile, TargetRanges{part_of(axes_.rows, part % row_parts_, row_parts_), columns(column_part)});
+    const int64_t positions = column_parts_ * row_parts_;
+    const int64_t tile = positions_first_ ? part % axes_.channel_tiles : part / positions;
+    const int64_t at = positions_first_ ? part / axes_.channel_tiles : part % positions;
+    function(tile, TargetRanges{part_of(axes_.rows, at % row_parts_, row_parts_), columns(at / row_parts_)});
   }
 
  private:
+  static int64_t quotient_up(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
+  static int64_t parts_of_sources(int64_t bytes) { return quotient_up(bytes, bytes_of_a_part); }
+
+  // Each part of the sources costs all weights again, each tile of channels all sources, unless a cache keeps them.
+  static bool reads_sources_once(const TargetAxes& axes, int64_t sources, int64_t weights) {
+    if (sources > weights) return true;
+    return sources > kept_bytes && parts_of_sources(sources) * weights < axes.channel_tiles * sources;
+  }
+
   // Of whole tiles.
   Range columns(int64_t part) const {
-    const int64_t tiles = (axes_.columns + axes_.tile_columns - 1) / axes_.tile_columns;
-    const Range some = part_of(tiles, part, column_parts_);
+    const Range some = part_of(quotient_up(axes_.columns, axes_.tile_columns), part, column_parts_);
     return {some.begin * axes_.tile_columns, std::min(some.end * axes_.tile_columns, axes_.columns)};
   }
 
-  // What the second cache holds beside a tile's weights and targets.
-  static constexpr int64_t bytes_of_columns = 384 * 1024;
+  // What the second cache holds of sources beside a tile's weights and targets, for one part and at most.
+  static constexpr int64_t bytes_of_a_part = 384 * 1024;
+  static constexpr int64_t kept_bytes = 1024 * 1024;
   // As many parts as should be there where several threads take them.
   static constexpr int64_t shared = 4;
 
   TargetAxes axes_;
-  bool columns_first_;
+  bool positions_first_;
   int64_t column_parts_ = 1;
   int64_t row_parts_ = 1;
 };

@@ -60,6 +60,24 @@ TEST_CASE("every target of a contraction is in one part") {
   }
 }
 
+TEST_CASE(
+    "sources that no cache holds are read once, though weights are more, and in parts of rows where columns are few") {
+  const TargetAxes axes = {32, 8, 8, 3};
+  const TargetParts parts(axes, 3686400, 4194304, true);
+  CHECK(parts.count() == 32 * 12);
+  std::vector<std::vector<int64_t>> visits;
+  for (int64_t part = 0; part < parts.count(); ++part) {
+    parts.visit(part, [&](int64_t tile, const TargetRanges& ranges) {
+      visits.push_back({ranges.columns.begin, ranges.columns.end, ranges.rows.begin, ranges.rows.end, tile});
+    });
+  }
+  CHECK(std::is_sorted(visits.begin(), visits.end()));
+  const TargetParts of_kept_sources(axes, 1 << 20, 4194304, true);
+  CHECK(of_kept_sources.count() == 32);
+  const TargetParts of_few_tiles({2, 8, 8, 3}, 3686400, 4194304, true);
+  CHECK(of_few_tiles.count() == 2);
+}
+
 TEST_CASE("several threads find parts, and one thread reads the larger operand once") {
   const TargetAxes wide = {8, 32, 256, 4};
   CHECK(TargetParts(wide, 8 << 20, 1 << 17, true).count() > 8);
