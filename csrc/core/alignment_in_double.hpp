@@ -10,7 +10,7 @@
 #include "core/conv_alignment.hpp"
 #include "core/cosine.hpp"
 #include "core/geometry.hpp"
-#include "core/weight_gradient.hpp"
+#include "core/gradient_tiles.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
@@ -48,9 +48,9 @@ GRADCON_INLINE void align_in_double(const Geometry& geometry, const TileOperands
     const int64_t group = inner_channel / geometry.inner_channels_per_group();
     const TilePlace place = {inner_channel, group * outer_channels + weight / taps % outer_channels, weight};
     LaneType gradient[1][1] = {};
-    form_tile<LaneType, 1, 1>(geometry, place.operands<LaneType>(geometry, layer),
-                              span_of_tap(geometry.height, tap / geometry.width.kernel),
-                              span_of_tap(geometry.width, tap % geometry.width.kernel), gradient);
+    form_tile<LaneType, 1>(geometry, place.operands<LaneType>(geometry, layer),
+                           span_of_tap(geometry.height, tap / geometry.width.kernel),
+                           span_of_tap(geometry.width, tap % geometry.width.kernel), gradient);
     dot.add_product(gradient[0][0], LaneType::broadcast(reference[weight]));
     const LaneType joined = join.joined(gradient[0][0]);
     sq_norm.add_product(joined, joined);

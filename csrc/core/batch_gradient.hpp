@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/gradient_tiles.hpp"
 #include "core/lane_array.hpp"
 #include "core/to_lanes.hpp"
 #include "core/weight_gradient.hpp"
@@ -25,13 +26,13 @@ GRADCON_INLINE void sum_samples(const LaneType* lanes, T* sums) {
 }
 
 // Writes a tile's sums over samples to its place in the weight gradient.
-template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE void write_sums(const LaneType* tile, const WeightStrides& strides, T* weight) {
   constexpr int count = InnerTile * OuterTile;
   alignas(sizeof(LaneType)) T sums[(count + LaneType::samples - 1) / LaneType::samples * LaneType::samples];
   sum_samples<LaneType, count>(tile, sums);
   for (int i = 0; i < InnerTile; ++i) {
-    for (int o = 0; o < OuterTile; ++o) weight[i * strides.inner + o * strides.outer] = sums[i * OuterTile + o];
+    for (int o = 0; o < OuterTile; ++o) weight[strides.at<Phases>(i, o)] = sums[i * OuterTile + o];
   }
 }
 
@@ -46,7 +47,7 @@ struct PlacedTile {
 template <class Shape>
 inline std::vector<PlacedTile> tiles_of_piece(const Geometry& geometry, int64_t chunk, int64_t chunks) {
   std::vector<PlacedTile> tiles;
-  visit_tiles_of<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
+  visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
     tiles.push_back({inner(), outer(), place});
   });
   return tiles;
@@ -83,24 +84,26 @@ inline void gradient_of_tiles(const Geometry& geometry, const std::vector<TileOp
   LaneArray<LaneType> sums(count * lanes_of_a_tile);
   const auto for_each_tile = [&](const auto& function) {
     for (int64_t i = 0; i < count; ++i) {
-      visit_tile<Shape::inner, Shape::outer>(tiles[i].inner_extent, tiles[i].outer_extent, tiles[i].place,
-                                             [&](auto inner, auto outer, const TilePlace& place) {
-                                               function(inner, outer, place, sums.begin() + i * lanes_of_a_tile);
-                                             });
+      visit_tile<Shape::phases, Shape::inner, Shape::outer>(
+          tiles[i].inner_extent, tiles[i].outer_extent, tiles[i].place,
+          [&](auto inner, auto outer, const TilePlace& place) {
+            function(inner, outer, place, sums.begin() + i * lanes_of_a_tile);
+          });
     }
   };
   const int64_t step = rows_at_a_time<LaneType>(geometry, tiles, count);
   for (const TileOperands<T>& pair : pairs) {
     for (int64_t first = 0; first < geometry.height.inner; first += step) {
       for_each_tile([&](auto inner, auto outer, const TilePlace& place, LaneType* lanes) {
-        form_rows<LaneType, inner(), outer()>(geometry, taps, place.operands<LaneType>(geometry, pair), first,
-                                              first + step, lanes);
+        form_rows<LaneType, Shape::phases, inner(), outer()>(geometry, taps, place.operands<LaneType>(geometry, pair),
+                                                             first, first + step, lanes);
       });
     }
   }
   for_each_tile([&](auto inner, auto outer, const TilePlace& place, const LaneType* lanes) {
     for (int64_t tap = 0; tap < geometry.taps(); ++tap) {
-      write_sums<LaneType, inner(), outer()>(lanes + tap * inner() * outer(), strides, gradient + place.weight + tap);
+      write_sums<LaneType, Shape::phases, inner(), outer()>(lanes + tap * inner() * outer(), strides,
+                                                            gradient + place.weight + tap * strides.tap);
     }
   });
 }
@@ -111,23 +114,23 @@ inline void gradient_of_one_tap(const Geometry& geometry, const std::vector<Tile
                                 const PlacedTile& tile, T* gradient) {
   const std::vector<Tap> taps = taps_by_phase(geometry);
   const WeightStrides strides(geometry);
-  visit_tile<Shape::inner, Shape::outer>(
+  visit_tile<Shape::phases, Shape::inner, Shape::outer>(
       tile.inner_extent, tile.outer_extent, tile.place, [&](auto inner, auto outer, const TilePlace& place) {
         LaneType lanes[inner()][outer()] = {};
         for (const TileOperands<T>& pair : pairs) {
-          form_tile<LaneType, inner(), outer()>(geometry, place.operands<LaneType>(geometry, pair), taps[0].rows,
-                                                taps[0].columns, lanes);
+          form_tile<LaneType, Shape::phases>(geometry, place.operands<LaneType>(geometry, pair), taps[0].rows,
+                                             taps[0].columns, lanes);
         }
-        write_sums<LaneType, inner(), outer()>(&lanes[0][0], strides, gradient + place.weight);
+        write_sums<LaneType, Shape::phases, inner(), outer()>(&lanes[0][0], strides, gradient + place.weight);
       });
 }
 
 // A weight gradient, summed over the samples of several pairs of arrays in their order: the blocks of a batch, say. One
 // of `chunks` pieces of it. Tiles whose sums do not fit the cache together come one group after the other.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
-inline void weight_gradient(const Geometry& geometry, const std::vector<TileOperands<T>>& pairs, int64_t chunk,
+inline void weight_gradient(const Geometry& layer_geometry, const std::vector<TileOperands<T>>& pairs, int64_t chunk,
                             int64_t chunks, T* gradient) {
-  with_shape_of_tiles<Shape>(geometry, [&](auto shape) {
+  with_form_of<Shape>(layer_geometry, [&](const Geometry& geometry, auto shape) {
     using Tiles = decltype(shape);
     const std::vector<PlacedTile> tiles = tiles_of_piece<Tiles>(geometry, chunk, chunks);
     const auto count = static_cast<int64_t>(tiles.size());

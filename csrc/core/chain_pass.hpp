@@ -83,7 +83,7 @@ class ChainPass {
     } else {
       operands.source = sources(index, direction, operands.source);
       operands.source_pitch = pitch_of_sources(contraction);
-      contract(contraction, operands, target);
+      contract(form_of(contraction, MostChannels), operands, target);
     }
     const bool forward = direction == forward_direction(l);
     clear_rows(forward ? index + 1 : index, (forward ? l.output : l.input).channels, target);

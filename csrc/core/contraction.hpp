@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/geometry.hpp"
+#include "core/interleaving.hpp"
 
 namespace gradcon {
 
@@ -63,6 +64,13 @@ struct Contraction {
   GRADCON_INLINE int64_t source_rows() const { return inward() ? geometry.height.outer : geometry.height.inner; }
   GRADCON_INLINE int64_t target_columns() const { return inward() ? geometry.width.inner : geometry.width.outer; }
   GRADCON_INLINE int64_t target_rows() const { return inward() ? geometry.height.inner : geometry.height.outer; }
+  // Of a row in memory, and where a target column begins in it.
+  GRADCON_INLINE int64_t columns_of_a_target_row() const {
+    return inward() ? geometry.width.inner : geometry.outer_columns();
+  }
+  GRADCON_INLINE int64_t target_column(int64_t column) const {
+    return column * geometry.interleaving.phases - geometry.interleaving.margin;
+  }
   // Of one phase of the stride.
   GRADCON_INLINE int64_t target_columns_of(int64_t phase) const {
     const int64_t shift = target_shift(geometry.width);
@@ -75,6 +83,12 @@ struct Contraction {
   GRADCON_INLINE int64_t target_shift(const Axis& axis) const { return inward() ? 1 : axis.stride; }
   GRADCON_INLINE int64_t source_shift(const Axis& axis) const { return inward() ? axis.stride : 1; }
 };
+
+// A contraction in the form in which it is computed.
+GRADCON_INLINE Contraction form_of(const Contraction& contraction, int64_t most_channels) {
+  if (contraction.inward() || !can_interleave(contraction.geometry, most_channels)) return contraction;
+  return {interleaved(contraction.geometry), contraction.direction};
+}
 
 // Columns of one phase of the stride, `size` from `first` on, and the taps that join the first of them to sources.
 struct TargetColumns {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/geometry.hpp"
+#include "core/gradient_tiles.hpp"
 #include "core/parallel_for.hpp"
 #include "core/sum.hpp"
 #include "core/tile_sum.hpp"
@@ -32,21 +33,21 @@ struct Alignment {
   Sum<LaneType> sq_norm;
 };
 
-template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterTile], const T* reference,
                                     const WeightStrides& strides) {
   LaneType accumulators[LaneType::accumulators] = {};
   GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-      accumulators[i % LaneType::accumulators].add_product(
-          gradient[i][o], LaneType::broadcast(reference[i * strides.inner + o * strides.outer]));
+      accumulators[i % LaneType::accumulators].add_product(gradient[i][o],
+                                                           LaneType::broadcast(reference[strides.at<Phases>(i, o)]));
     }
   }
   return sum_of(accumulators);
 }
 
 // Takes the tiles of one place at every tap; `references` moved to its first weight.
-template <class LaneType, class Join, class T = typename LaneType::Scalar>
+template <class LaneType, int Phases, class Join, class T = typename LaneType::Scalar>
 struct TapAlignment {
   const Geometry& geometry;
   References<T> references;
@@ -56,9 +57,9 @@ struct TapAlignment {
   template <int InnerTile, int OuterTile>
   GRADCON_INLINE void operator()(const LaneType (&gradient)[InnerTile][OuterTile], int64_t tap) const {
     const WeightStrides strides(geometry);
-    const T* reference = references.data + tap;
+    const T* reference = references.data + tap * strides.tap;
     for (int64_t k = 0; k < references.count; ++k, reference += geometry.weights()) {
-      alignment.dots[k].add_within_tile(dot_of_tile(gradient, reference, strides));
+      alignment.dots[k].add_within_tile(dot_of_tile<LaneType, Phases>(gradient, reference, strides));
     }
     alignment.sq_norm.add_within_tile(join.template sum_of_tile<Square>(gradient));
   }
@@ -72,16 +73,19 @@ struct TapAlignment {
 // One of `chunks` pieces of the alignment of a layer. Each reference is (inner channels, outer channels / groups,
 // taps), contiguous.
 template <class LaneType, class Shape, class Join = NothingToJoin, class T = typename LaneType::Scalar>
-inline void conv_alignment(const Geometry& geometry, const TileOperands<T>& layer, const References<T>& references,
-                           Alignment<LaneType>& alignment, const Join& join = {}, int64_t chunk = 0,
-                           int64_t chunks = 1) {
-  const std::vector<Tap> taps = taps_by_phase(geometry);
-  visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
-    const TapAlignment<LaneType, Join> take = {
-        geometry, {references.data + place.weight, references.count}, join, alignment};
-    form_at_taps<LaneType, decltype(inner)::value, decltype(outer)::value>(
-        geometry, taps, place.operands<LaneType>(geometry, layer), take);
-    take.end_tile();
+inline void conv_alignment(const Geometry& layer_geometry, const TileOperands<T>& layer,
+                           const References<T>& references, Alignment<LaneType>& alignment, const Join& join = {},
+                           int64_t chunk = 0, int64_t chunks = 1) {
+  with_form_of<Shape>(layer_geometry, [&](const Geometry& geometry, auto shape) {
+    using Tiles = decltype(shape);
+    const std::vector<Tap> taps = taps_by_phase(geometry);
+    visit_tiles<Tiles>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
+      const TapAlignment<LaneType, Tiles::phases, Join> take = {
+          geometry, {references.data + place.weight, references.count}, join, alignment};
+      form_at_taps<LaneType, Tiles::phases, inner(), outer()>(geometry, taps, place.operands<LaneType>(geometry, layer),
+                                                              take);
+      take.end_tile();
+    });
   });
 }
 

@@ -29,13 +29,16 @@ struct TapNorm {
 
 // One of `chunks` pieces of the norm of a layer.
 template <class LaneType, class Shape, class Join = NothingToJoin, class T = typename LaneType::Scalar>
-inline void conv_l1_norm(const Geometry& geometry, const TileOperands<T>& layer, Sum<LaneType>& norm,
+inline void conv_l1_norm(const Geometry& layer_geometry, const TileOperands<T>& layer, Sum<LaneType>& norm,
                          const Join& join = {}, int64_t chunk = 0, int64_t chunks = 1) {
-  const std::vector<Tap> taps = taps_by_phase(geometry);
-  visit_tiles<Shape>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
-    form_at_taps<LaneType, decltype(inner)::value, decltype(outer)::value>(
-        geometry, taps, place.operands<LaneType>(geometry, layer), TapNorm<LaneType, Join>{join, norm});
-    norm.end_tile();
+  with_form_of<Shape>(layer_geometry, [&](const Geometry& geometry, auto shape) {
+    using Tiles = decltype(shape);
+    const std::vector<Tap> taps = taps_by_phase(geometry);
+    visit_tiles<Tiles>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
+      form_at_taps<LaneType, Tiles::phases, inner(), outer()>(geometry, taps, place.operands<LaneType>(geometry, layer),
+                                                              TapNorm<LaneType, Join>{join, norm});
+      norm.end_tile();
+    });
   });
 }
 

@@ -48,6 +48,27 @@ struct GatherOperands {
   }
 };
 
+// Which phases of some target columns are in the row: all but the first one of its first column, and the last one of
+// its last, where it begins or ends between two.
+struct PhasesInRow {
+  int64_t phases;
+  bool all_but_first = false;
+  int64_t short_column = -1;
+
+  GRADCON_INLINE PhasesInRow(const Contraction& contraction, const TargetColumns& columns)
+      : phases(contraction.geometry.interleaving.phases) {
+    if (phases == 1) return;
+    all_but_first = columns.first == 0 && lacks_first(contraction.geometry);
+    if (lacks_last(contraction.geometry)) short_column = contraction.target_columns() - 1 - columns.first;
+  }
+
+  GRADCON_INLINE bool has(int channel, int column) const {
+    if (phases == 1) return true;
+    const bool is_first = channel % most_phases == 0;
+    return is_first ? column > 0 || !all_but_first : column != short_column;
+  }
+};
+
 // Adds one tap's products, from all source channels, to the columns [Begin, End) of a tile.
 template <int Begin, int End, class LaneType, int Columns, int Channels, class T = typename LaneType::Scalar>
 GRADCON_INLINE void add_tap(LaneType (&sum)[Columns][Channels], const T* source, int64_t source_shift,
@@ -80,21 +101,27 @@ GRADCON_INLINE int columns_of_a_tile(const Contraction& contraction, int most_ch
 // inside the grid: padding costs nothing. More than `most_columns` must all lie inside.
 template <class LaneType, int Channels, int Columns, class T = typename LaneType::Scalar>
 GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOperands<T>& operands, const TapRun& rows,
-                                const TapRun& columns, T* target) {
+                                const TapRun& columns, const PhasesInRow& there, T* target) {
   constexpr int samples = LaneType::samples;
   const Axis& width = contraction.geometry.width;
   const PackedWeights packed(contraction);
   const int64_t source_channel = operands.pitch_of_sources(contraction) * samples;
   const int64_t source_columns = contraction.source_columns();
   const int64_t shift = contraction.source_shift(width);
+  const int64_t phases = contraction.geometry.interleaving.phases;
   const int64_t target_channel = contraction.target_positions() * samples;
-  const int64_t target_shift = contraction.target_shift(width) * samples;
+  const int64_t target_shift = contraction.target_shift(width) * phases * samples;
+  const auto place = [&](int channel, int column) {
+    return target + outer_offset(channel, phases, target_channel, samples) + column * target_shift;
+  };
   LaneType sum[Columns][Channels];
   GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
-    const LaneType bias = operands.bias == nullptr ? LaneType::zero() : LaneType::broadcast(operands.bias[channel]);
+    const LaneType bias = operands.bias == nullptr
+                              ? LaneType::zero()
+                              : LaneType::broadcast(operands.bias[outer_offset(channel, phases, 1, 0)]);
     GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
       sum[column][channel] =
-          operands.accumulates ? LaneType::load(target + channel * target_channel + column * target_shift) : bias;
+          operands.accumulates && there.has(channel, column) ? LaneType::load(place(channel, column)) : bias;
     }
   }
   for (int64_t i = 0; i < rows.count; ++i) {
@@ -139,8 +166,9 @@ GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOper
     }
   }
   GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
-    GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) sum[column][channel].store(
-        target + channel * target_channel + column * target_shift);
+    GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
+      if (there.has(channel, column)) sum[column][channel].store(place(channel, column));
+    }
   }
 }
 
@@ -153,10 +181,12 @@ GRADCON_INLINE void gather_rows(const Contraction& contraction, const Range& row
       return gather_rows<LaneType, Channels, MostColumns - 1>(contraction, rows, columns, operands, target);
     }
   }
+  const PhasesInRow there(contraction, columns);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
-    gather_tile<LaneType, Channels, MostColumns>(
-        contraction, operands, contraction.taps(contraction.geometry.height, row), columns.taps,
-        target + (row * contraction.target_columns() + columns.first) * LaneType::samples);
+    const int64_t first = row * contraction.columns_of_a_target_row() + contraction.target_column(columns.first);
+    gather_tile<LaneType, Channels, MostColumns>(contraction, operands,
+                                                 contraction.taps(contraction.geometry.height, row), columns.taps,
+                                                 there, target + first * LaneType::samples);
   }
 }
 
@@ -214,7 +244,7 @@ GRADCON_INLINE GatherOperands<T> operands_of_tile(const Contraction& contraction
   return {
       layer.source + group * packed.sources * layer.pitch_of_sources(contraction) * LaneType::samples,
       layer.weights + packed.tile(channel),
-      layer.bias == nullptr ? nullptr : layer.bias + channel,
+      layer.bias == nullptr ? nullptr : layer.bias + channel / contraction.geometry.interleaving.phases,
       layer.accumulates,
       layer.source_pitch,
   };
@@ -228,7 +258,8 @@ inline void gather(const Contraction& contraction, int64_t group, int64_t tile, 
   const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
   const int64_t channel = group * contraction.targets_per_group() + tiles.begin(tile);
   const GatherOperands<T> of_tile = operands_of_tile<LaneType>(contraction, group, channel, operands);
-  T* targets = target + channel * contraction.target_positions() * LaneType::samples;
+  const int64_t first = channel / contraction.geometry.interleaving.phases * contraction.target_positions();
+  T* targets = target + first * LaneType::samples;
   if (columns_of_a_tile(contraction, MostChannels) > most_columns) {
     gather_channels_of<LaneType, MostChannels / 2, most_columns_of_few_channels>(tiles.extent(tile), contraction,
                                                                                  ranges, of_tile, targets);

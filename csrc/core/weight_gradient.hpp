@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/geometry.hpp"
+#include "core/interleaving.hpp"
 #include "core/lane_array.hpp"
 #include "core/tiles.hpp"
 
@@ -29,53 +30,92 @@ struct TileOperands {
   }
 };
 
-// One position of some channels.
-template <int Channels, class LaneType, class T = typename LaneType::Scalar>
-GRADCON_INLINE void load_channels(const T* first, int64_t channel, LaneType (&lanes)[Channels]) {
-  GRADCON_UNROLL for (int i = 0; i < Channels; ++i) lanes[i] = LaneType::load_to_register(first + i * channel);
-}
+// From one channel to the next, in numbers.
+struct ChannelSteps {
+  int64_t inner;
+  int64_t outer;
+};
 
-template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
-GRADCON_INLINE void form_tile(const Geometry& geometry, const TileOperands<T>& tile, const Span& rows,
-                              const Span& columns, LaneType (&gradient)[InnerTile][OuterTile]) {
-  constexpr int samples = LaneType::samples;
-  const int64_t inner_channel = geometry.inner_positions() * samples;
-  const int64_t outer_channel = tile.pitch_of_outer(geometry) * samples;
-  const int64_t outer_step = geometry.width.stride * samples;
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    const int64_t outer_row = rows.outer_begin + (row - rows.begin) * geometry.height.stride;
-    const T* inner = tile.inner + (row * geometry.width.inner + columns.begin) * samples;
-    const T* outer = tile.outer + (outer_row * geometry.width.outer + columns.outer_begin) * samples;
-    for (int64_t column = columns.begin; column < columns.end; ++column) {
-      // The fewer channels stay in registers, the others come one by one.
-      if constexpr (InnerTile <= OuterTile) {
-        LaneType inner_lanes[InnerTile];
-        load_channels(inner, inner_channel, inner_lanes);
-        GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
-          const LaneType outer_lane = LaneType::load_to_register(outer + o * outer_channel);
-          GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) gradient[i][o].add_product(inner_lanes[i], outer_lane);
-        }
-      } else {
-        LaneType outer_lanes[OuterTile];
-        load_channels(outer, outer_channel, outer_lanes);
-        GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-          const LaneType inner_lane = LaneType::load_to_register(inner + i * inner_channel);
-          GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) gradient[i][o].add_product(inner_lane, outer_lanes[o]);
-        }
-      }
-      inner += samples;
-      outer += outer_step;
+// Adds the products of one position: of all outer channels, or of one phase in each Step.
+template <class LaneType, int Phases, int First, int Step, int InnerTile, int OuterTile,
+          class T = typename LaneType::Scalar>
+GRADCON_INLINE void add_position(const T* inner, const T* outer, const ChannelSteps& steps,
+                                 LaneType (&gradient)[InnerTile][OuterTile]) {
+  const auto load_inner = [&](int channel) { return LaneType::load_to_register(inner + channel * steps.inner); };
+  const auto load_outer = [&](int channel) {
+    return LaneType::load_to_register(outer + outer_offset(channel, Phases, steps.outer, LaneType::samples));
+  };
+  // The fewer channels stay in registers, the others come one by one.
+  if constexpr (InnerTile <= OuterTile) {
+    LaneType inner_lanes[InnerTile];
+    GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) inner_lanes[i] = load_inner(i);
+    GRADCON_UNROLL for (int o = First; o < OuterTile; o += Step) {
+      const LaneType outer_lane = load_outer(o);
+      GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) gradient[i][o].add_product(inner_lanes[i], outer_lane);
+    }
+  } else {
+    LaneType outer_lanes[OuterTile];
+    GRADCON_UNROLL for (int o = First; o < OuterTile; o += Step) outer_lanes[o] = load_outer(o);
+    GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
+      const LaneType inner_lane = load_inner(i);
+      GRADCON_UNROLL for (int o = First; o < OuterTile; o += Step) gradient[i][o].add_product(inner_lane,
+                                                                                              outer_lanes[o]);
     }
   }
 }
 
-// How far the weights of a tile lie apart: from one inner channel to the next, and one outer channel.
+// Of a geometry with so many phases.
+template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+GRADCON_INLINE void form_tile(const Geometry& geometry, const TileOperands<T>& tile, const Span& rows,
+                              const Span& columns, LaneType (&gradient)[InnerTile][OuterTile]) {
+  constexpr int samples = LaneType::samples;
+  const ChannelSteps steps = {geometry.inner_positions() * samples, tile.pitch_of_outer(geometry) * samples};
+  const int64_t outer_step = geometry.width.stride * Phases * samples;
+  const int64_t outer_column = columns.outer_begin * Phases - (Phases == 1 ? 0 : geometry.interleaving.margin);
+  const int64_t count = columns.end - columns.begin;
+  const bool begins_late = Phases > 1 && count > 0 && columns.outer_begin == 0 && lacks_first(geometry);
+  const bool ends_early =
+      Phases > 1 && count > 0 && columns.outer_begin + count == geometry.width.outer && lacks_last(geometry);
+  const int64_t begin = columns.begin + (begins_late ? 1 : 0);
+  const int64_t end = columns.end - (ends_early ? 1 : 0);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t outer_row = rows.outer_begin + (row - rows.begin) * geometry.height.stride;
+    const T* inner = tile.inner + (row * geometry.width.inner + columns.begin) * samples;
+    const T* outer = tile.outer + (outer_row * geometry.outer_columns() + outer_column) * samples;
+    if constexpr (Phases > 1) {
+      if (begins_late) {
+        add_position<LaneType, Phases, 1, Phases>(inner, outer, steps, gradient);
+        inner += samples;
+        outer += outer_step;
+      }
+    }
+    for (int64_t column = begin; column < end; ++column) {
+      add_position<LaneType, Phases, 0, 1>(inner, outer, steps, gradient);
+      inner += samples;
+      outer += outer_step;
+    }
+    if constexpr (Phases > 1) {
+      if (ends_early) add_position<LaneType, Phases, 0, Phases>(inner, outer, steps, gradient);
+    }
+  }
+}
+
+// How far the weights of a tile lie apart: from one inner channel to the next, one outer channel, whose phases are next
+// to each other, and one tap.
 struct WeightStrides {
   int64_t inner;
   int64_t outer;
+  int64_t tap;
 
   explicit GRADCON_INLINE WeightStrides(const Geometry& geometry)
-      : inner(geometry.outer_channels_per_group() * geometry.taps()), outer(geometry.taps()) {}
+      : inner(geometry.outer_channels_per_group() * geometry.taps()),
+        outer(geometry.taps() * geometry.interleaving.phases),
+        tap(geometry.interleaving.phases) {}
+
+  template <int Phases>
+  GRADCON_INLINE int64_t at(int64_t inner_channel, int64_t outer_channel) const {
+    return inner_channel * inner + outer_offset(outer_channel, Phases, outer, 1);
+  }
 };
 
 // One tap, and where it joins the two grids.
@@ -156,7 +196,7 @@ inline int64_t rows_at_a_time(const Geometry& geometry) {
 }
 
 // Adds inner rows [first, end) to the tiles of all taps, whose lanes lie one tile behind the other.
-template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE void form_rows(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
                               int64_t first, int64_t end, LaneType* lanes) {
   for (const Tap& tap : taps) {
@@ -165,8 +205,8 @@ GRADCON_INLINE void form_rows(const Geometry& geometry, const std::vector<Tap>& 
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
       GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) tile[i][o] = of_tap[i * OuterTile + o];
     }
-    form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, part_of(tap.rows, first, end, geometry.height.stride),
-                                              tap.columns, tile);
+    form_tile<LaneType, Phases>(geometry, operands, part_of(tap.rows, first, end, geometry.height.stride), tap.columns,
+                                tile);
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
       GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) of_tap[i * OuterTile + o] = tile[i][o];
     }
@@ -174,111 +214,33 @@ GRADCON_INLINE void form_rows(const Geometry& geometry, const std::vector<Tap>& 
 }
 
 // Adds to the tiles of all taps. All of them take some rows before the next ones come.
-template <class LaneType, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE void form_tiles(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
                                LaneArray<GradientTile<LaneType, InnerTile, OuterTile>>& tiles) {
   const int64_t step = rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry);
   for (int64_t first = 0; first < geometry.height.inner; first += step) {
-    form_rows<LaneType, InnerTile, OuterTile>(geometry, taps, operands, first, first + step,
-                                              &tiles.begin()->lanes[0][0]);
+    form_rows<LaneType, Phases, InnerTile, OuterTile>(geometry, taps, operands, first, first + step,
+                                                      &tiles.begin()->lanes[0][0]);
   }
 }
 
 // Calls take(tile, tap) with the tile of each tap in turn. A tile never leaves the registers, unless its operands have
 // to be taken in parts.
-template <class LaneType, int InnerTile, int OuterTile, class Take, class T = typename LaneType::Scalar>
+template <class LaneType, int Phases, int InnerTile, int OuterTile, class Take, class T = typename LaneType::Scalar>
 inline void form_at_taps(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
                          const Take& take) {
   if (rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry) < geometry.height.inner) {
     LaneArray<GradientTile<LaneType, InnerTile, OuterTile>> tiles(geometry.taps());
-    form_tiles(geometry, taps, operands, tiles);
+    form_tiles<LaneType, Phases>(geometry, taps, operands, tiles);
     int64_t index = 0;
     for (const auto& tile : tiles) take(tile.lanes, index++);
     return;
   }
   for (const Tap& tap : taps) {
     LaneType gradient[InnerTile][OuterTile] = {};
-    form_tile<LaneType, InnerTile, OuterTile>(geometry, operands, tap.rows, tap.columns, gradient);
+    form_tile<LaneType, Phases>(geometry, operands, tap.rows, tap.columns, gradient);
     take(gradient, tap.index);
   }
-}
-
-// The largest tile whose accumulators, operands and broadcasts fit the registers of the instruction set.
-template <int InnerMost, int OuterMost>
-struct TileShape {
-  static constexpr int inner = InnerMost;
-  static constexpr int outer = OuterMost;
-};
-
-// First channels of a tile, and where its weights begin.
-struct TilePlace {
-  int64_t inner_channel;
-  int64_t outer_channel;
-  int64_t weight;
-
-  template <class LaneType, class T = typename LaneType::Scalar>
-  GRADCON_INLINE TileOperands<T> operands(const Geometry& geometry, const TileOperands<T>& layer) const {
-    return {layer.inner + inner_channel * geometry.inner_positions() * LaneType::samples,
-            layer.outer + outer_channel * layer.pitch_of_outer(geometry) * LaneType::samples, layer.outer_pitch};
-  }
-};
-
-// Calls visit(inner extent, outer extent, place) with the extents, 1..InnerTile and 1..OuterTile, as constants.
-template <int InnerTile, int OuterTile, class Visit>
-inline void visit_tile(int64_t inner_extent, int64_t outer_extent, const TilePlace& place, const Visit& visit) {
-  if constexpr (InnerTile > 1) {
-    if (inner_extent < InnerTile) {
-      return visit_tile<InnerTile - 1, OuterTile>(inner_extent, outer_extent, place, visit);
-    }
-  }
-  if constexpr (OuterTile > 1) {
-    if (outer_extent < OuterTile) {
-      return visit_tile<InnerTile, OuterTile - 1>(inner_extent, outer_extent, place, visit);
-    }
-  }
-  visit(std::integral_constant<int, InnerTile>{}, std::integral_constant<int, OuterTile>{}, place);
-}
-
-// One of `chunks` pieces of the tiles of a shape, those of the same outer channels next to each other: with a stride
-// the outer array is the larger one, which is read once so.
-template <class Shape, class Visit>
-inline void visit_tiles_of(const Geometry& geometry, int64_t chunk, int64_t chunks, const Visit& visit) {
-  const EvenTiles inner_tiles(geometry.inner_channels_per_group(), Shape::inner);
-  const EvenTiles outer_tiles(geometry.outer_channels_per_group(), Shape::outer);
-  const int64_t tiles = geometry.groups * outer_tiles.tiles * inner_tiles.tiles;
-  for (int64_t tile = chunk * tiles / chunks; tile < (chunk + 1) * tiles / chunks; ++tile) {
-    const int64_t group = tile / inner_tiles.tiles / outer_tiles.tiles;
-    const int64_t outer_tile = tile / inner_tiles.tiles % outer_tiles.tiles;
-    const int64_t inner_tile = tile % inner_tiles.tiles;
-    const int64_t inner_channel = group * geometry.inner_channels_per_group() + inner_tiles.begin(inner_tile);
-    const int64_t outer_of_group = outer_tiles.begin(outer_tile);
-    const TilePlace place = {
-        inner_channel,
-        group * geometry.outer_channels_per_group() + outer_of_group,
-        (inner_channel * geometry.outer_channels_per_group() + outer_of_group) * geometry.taps(),
-    };
-    visit_tile<Shape::inner, Shape::outer>(inner_tiles.extent(inner_tile), outer_tiles.extent(outer_tile), place,
-                                           visit);
-  }
-}
-
-// Calls function(shape) with the shape of a layer's tiles. Where it has few outer channels, they take more of the inner
-// ones instead.
-template <class Shape, class Function>
-inline void with_shape_of_tiles(const Geometry& geometry, const Function& function) {
-  using Narrow = TileShape<Shape::inner * 2, Shape::outer / 2>;
-  if (geometry.outer_channels_per_group() <= Narrow::outer) {
-    function(Narrow{});
-  } else {
-    function(Shape{});
-  }
-}
-
-// One of `chunks` pieces of a layer's tiles.
-template <class Shape, class Visit>
-inline void visit_tiles(const Geometry& geometry, int64_t chunk, int64_t chunks, const Visit& visit) {
-  with_shape_of_tiles<Shape>(geometry,
-                             [&](auto shape) { visit_tiles_of<decltype(shape)>(geometry, chunk, chunks, visit); });
 }
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -148,6 +148,21 @@ TEST_CASE("convolutions of random geometries") {
   }
 }
 
+TEST_CASE("convolutions whose phases are channels of their own") {
+  std::uniform_int_distribution<int64_t> few(1, 5);
+  for (int trial = 0; trial < 100; ++trial) {
+    Geometry g;
+    g.groups = few(generator) % 2 + 1;
+    g.inner_channels = g.groups * few(generator);
+    g.outer_channels = g.groups;
+    g.height = random_axis();
+    g.width = {few(generator), few(generator) + few(generator), 2 * few(generator), 2, few(generator), 1};
+    REQUIRE(can_interleave(g, 2));
+    check_convolution<double>(g, few(generator), 1e-12);
+    check_convolution<float>(g, few(generator), 1e-3);
+  }
+}
+
 // They are taken some rows at a time.
 TEST_CASE("maps that no cache holds at once") {
   std::uniform_int_distribution<int64_t> inner(30, 45);
@@ -155,9 +170,10 @@ TEST_CASE("maps that no cache holds at once") {
   for (int trial = 0; trial < 10; ++trial) {
     Geometry g;
     g.inner_channels = 4;
-    g.outer_channels = 3;
+    g.outer_channels = trial % 2 == 0 ? 3 : 1;
     g.height = random_axis();
     g.width = random_axis();
+    if (trial % 4 == 1) g.width = {1, 1, 4, 2, 1, 1};
     g.height.inner = inner(generator);
     g.width.inner = inner(generator);
     g.height.outer = outer(generator);
