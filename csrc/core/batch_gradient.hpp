@@ -76,7 +76,7 @@ inline int64_t rows_at_a_time(const Geometry& geometry, const PlacedTile* tiles,
 // The sums of some tiles. All of them take some rows before the next ones come, so that these are read from memory
 // once.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
-inline void gradient_of_tiles(const Geometry& geometry, const std::vector<TileOperands<T>>& pairs,
+inline void gradient_of_tiles(const GeometryForm& geometry, const std::vector<TileOperands<T>>& pairs,
                               const PlacedTile* tiles, int64_t count, T* gradient) {
   const std::vector<Tap> taps = taps_by_phase(geometry);
   const WeightStrides strides(geometry);
@@ -110,7 +110,7 @@ inline void gradient_of_tiles(const Geometry& geometry, const std::vector<TileOp
 
 // The same of a layer with one tap, of which nothing is read twice: each tile stays in registers.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
-inline void gradient_of_one_tap(const Geometry& geometry, const std::vector<TileOperands<T>>& pairs,
+inline void gradient_of_one_tap(const GeometryForm& geometry, const std::vector<TileOperands<T>>& pairs,
                                 const PlacedTile& tile, T* gradient) {
   const std::vector<Tap> taps = taps_by_phase(geometry);
   const WeightStrides strides(geometry);
@@ -130,7 +130,7 @@ inline void gradient_of_one_tap(const Geometry& geometry, const std::vector<Tile
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
 inline void weight_gradient(const Geometry& layer_geometry, const std::vector<TileOperands<T>>& pairs, int64_t chunk,
                             int64_t chunks, T* gradient) {
-  with_form_of<Shape>(layer_geometry, [&](const Geometry& geometry, auto shape) {
+  with_form_of<Shape>(layer_geometry, [&](const GeometryForm& geometry, auto shape) {
     using Tiles = decltype(shape);
     const std::vector<PlacedTile> tiles = tiles_of_piece<Tiles>(geometry, chunk, chunks);
     const auto count = static_cast<int64_t>(tiles.size());

@@ -203,7 +203,7 @@ class ChainPass {
     return copy_;
   }
 
-  void contract(const Contraction& contraction, const GatherOperands<T>& operands, T* target) const {
+  void contract(const ContractionForm& contraction, const GatherOperands<T>& operands, T* target) const {
     const Geometry& geometry = contraction.geometry;
     const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
     const TargetAxes axes = {geometry.groups * tiles.tiles, contraction.target_rows(), contraction.target_columns_of(0),

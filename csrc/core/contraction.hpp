@@ -64,13 +64,6 @@ struct Contraction {
   GRADCON_INLINE int64_t source_rows() const { return inward() ? geometry.height.outer : geometry.height.inner; }
   GRADCON_INLINE int64_t target_columns() const { return inward() ? geometry.width.inner : geometry.width.outer; }
   GRADCON_INLINE int64_t target_rows() const { return inward() ? geometry.height.inner : geometry.height.outer; }
-  // Of a row in memory, and where a target column begins in it.
-  GRADCON_INLINE int64_t columns_of_a_target_row() const {
-    return inward() ? geometry.width.inner : geometry.outer_columns();
-  }
-  GRADCON_INLINE int64_t target_column(int64_t column) const {
-    return column * geometry.interleaving.phases - geometry.interleaving.margin;
-  }
   // Of one phase of the stride.
   GRADCON_INLINE int64_t target_columns_of(int64_t phase) const {
     const int64_t shift = target_shift(geometry.width);
@@ -84,8 +77,23 @@ struct Contraction {
   GRADCON_INLINE int64_t source_shift(const Axis& axis) const { return inward() ? axis.stride : 1; }
 };
 
-// A contraction in the form in which it is computed.
-GRADCON_INLINE Contraction form_of(const Contraction& contraction, int64_t most_channels) {
+// A contraction in the form in which it is computed. Interleaved are targets only.
+struct ContractionForm : Contraction {
+  Interleaving interleaving;
+
+  GRADCON_INLINE ContractionForm(const Contraction& as_it_is)
+      : Contraction(as_it_is), interleaving{1, 0, as_it_is.target_columns()} {}
+  GRADCON_INLINE ContractionForm(const GeometryForm& form, Direction toward)
+      : Contraction{form, toward}, interleaving(form.interleaving) {}
+
+  // In memory: of a target channel, and where a target column begins.
+  GRADCON_INLINE int64_t target_channel() const { return target_rows() * interleaving.columns; }
+  GRADCON_INLINE int64_t target_begin(int64_t row, int64_t column) const {
+    return row * interleaving.columns + column * interleaving.phases - interleaving.margin;
+  }
+};
+
+GRADCON_INLINE ContractionForm form_of(const Contraction& contraction, int64_t most_channels) {
   if (contraction.inward() || !can_interleave(contraction.geometry, most_channels)) return contraction;
   return {interleaved(contraction.geometry), contraction.direction};
 }

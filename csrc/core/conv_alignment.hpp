@@ -49,7 +49,7 @@ GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterT
 // Takes the tiles of one place at every tap; `references` moved to its first weight.
 template <class LaneType, int Phases, class Join, class T = typename LaneType::Scalar>
 struct TapAlignment {
-  const Geometry& geometry;
+  const GeometryForm& geometry;
   References<T> references;
   const Join& join;
   Alignment<LaneType>& alignment;
@@ -76,7 +76,7 @@ template <class LaneType, class Shape, class Join = NothingToJoin, class T = typ
 inline void conv_alignment(const Geometry& layer_geometry, const TileOperands<T>& layer,
                            const References<T>& references, Alignment<LaneType>& alignment, const Join& join = {},
                            int64_t chunk = 0, int64_t chunks = 1) {
-  with_form_of<Shape>(layer_geometry, [&](const Geometry& geometry, auto shape) {
+  with_form_of<Shape>(layer_geometry, [&](const GeometryForm& geometry, auto shape) {
     using Tiles = decltype(shape);
     const std::vector<Tap> taps = taps_by_phase(geometry);
     visit_tiles<Tiles>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {

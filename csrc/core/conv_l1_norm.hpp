@@ -31,7 +31,7 @@ struct TapNorm {
 template <class LaneType, class Shape, class Join = NothingToJoin, class T = typename LaneType::Scalar>
 inline void conv_l1_norm(const Geometry& layer_geometry, const TileOperands<T>& layer, Sum<LaneType>& norm,
                          const Join& join = {}, int64_t chunk = 0, int64_t chunks = 1) {
-  with_form_of<Shape>(layer_geometry, [&](const Geometry& geometry, auto shape) {
+  with_form_of<Shape>(layer_geometry, [&](const GeometryForm& geometry, auto shape) {
     using Tiles = decltype(shape);
     const std::vector<Tap> taps = taps_by_phase(geometry);
     visit_tiles<Tiles>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {

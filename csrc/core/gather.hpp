@@ -55,11 +55,12 @@ struct PhasesInRow {
   bool all_but_first = false;
   int64_t short_column = -1;
 
-  GRADCON_INLINE PhasesInRow(const Contraction& contraction, const TargetColumns& columns)
-      : phases(contraction.geometry.interleaving.phases) {
+  GRADCON_INLINE PhasesInRow(const ContractionForm& contraction, const TargetColumns& columns)
+      : phases(contraction.interleaving.phases) {
     if (phases == 1) return;
-    all_but_first = columns.first == 0 && lacks_first(contraction.geometry);
-    if (lacks_last(contraction.geometry)) short_column = contraction.target_columns() - 1 - columns.first;
+    all_but_first = columns.first == 0 && contraction.interleaving.lacks_first();
+    const int64_t positions = contraction.target_columns();
+    if (contraction.interleaving.lacks_last(positions)) short_column = positions - 1 - columns.first;
   }
 
   GRADCON_INLINE bool has(int channel, int column) const {
@@ -100,16 +101,16 @@ GRADCON_INLINE int columns_of_a_tile(const Contraction& contraction, int most_ch
 // Channels x Columns targets of one row, `target` moved to the first. Each tap serves those columns whose source lies
 // inside the grid: padding costs nothing. More than `most_columns` must all lie inside.
 template <class LaneType, int Channels, int Columns, class T = typename LaneType::Scalar>
-GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOperands<T>& operands, const TapRun& rows,
-                                const TapRun& columns, const PhasesInRow& there, T* target) {
+GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const GatherOperands<T>& operands,
+                                const TapRun& rows, const TapRun& columns, const PhasesInRow& there, T* target) {
   constexpr int samples = LaneType::samples;
   const Axis& width = contraction.geometry.width;
   const PackedWeights packed(contraction);
   const int64_t source_channel = operands.pitch_of_sources(contraction) * samples;
   const int64_t source_columns = contraction.source_columns();
   const int64_t shift = contraction.source_shift(width);
-  const int64_t phases = contraction.geometry.interleaving.phases;
-  const int64_t target_channel = contraction.target_positions() * samples;
+  const int64_t phases = contraction.interleaving.phases;
+  const int64_t target_channel = contraction.target_channel() * samples;
   const int64_t target_shift = contraction.target_shift(width) * phases * samples;
   const auto place = [&](int channel, int column) {
     return target + outer_offset(channel, phases, target_channel, samples) + column * target_shift;
@@ -174,7 +175,7 @@ GRADCON_INLINE void gather_tile(const Contraction& contraction, const GatherOper
 
 // Runs gather_tile for some rows at run-time extents 1..MostColumns.
 template <class LaneType, int Channels, int MostColumns, class T = typename LaneType::Scalar>
-GRADCON_INLINE void gather_rows(const Contraction& contraction, const Range& rows, const TargetColumns& columns,
+GRADCON_INLINE void gather_rows(const ContractionForm& contraction, const Range& rows, const TargetColumns& columns,
                                 const GatherOperands<T>& operands, T* target) {
   if constexpr (MostColumns > 1) {
     if (columns.size < MostColumns) {
@@ -183,7 +184,7 @@ GRADCON_INLINE void gather_rows(const Contraction& contraction, const Range& row
   }
   const PhasesInRow there(contraction, columns);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
-    const int64_t first = row * contraction.columns_of_a_target_row() + contraction.target_column(columns.first);
+    const int64_t first = contraction.target_begin(row, columns.first);
     gather_tile<LaneType, Channels, MostColumns>(contraction, operands,
                                                  contraction.taps(contraction.geometry.height, row), columns.taps,
                                                  there, target + first * LaneType::samples);
@@ -192,7 +193,7 @@ GRADCON_INLINE void gather_rows(const Contraction& contraction, const Range& row
 
 // The same of columns that may lie outside in part: then they come in smaller tiles, which can be clipped.
 template <class LaneType, int Channels, int MostColumns, class T = typename LaneType::Scalar>
-GRADCON_INLINE void gather_columns(const Contraction& contraction, const Range& rows, const TargetColumns& columns,
+GRADCON_INLINE void gather_columns(const ContractionForm& contraction, const Range& rows, const TargetColumns& columns,
                                    const GatherOperands<T>& operands, T* target) {
   if constexpr (MostColumns > most_columns) {
     if (columns.size > most_columns && columns.lie_inside(contraction)) {
@@ -209,7 +210,7 @@ GRADCON_INLINE void gather_columns(const Contraction& contraction, const Range& 
 
 // The targets of a tile of channels in some ranges; `target` moved to its first channel.
 template <class LaneType, int Channels, int MostColumns, class T = typename LaneType::Scalar>
-inline void gather_channels(const Contraction& contraction, const TargetRanges& ranges,
+inline void gather_channels(const ContractionForm& contraction, const TargetRanges& ranges,
                             const GatherOperands<T>& operands, T* target) {
   const int64_t shift = contraction.target_shift(contraction.geometry.width);
   for (int64_t phase = 0; phase < shift; ++phase) {
@@ -226,7 +227,7 @@ inline void gather_channels(const Contraction& contraction, const TargetRanges& 
 
 // Runs gather_channels at run-time extents 1..MostChannels.
 template <class LaneType, int MostChannels, int MostColumns, class T = typename LaneType::Scalar>
-inline void gather_channels_of(int64_t extent, const Contraction& contraction, const TargetRanges& ranges,
+inline void gather_channels_of(int64_t extent, const ContractionForm& contraction, const TargetRanges& ranges,
                                const GatherOperands<T>& operands, T* target) {
   if constexpr (MostChannels > 1) {
     if (extent < MostChannels) {
@@ -238,13 +239,13 @@ inline void gather_channels_of(int64_t extent, const Contraction& contraction, c
 
 // From those of a layer to those of a tile, whose first target channel is `channel`.
 template <class LaneType, class T = typename LaneType::Scalar>
-GRADCON_INLINE GatherOperands<T> operands_of_tile(const Contraction& contraction, int64_t group, int64_t channel,
+GRADCON_INLINE GatherOperands<T> operands_of_tile(const ContractionForm& contraction, int64_t group, int64_t channel,
                                                   const GatherOperands<T>& layer) {
   const PackedWeights packed(contraction);
   return {
       layer.source + group * packed.sources * layer.pitch_of_sources(contraction) * LaneType::samples,
       layer.weights + packed.tile(channel),
-      layer.bias == nullptr ? nullptr : layer.bias + channel / contraction.geometry.interleaving.phases,
+      layer.bias == nullptr ? nullptr : layer.bias + channel / contraction.interleaving.phases,
       layer.accumulates,
       layer.source_pitch,
   };
@@ -253,12 +254,12 @@ GRADCON_INLINE GatherOperands<T> operands_of_tile(const Contraction& contraction
 // Some ranges of one tile of target channels of one group. `source`, `bias` (or none) and `target` are those
 // of the whole layer, `weights` packed.
 template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
-inline void gather(const Contraction& contraction, int64_t group, int64_t tile, const TargetRanges& ranges,
+inline void gather(const ContractionForm& contraction, int64_t group, int64_t tile, const TargetRanges& ranges,
                    const GatherOperands<T>& operands, T* target) {
   const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
   const int64_t channel = group * contraction.targets_per_group() + tiles.begin(tile);
   const GatherOperands<T> of_tile = operands_of_tile<LaneType>(contraction, group, channel, operands);
-  const int64_t first = channel / contraction.geometry.interleaving.phases * contraction.target_positions();
+  const int64_t first = channel / contraction.interleaving.phases * contraction.target_channel();
   T* targets = target + first * LaneType::samples;
   if (columns_of_a_tile(contraction, MostChannels) > most_columns) {
     gather_channels_of<LaneType, MostChannels / 2, most_columns_of_few_channels>(tiles.extent(tile), contraction,

@@ -24,14 +24,6 @@ struct Axis {
   int64_t dilation = 1;
 };
 
-// Outer channels that are phases of a stride: see core/interleaving.hpp. Phase f of outer position i is column
-// phases * i - margin + f of an array that has so many.
-struct Interleaving {
-  int64_t phases = 1;
-  int64_t margin = 0;
-  int64_t columns = 0;
-};
-
 // Of the contractions that make values: which of the two grids is the target.
 enum class Direction { to_inner, to_outer };
 
@@ -41,13 +33,11 @@ struct Geometry {
   int64_t groups = 1;
   Axis height;
   Axis width;
-  Interleaving interleaving;
 
   GRADCON_INLINE int64_t inner_channels_per_group() const { return inner_channels / groups; }
   GRADCON_INLINE int64_t outer_channels_per_group() const { return outer_channels / groups; }
   GRADCON_INLINE int64_t inner_positions() const { return height.inner * width.inner; }
-  GRADCON_INLINE int64_t outer_columns() const { return interleaving.phases == 1 ? width.outer : interleaving.columns; }
-  GRADCON_INLINE int64_t outer_positions() const { return height.outer * outer_columns(); }
+  GRADCON_INLINE int64_t outer_positions() const { return height.outer * width.outer; }
   GRADCON_INLINE int64_t inner_size() const { return inner_channels * inner_positions(); }
   GRADCON_INLINE int64_t outer_size() const { return outer_channels * outer_positions(); }
   GRADCON_INLINE int64_t taps() const { return height.kernel * width.kernel; }

@@ -26,7 +26,7 @@ struct TilePlace {
   int64_t weight;
 
   template <class LaneType, class T = typename LaneType::Scalar>
-  GRADCON_INLINE TileOperands<T> operands(const Geometry& geometry, const TileOperands<T>& layer) const {
+  GRADCON_INLINE TileOperands<T> operands(const GeometryForm& geometry, const TileOperands<T>& layer) const {
     return {
         layer.inner + inner_channel * geometry.inner_positions() * LaneType::samples,
         layer.outer + outer_channel / geometry.interleaving.phases * layer.pitch_of_outer(geometry) * LaneType::samples,
@@ -78,7 +78,7 @@ inline void visit_tiles(const Geometry& geometry, int64_t chunk, int64_t chunks,
 // shape of its tiles. Where it has few outer channels, they take more of the inner ones instead.
 template <class Shape, class Function>
 inline void with_form_of(const Geometry& geometry, const Function& function) {
-  const auto with_phases = [&](const Geometry& form, auto phases) {
+  const auto with_phases = [&](const GeometryForm& form, auto phases) {
     using Narrow = TileShape<Shape::inner * 2, Shape::outer / 2, phases()>;
     if constexpr (Narrow::outer > 0) {
       if (form.outer_channels_per_group() <= Narrow::outer) return function(form, Narrow{});

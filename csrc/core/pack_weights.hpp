@@ -37,9 +37,8 @@ inline void pack_source(const T* weight, int64_t target_stride, int64_t targets,
 
 // The weights of an interleaved map, phases before taps: (inner channels, outer channels / groups, taps).
 template <class T>
-inline std::vector<T> phases_first(const Geometry& geometry, const T* weight) {
+inline std::vector<T> phases_first(const Geometry& geometry, int64_t phases, const T* weight) {
   std::vector<T> result(static_cast<size_t>(geometry.weights()));
-  const int64_t phases = geometry.interleaving.phases;
   const int64_t of_a_channel = phases * geometry.taps();
   for (int64_t i = 0; i < geometry.weights(); ++i) {
     const int64_t within = i % of_a_channel;
@@ -78,9 +77,10 @@ inline void pack_weights_as_they_are(const Contraction& contraction, int64_t mos
 // The same for the form in which a contraction is computed.
 template <class T>
 inline void pack_weights(const Contraction& contraction, int64_t most_channels, const T* weight, T* packed) {
-  const Contraction form = form_of(contraction, most_channels);
-  if (form.geometry.interleaving.phases == 1) return pack_weights_as_they_are(form, most_channels, weight, packed);
-  pack_weights_as_they_are(form, most_channels, phases_first(form.geometry, weight).data(), packed);
+  const ContractionForm form = form_of(contraction, most_channels);
+  if (form.interleaving.phases == 1) return pack_weights_as_they_are(form, most_channels, weight, packed);
+  pack_weights_as_they_are(form, most_channels, phases_first(form.geometry, form.interleaving.phases, weight).data(),
+                           packed);
 }
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -25,8 +25,8 @@ struct TileOperands {
   // Positions from one outer channel to the next, where those are more than a channel has.
   int64_t outer_pitch = 0;
 
-  GRADCON_INLINE int64_t pitch_of_outer(const Geometry& geometry) const {
-    return outer_pitch == 0 ? geometry.outer_positions() : outer_pitch;
+  GRADCON_INLINE int64_t pitch_of_outer(const GeometryForm& geometry) const {
+    return outer_pitch == 0 ? geometry.outer_channel() : outer_pitch;
   }
 };
 
@@ -66,16 +66,16 @@ GRADCON_INLINE void add_position(const T* inner, const T* outer, const ChannelSt
 
 // Of a geometry with so many phases.
 template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
-GRADCON_INLINE void form_tile(const Geometry& geometry, const TileOperands<T>& tile, const Span& rows,
+GRADCON_INLINE void form_tile(const GeometryForm& geometry, const TileOperands<T>& tile, const Span& rows,
                               const Span& columns, LaneType (&gradient)[InnerTile][OuterTile]) {
   constexpr int samples = LaneType::samples;
   const ChannelSteps steps = {geometry.inner_positions() * samples, tile.pitch_of_outer(geometry) * samples};
   const int64_t outer_step = geometry.width.stride * Phases * samples;
   const int64_t outer_column = columns.outer_begin * Phases - (Phases == 1 ? 0 : geometry.interleaving.margin);
   const int64_t count = columns.end - columns.begin;
-  const bool begins_late = Phases > 1 && count > 0 && columns.outer_begin == 0 && lacks_first(geometry);
-  const bool ends_early =
-      Phases > 1 && count > 0 && columns.outer_begin + count == geometry.width.outer && lacks_last(geometry);
+  const bool begins_late = Phases > 1 && count > 0 && columns.outer_begin == 0 && geometry.interleaving.lacks_first();
+  const bool ends_early = Phases > 1 && count > 0 && columns.outer_begin + count == geometry.width.outer &&
+                          geometry.interleaving.lacks_last(geometry.width.outer);
   const int64_t begin = columns.begin + (begins_late ? 1 : 0);
   const int64_t end = columns.end - (ends_early ? 1 : 0);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
@@ -107,7 +107,7 @@ struct WeightStrides {
   int64_t outer;
   int64_t tap;
 
-  explicit GRADCON_INLINE WeightStrides(const Geometry& geometry)
+  explicit GRADCON_INLINE WeightStrides(const GeometryForm& geometry)
       : inner(geometry.outer_channels_per_group() * geometry.taps()),
         outer(geometry.taps() * geometry.interleaving.phases),
         tap(geometry.interleaving.phases) {}
@@ -197,8 +197,8 @@ inline int64_t rows_at_a_time(const Geometry& geometry) {
 
 // Adds inner rows [first, end) to the tiles of all taps, whose lanes lie one tile behind the other.
 template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
-GRADCON_INLINE void form_rows(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
-                              int64_t first, int64_t end, LaneType* lanes) {
+GRADCON_INLINE void form_rows(const GeometryForm& geometry, const std::vector<Tap>& taps,
+                              const TileOperands<T>& operands, int64_t first, int64_t end, LaneType* lanes) {
   for (const Tap& tap : taps) {
     LaneType* of_tap = lanes + tap.index * InnerTile * OuterTile;
     LaneType tile[InnerTile][OuterTile];
@@ -215,7 +215,8 @@ GRADCON_INLINE void form_rows(const Geometry& geometry, const std::vector<Tap>& 
 
 // Adds to the tiles of all taps. All of them take some rows before the next ones come.
 template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
-GRADCON_INLINE void form_tiles(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
+GRADCON_INLINE void form_tiles(const GeometryForm& geometry, const std::vector<Tap>& taps,
+                               const TileOperands<T>& operands,
                                LaneArray<GradientTile<LaneType, InnerTile, OuterTile>>& tiles) {
   const int64_t step = rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry);
   for (int64_t first = 0; first < geometry.height.inner; first += step) {
@@ -227,7 +228,7 @@ GRADCON_INLINE void form_tiles(const Geometry& geometry, const std::vector<Tap>&
 // Calls take(tile, tap) with the tile of each tap in turn. A tile never leaves the registers, unless its operands have
 // to be taken in parts.
 template <class LaneType, int Phases, int InnerTile, int OuterTile, class Take, class T = typename LaneType::Scalar>
-inline void form_at_taps(const Geometry& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
+inline void form_at_taps(const GeometryForm& geometry, const std::vector<Tap>& taps, const TileOperands<T>& operands,
                          const Take& take) {
   if (rows_at_a_time<LaneType, InnerTile, OuterTile>(geometry) < geometry.height.inner) {
     LaneArray<GradientTile<LaneType, InnerTile, OuterTile>> tiles(geometry.taps());

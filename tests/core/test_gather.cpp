@@ -81,7 +81,7 @@ void add_naively(const Contraction& contraction, const std::vector<double>& weig
 
 // All targets, some columns at a time, in the form that the weights are packed for.
 void gather_all(const Contraction& given, const core::GatherOperands<double>& operands, double* target) {
-  const Contraction contraction = form_of(given, most_channels);
+  const ContractionForm contraction = form_of(given, most_channels);
   const core::EvenTiles tiles(contraction.targets_per_group(), most_channels);
   const int64_t columns = contraction.target_columns_of(0);
   const int64_t at_a_time = 2 * core::columns_of_a_tile(contraction, most_channels);
@@ -157,7 +157,7 @@ TEST_CASE("few targets of a strided contraction, whose phases are channels of th
     geometry.height = {any_of(1, 5), any_of(1, 9), any_of(1, 4), any_of(1, 3), any_of(0, 2), 1};
     geometry.width = {any_of(1, 9), any_of(1, 19), 2 * any_of(1, 3), 2, any_of(0, 5), 1};
     const Contraction contraction = {geometry, Direction::to_outer};
-    REQUIRE(form_of(contraction, most_channels).geometry.interleaving.phases == most_phases);
+    REQUIRE(form_of(contraction, most_channels).interleaving.phases == most_phases);
     for (const bool accumulates : {false, true}) check_gather(contraction, accumulates, any_of(0, 2));
   }
 }
@@ -168,7 +168,7 @@ TEST_CASE("phases are no channels where they have not the same sources, or are t
   geometry.width = {8, 16, 4, 2, 2, 1};
   CHECK(can_interleave(geometry, 4));
   CHECK_FALSE(can_interleave(geometry, 3));
-  CHECK(form_of({geometry, Direction::to_inner}, 4).geometry.interleaving.phases == 1);
+  CHECK(form_of({geometry, Direction::to_inner}, 4).interleaving.phases == 1);
   for (int64_t Axis::* const number : {&Axis::kernel, &Axis::stride, &Axis::dilation}) {
     Geometry other = geometry;
     ++(other.width.*number);
