@@ -11,6 +11,7 @@
 #include "core/cosine.hpp"
 #include "core/geometry.hpp"
 #include "core/gradient_tiles.hpp"
+#include "core/weight_gradient.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
@@ -40,6 +41,7 @@ GRADCON_INLINE bool all_zero(const T* numbers, int64_t count, int64_t samples) {
 template <class LaneType, class Join = NothingToJoin, class T = typename LaneType::Scalar>
 GRADCON_INLINE void align_in_double(const Geometry& geometry, const TileOperands<T>& layer, const T* reference,
                                     Sum<LaneType>& dot, Sum<LaneType>& sq_norm, const Join& join = {}) {
+  const GeometryForm form = geometry;
   const int64_t outer_channels = geometry.outer_channels_per_group();
   const int64_t taps = geometry.taps();
   for (int64_t weight = 0; weight < geometry.weights(); ++weight) {
@@ -48,7 +50,7 @@ GRADCON_INLINE void align_in_double(const Geometry& geometry, const TileOperands
     const int64_t group = inner_channel / geometry.inner_channels_per_group();
     const TilePlace place = {inner_channel, group * outer_channels + weight / taps % outer_channels, weight};
     LaneType gradient[1][1] = {};
-    form_tile<LaneType, 1>(geometry, place.operands<LaneType>(geometry, layer),
+    form_tile<LaneType, 1>(form, place.operands<LaneType>(form, layer),
                            span_of_tap(geometry.height, tap / geometry.width.kernel),
                            span_of_tap(geometry.width, tap % geometry.width.kernel), gradient);
     dot.add_product(gradient[0][0], LaneType::broadcast(reference[weight]));

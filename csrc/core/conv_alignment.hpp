@@ -2,9 +2,9 @@
 //
 // Every tile of a sample's weight gradient is formed in registers, multiplied with each reference and with itself, and
 // forgotten. Reduction order, the same in every run and for every number of threads: positions in row-major order; the
-// weights of a tile at one tap in `LaneType::accumulators` sums (outer channels, every so many inner channels), then
-// these; the taps of a tile, by phases of the stride where its positions are taken all at once, all in the lane's own
-// precision; then tiles in double (outer channel tiles, inner channel tiles).
+// weights of a tile at one tap in `LaneType::accumulators` sums (outer channels, which may be phases of a stride, every
+// so many inner channels), then these; the taps of a tile, by phases of the stride where its positions are taken all at
+// once, all in the lane's own precision; then tiles in double (outer channel tiles, inner channel tiles).
 #pragma once
 
 #include <cstdint>

@@ -7,13 +7,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <tuple>
-#include <type_traits>
 #include <vector>
 
 #include "core/geometry.hpp"
 #include "core/interleaving.hpp"
 #include "core/lane_array.hpp"
-#include "core/tiles.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
