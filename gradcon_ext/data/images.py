@@ -128,7 +128,8 @@ class _ArrayImages(ImageDataset):
         self.shape = (channels, images.shape[-2], images.shape[-1])
         if not is_bytes(images):
             for start in range(0, len(self), _CHECKED_AT_ONCE):
-                check_pixels(self.stored_span(start, start + _CHECKED_AT_ONCE), start, features)
+                some = self._images[start : start + _CHECKED_AT_ONCE]
+                check_pixels(some.float() if isinstance(some, Tensor) else as_stored(some), start, features)
 
     def __len__(self) -> int:
         return len(self._images)

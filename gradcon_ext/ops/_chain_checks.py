@@ -39,20 +39,25 @@ def _check_tensors(images: Tensor, parameters: Sequence[Tensor], references: Seq
     for what, tensors in (("parameters", parameters), ("references", references)):
         if not tensors:
             raise ValueError(f"{what} must not be empty")
-    named = {"images": images}
-    named |= {f"parameters[{index}]": parameter for index, parameter in enumerate(parameters)}
-    named |= {f"references[{index}]": reference for index, reference in enumerate(references)}
-    for name, tensor in named.items():
+    tensors = (images, *parameters, *references)
+
+    def name(position: int) -> str:
+        if position == 0:
+            return "images"
+        index = position - 1 - len(parameters)
+        return f"references[{index}]" if index >= 0 else f"parameters[{position - 1}]"
+
+    for position, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
+            raise TypeError(f"{name(position)} must be a tensor, got {type(tensor).__name__}")
     dtype, device = parameters[0].dtype, parameters[0].device
     if dtype not in (torch.float32, torch.float64):
         raise TypeError(f"parameters must be float32 or float64, got {dtype}")
-    for name, tensor in named.items():
+    for position, tensor in enumerate(tensors):
         if tensor.dtype != dtype and not (tensor is images and tensor.dtype == torch.uint8):
-            raise TypeError(f"{name} is {tensor.dtype}, but parameters[0] is {dtype}")
+            raise TypeError(f"{name(position)} is {tensor.dtype}, but parameters[0] is {dtype}")
         if tensor.device != device:
-            raise ValueError(f"{name} is on {tensor.device}, but parameters[0] is on {device}")
+            raise ValueError(f"{name(position)} is on {tensor.device}, but parameters[0] is on {device}")
 
 
 def detached(tensor: Tensor) -> Tensor:

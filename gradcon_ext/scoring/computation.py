@@ -31,10 +31,11 @@ class Computed(NamedTuple):
     def scores(self, alpha: float, balance: Balance | None) -> Scores:
         """Return their scores, without a verdict; the codes are looked at where there is a balance."""
         losses, cosine, code = self
-        columns = [losses.reconstruction, losses.latent, cosine, losses.total - alpha * cosine.mean(1)]
+        total, alignment = losses.total, cosine.mean(1)
+        columns = [losses.reconstruction, losses.latent, cosine, total - alpha * alignment]
         if balance is not None:
             parts = balance.on(code.device).code_parts(code.double())
-            columns += [*parts, balance.combined(*parts, -cosine.mean(1), losses.total)]
+            columns += [*parts, balance.combined(*parts, -alignment, total)]
         return Scores(*(column.detach().to("cpu", torch.float32) for column in columns))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from gradcon_ext.data.image_dataset import ImageDataset, stored_batches
@@ -17,7 +18,8 @@ def dataset_of(
     images: Images, model: nn.Module, preprocessing: Mapping[str, Any], key: str | None = None
 ) -> ImageDataset:
     """Return images as a data set of what a model takes; arguments and errors are those of `batches_of`."""
-    preparation = preparation_of(model, preprocessing)
+    is_array = isinstance(images, Tensor | np.ndarray)  # nothing is to be prepared, and finding out how takes a while
+    preparation = None if is_array else preparation_of(model, preprocessing)
     return as_image_dataset(images, features=takes_features(model), key=key, preparation=preparation)
 
 
