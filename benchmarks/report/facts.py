@@ -30,9 +30,13 @@ def facts(command: str) -> dict[str, str]:
 
 
 def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{_article(names[0])} {names[0]}" if names else f"a {platform.machine()} processor"
+    """Its name with family and model, for one name may be that of several generations."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = entries.get("model name")
+    if name is None:
+        return f"a {platform.machine()} processor"
+    return f"{_article(name)} {name} (family {entries.get('cpu family')}, model {entries.get('model')})"
 
 
 def _article(name: str) -> str:

@@ -7,12 +7,14 @@
 // once, all in the lane's own precision; then tiles in double (outer channel tiles, inner channel tiles).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "core/geometry.hpp"
 #include "core/gradient_tiles.hpp"
 #include "core/parallel_for.hpp"
+#include "core/prefetch.hpp"
 #include "core/sum.hpp"
 #include "core/tile_sum.hpp"
 #include "core/weight_gradient.hpp"
@@ -70,6 +72,23 @@ struct TapAlignment {
   }
 };
 
+// What the tile behind one of `inner_tile` inner channels reads of each reference, while that one is formed.
+template <class T>
+GRADCON_INLINE void prefetch_next_tile(const GeometryForm& geometry, const References<T>& references,
+                                       const TilePlace& place, int64_t inner_tile, int64_t outer_tile) {
+  const int64_t group_end =
+      (place.inner_channel / geometry.inner_channels_per_group() + 1) * geometry.inner_channels_per_group();
+  const int64_t of_inner = WeightStrides(geometry).inner;
+  const int64_t first = place.inner_channel + inner_tile;
+  const int64_t end = std::min(first + inner_tile, group_end);
+  for (int64_t k = 0; k < references.count; ++k) {
+    const T* reference = references.data + k * geometry.weights() + place.weight + inner_tile * of_inner;
+    for (int64_t channel = first; channel < end; ++channel, reference += of_inner) {
+      prefetch(reference, outer_tile * geometry.taps());
+    }
+  }
+}
+
 // One of `chunks` pieces of the alignment of a layer. Each reference is (inner channels, outer channels / groups,
 // taps), contiguous.
 template <class LaneType, class Shape, class Join = NothingToJoin, class T = typename LaneType::Scalar>
@@ -79,7 +98,9 @@ inline void conv_alignment(const Geometry& layer_geometry, const TileOperands<T>
   with_form_of<Shape>(layer_geometry, [&](const GeometryForm& geometry, auto shape) {
     using Tiles = decltype(shape);
     const std::vector<Tap> taps = taps_by_phase(geometry);
+    const bool are_near = references.count * geometry.weights() * int64_t{sizeof(T)} <= bytes_kept_near;
     visit_tiles<Tiles>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
+      if (!are_near) prefetch_next_tile(geometry, references, place, inner(), outer());
       const TapAlignment<LaneType, Tiles::phases, Join> take = {
           geometry, {references.data + place.weight, references.count}, join, alignment};
       form_at_taps<LaneType, Tiles::phases, inner(), outer()>(geometry, taps, place.operands<LaneType>(geometry, layer),

@@ -14,6 +14,7 @@
 
 #include "core/contraction.hpp"
 #include "core/parts.hpp"
+#include "core/prefetch.hpp"
 #include "core/tiles.hpp"
 
 namespace gradcon {
@@ -75,6 +76,7 @@ template <int Begin, int End, class LaneType, int Columns, int Channels, class T
 GRADCON_INLINE void add_tap(LaneType (&sum)[Columns][Channels], const T* source, int64_t source_shift,
                             int64_t source_channel, const T* weights, int64_t channels) {
   for (int64_t channel = 0; channel < channels; ++channel) {
+    prefetch_ahead_of(weights);
     LaneType value[Columns];
     GRADCON_UNROLL for (int column = Begin; column < End; ++column) value[column] =
         LaneType::load(source + column * source_shift);

@@ -197,6 +197,7 @@ GRADCON_INLINE void add_channels(const PairContraction& contraction, const T* so
     return {LaneType::load(other + column * step).value - of_middle.value};
   };
   for (int64_t channel = 0; channel < contraction.sources_per_group; ++channel) {
+    prefetch_ahead_of(weights);
     LaneType shared[Pairs];
     GRADCON_UNROLL for (int pair = 0; pair < Pairs; ++pair) shared[pair] = value(2 * pair + 1);
     add_products<1>(shared, weights, sums);

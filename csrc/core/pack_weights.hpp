@@ -1,6 +1,7 @@
 // Weights in the order in which a contraction reads them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -10,27 +11,51 @@
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
-// Of one source channel: from [target][tap], targets `target_stride` apart, to [tap][target], taps `step` apart.
-// Squares of them go through registers: of a single image's score this is a good part.
+// The weights that join a tile of targets to all sources: where the first of them lies, those of the next source or
+// target, and the next tap behind it.
 template <class T>
-inline void pack_source(const T* weight, int64_t target_stride, int64_t targets, int64_t taps, T* packed,
-                        int64_t step) {
+struct TileWeights {
+  const T* first;
+  int64_t source_stride;
+  int64_t target_stride;
+  int64_t sources;
+  int64_t targets;
+  int64_t taps;
+};
+
+// Packs them as [tap][source][target]. Squares of taps and targets go through registers: of a single image's score this
+// is a good part. Some sources at a time have their lines of memory read, and written, in one go.
+template <class T>
+inline void pack_tile(const TileWeights<T>& tile, T* packed) {
   constexpr int64_t side = 4;
+  constexpr int64_t sources_at_a_time = 8;
   using Row = Lane<T, side>;
-  const int64_t square_targets = targets / side * side;
-  const int64_t square_taps = taps / side * side;
-  for (int64_t target = 0; target < square_targets; target += side) {
-    for (int64_t tap = 0; tap < square_taps; tap += side) {
+  const int64_t step = tile.sources * tile.targets;
+  const int64_t square_targets = tile.targets / side * side;
+  const int64_t square_taps = tile.taps / side * side;
+  const auto pack_squares = [&](int64_t source, int64_t tap) {
+    const T* weight = tile.first + source * tile.source_stride + tap;
+    T* place = packed + tap * step + source * tile.targets;
+    for (int64_t target = 0; target < square_targets; target += side) {
       Row square[side];
       GRADCON_UNROLL for (int64_t i = 0; i < side; ++i) square[i] =
-          Row::load_unaligned(weight + (target + i) * target_stride + tap);
+          Row::load_unaligned(weight + (target + i) * tile.target_stride);
       transpose(square);
-      GRADCON_UNROLL for (int64_t i = 0; i < side; ++i) square[i].store_unaligned(packed + (tap + i) * step + target);
+      GRADCON_UNROLL for (int64_t i = 0; i < side; ++i) square[i].store_unaligned(place + i * step + target);
+    }
+  };
+  for (int64_t first = 0; first < tile.sources; first += sources_at_a_time) {
+    const int64_t end = std::min(first + sources_at_a_time, tile.sources);
+    for (int64_t tap = 0; tap < square_taps; tap += side) {
+      for (int64_t source = first; source < end; ++source) pack_squares(source, tap);
     }
   }
-  for (int64_t target = 0; target < targets; ++target) {
-    for (int64_t tap = target < square_targets ? square_taps : 0; tap < taps; ++tap) {
-      packed[tap * step + target] = weight[target * target_stride + tap];
+  for (int64_t source = 0; source < tile.sources; ++source) {
+    for (int64_t target = 0; target < tile.targets; ++target) {
+      for (int64_t tap = target < square_targets ? square_taps : 0; tap < tile.taps; ++tap) {
+        packed[tap * step + source * tile.targets + target] =
+            tile.first[source * tile.source_stride + target * tile.target_stride + tap];
+      }
     }
   }
 }
@@ -65,11 +90,8 @@ inline void pack_weights_as_they_are(const Contraction& contraction, int64_t mos
     for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
       const T* of_tile = of_group + tiles.begin(tile) * target_stride;
       const int64_t extent = tiles.extent(tile);
-      const int64_t step = sources * extent;
-      for (int64_t source = 0; source < sources; ++source) {
-        pack_source(of_tile + source * source_stride, target_stride, extent, taps, packed + source * extent, step);
-      }
-      packed += taps * step;
+      pack_tile<T>({of_tile, source_stride, target_stride, sources, extent, taps}, packed);
+      packed += taps * sources * extent;
     }
   }
 }
