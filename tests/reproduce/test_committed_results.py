@@ -23,8 +23,8 @@ CLASSES = {
     ("target", "seeds", "classes"),
     [
         ("table1", 2, ()),
-        ("table2", 2, ()),
-        ("table3", 1, ()),
+        ("table2", 3, ()),
+        ("table3", 3, ()),
         ("table4", 5, ()),
         ("study", 1, ("0", "8")),
         ("length", 1, ()),
