@@ -36,7 +36,8 @@ def _processor() -> str:
     name = entries.get("model name")
     if name is None:
         return f"a {platform.machine()} processor"
-    return f"{_article(name)} {name} (family {entries.get('cpu family')}, model {entries.get('model')})"
+    generation = f" (family {entries['cpu family']}, model {entries['model']})" if "cpu family" in entries else ""
+    return f"{_article(name)} {name}{generation}"
 
 
 def _article(name: str) -> str:
