@@ -7,6 +7,7 @@
 
 #include "cpu/capability.hpp"
 #include "cpu/kept_memory.hpp"
+#include "python/same_values.hpp"
 
 STABLE_TORCH_LIBRARY(gradcon_ext, library) {
   library.def(
@@ -40,7 +41,10 @@ PyObject* keep_memory(PyObject*, PyObject*) {
 // Importing this module loads the library, and loading it registers the ops. The instruction set is chosen here,
 // not at the first op, so that it is the one that build_info() tells.
 PyMODINIT_FUNC PyInit__C() {
-  static PyMethodDef functions[] = {{"keep_memory", keep_memory, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+  static PyMethodDef functions[] = {{"keep_memory", keep_memory, METH_NOARGS, nullptr},
+                                    {"same_items", gradcon::python::same_items, METH_VARARGS, nullptr},
+                                    {"same_members", gradcon::python::same_members, METH_VARARGS, nullptr},
+                                    {nullptr, nullptr, 0, nullptr}};
   static PyModuleDef definition = {
       PyModuleDef_HEAD_INIT, "_C", nullptr, -1, functions, nullptr, nullptr, nullptr, nullptr};
   try {

@@ -9,9 +9,9 @@ code reads them is no chain.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
-from operator import attrgetter, is_, itemgetter
+from operator import attrgetter, is_
 from typing import Any
 
 import torch
@@ -19,10 +19,11 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.modules import module as module_globals
 
+from gradcon_ext._install.identity import ANYTHING, Snapshot, same_items, same_members
 from gradcon_ext.chain.looked_at import UNWATCHED, LookedAt
 
 _OF_A_TENSOR = attrgetter("shape", "dtype", "device", "requires_grad", "__class__")
-_OF_TORCH = itemgetter(
+_OF_TORCH = (
     *("batch_norm", "bmm", "cat", "conv1d", "conv2d", "conv_transpose2d", "exp", "flatten", "layer_norm", "matmul"),
     *("mul", "relu", "reshape", "sigmoid", "softmax", "sqrt", "stack", "tanh", "where"),
 )
@@ -58,10 +59,12 @@ class Fingerprint:
         self.unseen = looked_at.unseen
         self.by_identity = looked_at.by_identity
         self.generators = looked_at.generators
-        self._mappings = looked_at.mappings
         self._readers = looked_at.readers
         self._contents = looked_at.contents
-        self._watched = [(_getter(names), mapping) for mapping in self._mappings if (names := _watched_in(mapping))]
+        mappings = [*looked_at.mappings, vars(functional)]
+        self._items = [_items_of(mapping) for mapping in mappings if isinstance(mapping, dict)]
+        self._others = [mapping for mapping in mappings if not isinstance(mapping, dict)]
+        self._members = [_members_of(*named) for named in (*looked_at.members, (vars(torch), _OF_TORCH))]
         # A scripted module has no methods to look at; it is never a chain.
         kinds = dict.fromkeys(map(type, looked_at.modules))
         self._kinds = [kind for kind in kinds if not issubclass(kind, torch.jit.ScriptModule)]
@@ -75,7 +78,12 @@ class Fingerprint:
     def is_current(self) -> bool:
         """Whether nothing has changed since."""
         try:
-            return self._present_facts() == self._facts and self._has_the_same_objects()
+            return (
+                same_items(self._items, ANYTHING)
+                and same_members(self._members)
+                and self._present_facts() == self._facts
+                and self._has_the_same_objects()
+            )
         except Exception:  # Something is not there any more, or just changes.
             return False
 
@@ -85,7 +93,7 @@ class Fingerprint:
 
     def _present_facts(self) -> list[Any]:
         return [
-            list(map(len, self._mappings)),
+            list(map(len, self._others)),
             [type(given()) for given in self._given],
             list(map(type, self._modules)),
             list(map(_OF_A_TENSOR, self._tensors)),
@@ -95,20 +103,21 @@ class Fingerprint:
         ]
 
     def _present_objects(self) -> Iterator[Any]:
-        items = [getter(mapping) for getter, mapping in self._watched]
-        functions = (
-            vars(functional).values(),
-            _OF_TORCH(vars(torch)),
-            (nn.Module._call_impl, nn.Module.__call__),
-            *map(_METHODS, self._kinds),
-        )
+        others = (value for mapping in self._others for key, value in mapping.items() if key not in UNWATCHED)
+        functions = ((nn.Module._call_impl, nn.Module.__call__), *map(_METHODS, self._kinds))
+        attributes = map(vars, (*(given() for given in self._given), *self._modules, *self._tensors))
         hooks = (hooks.values() for tensor in self._tensors if (hooks := tensor._backward_hooks))
-        return chain.from_iterable((*items, *functions, *hooks, *(read() for read in self._readers)))
+        return chain.from_iterable((others, *functions, attributes, *hooks, *(read() for read in self._readers)))
 
 
-def _watched_in(mapping: Mapping[Any, Any]) -> list[Any]:
-    return [name for name in mapping if name not in UNWATCHED]
+def _items_of(mapping: dict[Any, Any]) -> Snapshot:
+    items = list(mapping.items())  # at once, lest another thread change it meanwhile
+    return (
+        mapping,
+        tuple(key for key, _ in items),
+        tuple(ANYTHING if key in UNWATCHED else value for key, value in items),
+    )
 
 
-def _getter(names: list[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    return itemgetter(*names, names[0])  # of one name alone it would return no tuple
+def _members_of(members: Mapping[Any, Any], names: tuple[str, ...]) -> Snapshot:
+    return members, names, tuple(map(members.get, names))

@@ -69,6 +69,7 @@ def held_by_instance(value: Any, noted: Noted) -> list[Any]:
     attributes = getattr(value, "__dict__", None)
     if isinstance(attributes, dict):
         noted.mappings.append(attributes)
+        noted.readers.append(lambda: (getattr(value, "__dict__", None),))  # another one may take its place
         found += attributes.values()
     slots = [name for kind in type(value).__mro__ for name in _slots_of(kind)]
     if slots:
@@ -84,6 +85,7 @@ def settings_of(value: Any, noted: Noted) -> list[Any]:
         return []
     settings = {name: held for name, held in attributes.items() if isinstance(held, _SETTINGS)}
     noted.read_names(attributes, settings)
+    noted.readers.append(lambda: (getattr(value, "__dict__", None),))
     return list(settings.values())
 
 

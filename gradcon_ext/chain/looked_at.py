@@ -126,7 +126,7 @@ class LookedAt(NamedMembers):
 
     def _read_function(self, function: types.FunctionType) -> None:
         """Compare its code, and what its names stand for, also those that stand for nothing yet."""
-        self.readers.append(lambda: (function.__code__, function.__defaults__, function.__kwdefaults__))
+        self.readers.append(lambda: (function.__code__, function.__defaults__, function.__kwdefaults__, vars(function)))
         self.read_names(function.__globals__, dict.fromkeys(names_in(function.__code__)))
         cells = function.__closure__ or ()
         if cells:

@@ -14,6 +14,7 @@ class Noted:
     Attributes:
         modules, tensors: of the models, and others that are within reach.
         mappings: whose values are compared by identity.
+        members: of further mappings, by their names, that are, also where a name stands for nothing yet.
         readers: of further objects that are.
         contents: readers of what is compared by value.
         unseen: something that code may read and that cannot be compared, if any.
@@ -27,6 +28,7 @@ class Noted:
         self.modules: list[nn.Module] = []
         self.tensors: list[Tensor] = []
         self.mappings: list[Mapping[Any, Any]] = []
+        self.members: list[tuple[Mapping[Any, Any], tuple[str, ...]]] = []
         self.readers: list[Callable[[], Iterable[Any]]] = []
         self.contents: list[Callable[[], Any]] = []
         self.unseen: str | None = None
@@ -46,6 +48,4 @@ class Noted:
 
     def read_names(self, members: Mapping[str, Any], names: Iterable[str]) -> None:
         """Compare what names stand for, also those that stand for nothing yet."""
-        names = list(names)
-        if names:
-            self.readers.append(lambda: map(members.get, names))
+        self.members.append((members, tuple(names)))

@@ -20,6 +20,11 @@ from gradcon_ext.losses import squared_error
 FACTOR = 2.0
 
 
+class Settings:
+    def __init__(self) -> None:
+        self.slope = 0.1
+
+
 class Model(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -27,6 +32,7 @@ class Model(nn.Module):
         self.hidden = [nn.LeakyReLU(0.1), nn.Sequential(nn.ELU())]
         self.scale = functools.partial(scaled, [3.0])
         self.options = types.SimpleNamespace(slope=0.1)
+        self.settings = Settings()
         self.sampler = torch.utils.data.BatchSampler([1, 2], 2, False)
         self.constant = torch.ones(3)
         nn.init.constant_(self.layer.weight, 0.5)
@@ -52,6 +58,16 @@ CHANGES: dict[str, Callable[[Model], object]] = {
     "a hidden tensor's flag": lambda m: m.constant.requires_grad_(),
     "a frozen parameter": lambda m: m.layer.weight.requires_grad_(False),
     "a new attribute": lambda m: setattr(m, "other", 1),
+    "an attribute less": lambda m: delattr(m, "constant"),
+    "other attributes of a module": lambda m: setattr(
+        m.hidden[0], "__dict__", {**vars(m.hidden[0]), "negative_slope": 0.3}
+    ),
+    "other attributes of the model": lambda m: setattr(m, "__dict__", {**vars(m), "hidden": [nn.ReLU()]}),
+    "other attributes of an object": lambda m: setattr(m.settings, "__dict__", {"slope": 0.3}),
+    "other attributes of an object of a library": lambda m: setattr(
+        m.sampler, "__dict__", {**vars(m.sampler), "batch_size": 1}
+    ),
+    "parameters in another order": lambda m: m.layer._parameters.update(weight=m.layer._parameters.pop("weight")),
     "a tensor of another shape": lambda m: setattr(m.layer.weight, "data", torch.ones(2, 4)),
     "class": lambda m: setattr(m, "__class__", type("Other", (Model,), {})),
 }
