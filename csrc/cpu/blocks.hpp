@@ -8,6 +8,7 @@
 
 #include "cpu/kept_memory.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/team.hpp"
 #include "cpu/threads.hpp"
 
 namespace gradcon::cpu {
@@ -43,14 +44,28 @@ Blocks blocks_of(const TypedKernels<T>& kernels, int64_t strips, int64_t batch, 
 // As many of the threads as so many multiply-adds are worth.
 Threads threads_for(const Threads& threads, double products);
 
+// Calls function(block, parallel_for) for every block: each thread takes some, or where there are fewer than threads,
+// all share one at a time.
+template <class Function>
+void share_blocks(const Threads& threads, int64_t blocks, const Function& function) {
+  if (blocks < threads.count) {
+    with_team(threads, [&](const ParallelFor& parallel_for) {
+      for (int64_t block = 0; block < blocks; ++block) function(block, parallel_for);
+    });
+  } else {
+    share_parts(threads, blocks, [&](int64_t block) { function(block, ParallelFor{}); });
+  }
+}
+
 // Calls function(block, workspace, parallel_for) for every block: each thread takes some, or where those are fewer than
 // the threads, or not to be in memory at once, all share one at a time. The result of a block does not depend on it.
 template <class Function>
 void for_each_block(const Threads& threads, const Blocks& blocks, const Function& function) {
   if (std::min(blocks.count, most_bytes_at_once / std::max<int64_t>(blocks.bytes, 1)) < threads.count) {
     const KeptMemory workspace(blocks.bytes);
-    for (int64_t block = 0; block < blocks.count; ++block) function(block, workspace.data(), threads.parallel_for);
-    return;
+    return with_team(threads, [&](const ParallelFor& parallel_for) {
+      for (int64_t block = 0; block < blocks.count; ++block) function(block, workspace.data(), parallel_for);
+    });
   }
   share(threads, blocks.count, [&](const auto& next) {
     const KeptMemory workspace(blocks.bytes);

@@ -2,6 +2,7 @@
 
 #include "core/cosine.hpp"
 #include "core/require.hpp"
+#include "cpu/blocks.hpp"
 #include "cpu/kept_memory.hpp"
 
 namespace gradcon::cpu {

@@ -34,15 +34,4 @@ void share_parts(const Threads& threads, int64_t parts, const Function& function
   });
 }
 
-// Calls function(block, parallel_for) for every block: each thread takes some, or where there are fewer than threads,
-// all share one at a time.
-template <class Function>
-void share_blocks(const Threads& threads, int64_t blocks, const Function& function) {
-  if (blocks < threads.count) {
-    for (int64_t block = 0; block < blocks; ++block) function(block, threads.parallel_for);
-  } else {
-    share_parts(threads, blocks, [&](int64_t block) { function(block, ParallelFor{}); });
-  }
-}
-
 }  // namespace gradcon::cpu
