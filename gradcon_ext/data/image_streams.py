@@ -8,10 +8,10 @@ from typing import Any, TypeGuard
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, default_collate, default_convert
 
 from gradcon_ext.data.image_dataset import Shape, stacked
-from gradcon_ext.data.items import content_of, is_list_of_pillows, pixels_of
+from gradcon_ext.data.items import Maker, content_of_batch, pixels_of
 from gradcon_ext.data.pixels import as_stored, check_pixels, is_bytes
 from gradcon_ext.data.reading.preparation import Preparation
 
@@ -31,7 +31,8 @@ def stream_batches(
 
     Args:
         images: of a loader, its batches; of anything else, single images (C, H, W) or (H, W), or batches
-            (n, C, H, W). Each may be alone, first in a tuple, or under a key, as a tensor, an array or Pillow's.
+            (n, C, H, W). Each may be alone, first in a tuple, or under a key, as a tensor, an array or Pillow's; and a
+            list of such images is a batch, too. What may be read in two ways is a TypeError.
         batch_size: the most images of a batch.
         features: as in `as_image_dataset`.
         key: of dictionaries.
@@ -53,11 +54,12 @@ def stream_batches(
 
 def _singles(images: Iterable[Any], key: str | None, preparation: Preparation | None) -> Iterator[Any]:
     """Every image by itself, (C, H, W) or (H, W)."""
-    in_batches = isinstance(images, DataLoader) and images.batch_size is not None
+    in_batches = isinstance(images, DataLoader) and _reads_batches(images)
+    maker = _maker_of(images)
     index = 0
     for item in images:
-        content = content_of(item, key)
-        if is_list_of_pillows(content) or (
+        content = content_of_batch(item, key, maker)
+        if isinstance(content, list) or (
             isinstance(content, Tensor | np.ndarray) and (content.ndim == 4 or (in_batches and content.ndim == 3))
         ):
             each = content
@@ -66,6 +68,21 @@ def _singles(images: Iterable[Any], key: str | None, preparation: Preparation | 
         for image in each:
             yield pixels_of(image, index, preparation)
             index += 1
+
+
+def _reads_batches(loader: DataLoader[Any]) -> bool:
+    """Whether a loader asks for several samples at a time: by itself, or of a data set that takes several indices."""
+    return loader.batch_sampler is not None or isinstance(loader.sampler, BatchSampler)
+
+
+def _maker_of(images: Iterable[Any]) -> Maker:
+    if not isinstance(images, DataLoader):
+        return "iterable"
+    if images.collate_fn is default_collate:
+        return "default_collate"
+    if images.collate_fn is default_convert:
+        return "default_convert"
+    return "own collation" if _reads_batches(images) else "iterable"
 
 
 def _checked(images: Iterable[Any], features: bool) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
 
 from gradcon_ext import Scorer, Trainer
 from gradcon_ext.data.image_streams import stream_batches
@@ -92,7 +92,40 @@ GIVEN = {
     "loader of floats": lambda folder, shard: DataLoader(TensorDataset(PIXELS / 255), 4),
     "loader of dictionaries": lambda folder, shard: DataLoader([{"image": image, "label": 1} for image in PIXELS], 4),
     "loader of Pillow's": lambda folder, shard: DataLoader(pillows(), 4, collate_fn=list),
+    "loader of lists of tensors": lambda folder, shard: DataLoader(list(PIXELS), 4, collate_fn=list),
+    "loader of lists of samples": lambda folder, shard: DataLoader(
+        TensorDataset(PIXELS, LABELS), 4, collate_fn=lambda batch: batch
+    ),
+    "loader of lists of Pillow's samples": lambda folder, shard: DataLoader(
+        [(image, 3) for image in pillows()], 4, collate_fn=list
+    ),
+    "loader of lists of dictionaries": lambda folder, shard: DataLoader(
+        [{"image": image, "label": 1} for image in pillows()], 4, collate_fn=list
+    ),
+    "loader of columns": lambda folder, shard: DataLoader(
+        [(image, 3) for image in pillows()], 4, collate_fn=lambda batch: tuple(zip(*batch, strict=True))
+    ),
+    "loader of a list of columns": lambda folder, shard: DataLoader(
+        TensorDataset(PIXELS, LABELS), 4, collate_fn=lambda batch: list(zip(*batch, strict=True))
+    ),
+    "loader of tuples of Pillow's": lambda folder, shard: DataLoader(pillows(), 4, collate_fn=tuple),
+    "loader of stacked columns": lambda folder, shard: DataLoader(
+        TensorDataset(PIXELS, LABELS),
+        4,
+        collate_fn=lambda batch: (torch.stack([image for image, _ in batch]), [label for _, label in batch]),
+    ),
+    "loader of nested samples": lambda folder, shard: DataLoader([((image, image.flip(2)), 1) for image in PIXELS], 4),
+    "loader of batches of indices": lambda folder, shard: DataLoader(
+        TensorDataset(PIXELS, LABELS), sampler=BatchSampler(SequentialSampler(PIXELS), 4, False), batch_size=None
+    ),
+    "loader of single samples": lambda folder, shard: DataLoader(TensorDataset(PIXELS, LABELS), batch_size=None),
+    "loader of one in a batch": lambda folder, shard: DataLoader(list(PIXELS), 1, collate_fn=list),
+    "generator of lists": lambda folder, shard: (list(some) for some in PIXELS.split(5)),
+    "generator of lists of Pillow's": lambda folder, shard: iter([pillows()]),
+    "generator of lists of samples": lambda folder, shard: iter([[(image, 3) for image in pillows()]]),
+    "generator of samples in lists": lambda folder, shard: ([image, 3] for image in PIXELS),
     "Hugging Face": lambda folder, shard: hugging_face(),
+    "Hugging Face in a loader of lists": lambda folder, shard: DataLoader(hugging_face(), 6, collate_fn=list),
     "Hugging Face of torch": lambda folder, shard: hugging_face().with_format("torch"),
     "Hugging Face, streamed": lambda folder, shard: hugging_face().to_iterable_dataset(),
     "Hugging Face in batches": lambda folder, shard: hugging_face().iter(batch_size=6),
@@ -236,3 +269,43 @@ def test_a_folder_needs_a_model_that_tells_its_size(detector, folder):
         Trainer(model, epochs=1, progress=False).fit(folder)
     facts = {"channels": 3, "size": [8, 8]}
     assert Trainer(model, epochs=1, progress=False, preprocessing=facts).fit(folder).preprocessing == facts
+
+
+GREY = PIXELS[:, 0]
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        DataLoader(GREY, 4),
+        DataLoader(GREY, batch_sampler=BatchSampler(SequentialSampler(GREY), 4, False)),
+        DataLoader(GREY, batch_size=None, sampler=BatchSampler(SequentialSampler(GREY), 4, False)),
+        DataLoader(GREY, batch_size=None),
+        DataLoader(GREY, 3, collate_fn=list),
+        DataLoader(TensorDataset(GREY, GREY), 3),
+    ],
+    ids=["batches", "batch sampler", "batches of indices", "single images", "lists", "columns"],
+)
+def test_a_batch_of_grey_images_is_no_image_of_as_many_channels(loader):
+    batches = list(stream_batches(loader, 100, False, None, None))
+    assert torch.equal(torch.cat(batches), GREY[:, None])
+
+
+def masked(image):
+    return image, image[:1]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        DataLoader([(image, image.flip(2)) for image in PIXELS], 4, collate_fn=list),
+        DataLoader([masked(image) for image in PIXELS], 4, collate_fn=list),
+        DataLoader(list(GREY), 4, collate_fn=lambda batch: (torch.stack(batch), torch.stack(batch))),
+        DataLoader([masked(image) for image in PIXELS], batch_size=None),
+        [list(PIXELS[:4]), list(PIXELS[4:])],
+    ],
+    ids=["pairs", "masks", "grey columns", "converted samples", "data set of lists"],
+)
+def test_what_may_be_read_in_two_ways_is_refused(detector, images):
+    with pytest.raises(TypeError, match=r"may all be|is a list; expected an image"):
+        Scorer.from_detector(detector).score(images)
