@@ -13,7 +13,7 @@ from gradcon_ext.cli.image_reader import own_pixel_limit
 from gradcon_ext.cli.images_to_score import FilesToScore
 from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.report_images import draw, score_files
-from gradcon_ext.cli.run_files import load_detector
+from gradcon_ext.cli.run_files import load_detector, refuse_unwritable
 from gradcon_ext.cli.taking_options import add_network, open_scorer
 from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.place import detector_file
@@ -126,5 +126,6 @@ def _refuse_to_replace(out: Path) -> None:
         raise FileExistsError(f"--out {out} was not written by `gradcon report`: move it, or give another")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"--out {out}: there is no folder {out.parent}")
+    refuse_unwritable("--out", out.parent)
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {out} is to be a file of HTML; expected a name that ends in .html")
