@@ -72,8 +72,8 @@ def _marks(image: Image.Image) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]
     if image.has_transparency_data:
         image = image.convert("RGBA")
         opacity = np.asarray(image.getchannel("A"))
-        is_one_colour = all(low == high for low, high in image.convert("RGB").getextrema())
-        if is_one_colour and opacity.min() < 255:
+        colours = np.asarray(image.convert("RGB"))
+        if (colours == colours[0, 0]).all() and opacity.min() < 255:
             return opacity, opacity > _HALF
     grey = np.asarray(image.convert("L"))
     return grey, grey > _HALF
