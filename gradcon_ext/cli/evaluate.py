@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from gradcon_ext.cli import arguments, reading_options
@@ -65,22 +64,27 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     """Add the command."""
     summary = "measure how well a detector tells outliers from inliers"
     parser = arguments.add_command(commands, "evaluate", summary, _DETAILS, _EXAMPLES)
-    parser.add_argument("run_path", metavar="RUN", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument("run_path", metavar="RUN", type=arguments.path, help="a run's folder, or a detector's file")
     arguments.add_data_root(parser)
-    parser.add_argument("--inliers", metavar="FOLDER", type=Path, help="normal images that were not trained on")
     parser.add_argument(
-        "--outliers", metavar="FOLDER", type=Path, help="anomalous images; those of --inliers in it are left out"
+        "--inliers", metavar="FOLDER", type=arguments.path, help="normal images that were not trained on"
+    )
+    parser.add_argument(
+        "--outliers",
+        metavar="FOLDER",
+        type=arguments.path,
+        help="anomalous images; those of --inliers in it are left out",
     )
     parser.add_argument(
         "--images",
         metavar="PATH",
-        type=Path,
+        type=arguments.path,
         help="both: a folder of MVTec AD, or a .csv or .jsonl with columns path and is_outlier",
     )
     parser.add_argument(
         "--masks",
         metavar="FOLDER",
-        type=Path,
+        type=arguments.path,
         help="masks of the outliers, <defect>/<name>_mask.png as in MVTec AD: pixel AUROC and PRO of each map; "
         "for images of a folder, not of a list (default: ground_truth in --images, where it is there)",
     )
@@ -98,7 +102,9 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         type=arguments.rate,
         help="share of normal images that may be called outliers (default: that of the detector)",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the results (default: that of the detector)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=arguments.path, help="folder of the results (default: that of the detector)"
+    )
     arguments.add_batch_size(parser, 512)
     arguments.add_device(parser)
     return parser

@@ -51,14 +51,17 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     """Add the command."""
     summary = "score a folder of images and write a report of them"
     parser = arguments.add_command(commands, "report", summary, _DETAILS, _EXAMPLES)
-    parser.add_argument("detector", metavar="RUN", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument("detector", metavar="RUN", type=arguments.path, help="a run's folder, or a detector's file")
     parser.add_argument(
-        "folder", metavar="FOLDER", type=Path, help="images: a folder, a .csv or .jsonl with their paths, or one file"
+        "folder",
+        metavar="FOLDER",
+        type=arguments.path,
+        help="images: a folder, a .csv or .jsonl with their paths, or one file",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=arguments.path,
         required=True,
         help="file to write, such as report.html; a report is replaced",
     )

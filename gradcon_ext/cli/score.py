@@ -85,7 +85,9 @@ _EXAMPLES = """\
 def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     """Add the command."""
     parser = arguments.add_command(commands, "score", "score images with a trained detector", _DETAILS, _EXAMPLES)
-    parser.add_argument("detector", metavar="DETECTOR", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument(
+        "detector", metavar="DETECTOR", type=arguments.path, help="a run's folder, or a detector's file"
+    )
     parser.add_argument(
         "images",
         metavar="IMAGES",
@@ -108,7 +110,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--maps",
         metavar="DIR",
-        type=Path,
+        type=arguments.path,
         help="folder, new or empty, for two heat maps of each image: where its reconstruction is off, and where its "
         "gradients are least aligned; of a detector of tiles one, their scores; each kind on one scale",
     )

@@ -180,3 +180,5 @@ def test_a_damaged_list(tmp_path, name, text, problem):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such"):
         find_images(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="an empty path"):
+        find_images("")
