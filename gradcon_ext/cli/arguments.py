@@ -47,7 +47,7 @@ def add_data_root(parser: Group) -> None:
     parser.add_argument(
         "--data-root",
         metavar="DIR",
-        type=Path,
+        type=path,
         default=os.environ.get("GRADCON_DATA") or None,
         help="folder of the data sets' original files (default: the environment variable GRADCON_DATA)",
     )
@@ -65,9 +65,16 @@ def add_batch_size(parser: Group, default: int) -> None:
     )
 
 
+def path(text: str) -> Path:
+    """Parse a path; an empty one, such as a variable of a shell that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty one; the current folder is .")
+    return Path(text)
+
+
 def path_or_url(text: str) -> Path | str:
     """Parse a path, or a URL of fsspec, which stays a text."""
-    return text if "://" in text else Path(text)
+    return text if "://" in text else path(text)
 
 
 def positive_int(text: str) -> int:

@@ -46,7 +46,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "folder",
         metavar="FOLDER",
-        type=Path,
+        type=arguments.path,
         help="a folder, searched in depth, or of MVTec AD; or a .csv or .jsonl with paths of images",
     )
     parser.add_argument("--json", action="store_true", help="the same as one object of JSON, every name in full")

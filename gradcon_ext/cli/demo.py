@@ -43,7 +43,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=Path,
+        type=arguments.path,
         default=_OUT,
         help="folder of the run (default: %(default)s, replaced each time)",
     )

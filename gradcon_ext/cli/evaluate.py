@@ -5,22 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
+from typing import Any
 
 from gradcon_ext.cli import arguments, reading_options
 from gradcon_ext.cli.failed_rows import with_rows_at_end
-from gradcon_ext.cli.image_reader import UNREADABLE
+from gradcon_ext.cli.image_reader import UNREADABLE, own_pixel_limit
+from gradcon_ext.cli.masks_of_test import refuse_masks_of_a_list, report
 from gradcon_ext.cli.measured import measured
 from gradcon_ext.cli.rows import score_rows, write_rows_file
-from gradcon_ext.cli.run_files import load_detector
-from gradcon_ext.cli.scored_tests import of_data_set, of_files
+from gradcon_ext.cli.run_files import load_detector, refuse_unwritable
+from gradcon_ext.cli.scored_tests import ScoredTest, of_data_set, of_files
 from gradcon_ext.cli.taking_options import add_network, open_scorer
 from gradcon_ext.cli.verdicts import judging, remark
 from gradcon_ext.detector.parts import PARTS
 from gradcon_ext.detector.place import detector_file
 from gradcon_ext.scoring.evaluation import evaluate_scores
 from gradcon_ext.scoring.histogram import save_histogram
-from gradcon_ext.scoring.pixel_evaluation import evaluate_pixels
+from gradcon_ext.scoring.image_scoring import ImageScorer
+from gradcon_ext.scoring.pixel_evaluation import PixelEvaluation, evaluate_pixels
 from gradcon_ext.storage.files import replace_file
 from gradcon_ext.training.run_contents import (
     EVALUATION,
@@ -43,6 +45,10 @@ Outliers in folders of their own, such as kinds of defects, are rated folder by
 folder too, where there are 50 at most. Normal images below the folder of the outliers are left out of
 these: --inliers test/good --outliers test.
 
+Images whose mask cannot be used, for it is damaged, of another size or has
+marks that are all darker than half, are left out of the metrics of pixels; the
+first is named, {EVALUATION} names 100, and the exit code is 3 then.
+
 OUT receives {EVALUATION}, {EVALUATION_SCORES} (one row an image) and {EVALUATION_HISTOGRAM}.
 """
 
@@ -58,24 +64,29 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     """Add the command."""
     summary = "measure how well a detector tells outliers from inliers"
     parser = arguments.add_command(commands, "evaluate", summary, _DETAILS, _EXAMPLES)
-    parser.add_argument("run_path", metavar="RUN", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument("run_path", metavar="RUN", type=arguments.path, help="a run's folder, or a detector's file")
     arguments.add_data_root(parser)
-    parser.add_argument("--inliers", metavar="FOLDER", type=Path, help="normal images that were not trained on")
     parser.add_argument(
-        "--outliers", metavar="FOLDER", type=Path, help="anomalous images; those of --inliers in it are left out"
+        "--inliers", metavar="FOLDER", type=arguments.path, help="normal images that were not trained on"
+    )
+    parser.add_argument(
+        "--outliers",
+        metavar="FOLDER",
+        type=arguments.path,
+        help="anomalous images; those of --inliers in it are left out",
     )
     parser.add_argument(
         "--images",
         metavar="PATH",
-        type=Path,
+        type=arguments.path,
         help="both: a folder of MVTec AD, or a .csv or .jsonl with columns path and is_outlier",
     )
     parser.add_argument(
         "--masks",
         metavar="FOLDER",
-        type=Path,
-        help="masks of the outliers, <defect>/<name>_mask.png as in MVTec AD: pixel AUROC and PRO of each map "
-        "(default: ground_truth in --images, where it is there)",
+        type=arguments.path,
+        help="masks of the outliers, <defect>/<name>_mask.png as in MVTec AD: pixel AUROC and PRO of each map; "
+        "for images of a folder, not of a list (default: ground_truth in --images, where it is there)",
     )
     reading_options.add_reading(parser, on_error="skip")
     add_network(parser)
@@ -91,7 +102,9 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         type=arguments.rate,
         help="share of normal images that may be called outliers (default: that of the detector)",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the results (default: that of the detector)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=arguments.path, help="folder of the results (default: that of the detector)"
+    )
     arguments.add_batch_size(parser, 512)
     arguments.add_device(parser)
     return parser
@@ -105,8 +118,10 @@ def run(args: argparse.Namespace) -> int:
         raise argparse.ArgumentError(None, "--inliers and --outliers go together")
     if args.masks is not None and not (args.outliers or args.images):
         raise argparse.ArgumentError(None, "--masks are of images in --outliers or --images, which must be given")
+    refuse_masks_of_a_list(args)
     detector = judging(load_detector(args.run_path), args.by, args.false_alarms)
     out = args.out or detector_file(args.run_path).parent
+    refuse_unwritable("--out", out)
     refuse_to_replace_evaluation(out)
     scorer = open_scorer(detector, args)
     test = of_files(args, detector, scorer) if args.inliers or args.images else of_data_set(args, detector, scorer)
@@ -119,19 +134,35 @@ def run(args: argparse.Namespace) -> int:
         print(remarked)
     for warning in (*test.warnings, *rated.warnings()):
         print(f"Warning: {warning}.", file=sys.stderr)
-    pixels = {}
-    if test.images is not None:
-        found = evaluate_pixels(scorer, *test.images)
-        print(f"\n{found.table()}")
-        pixels = {"pixels": {**found.as_json(), "masks": str(test.masks)}}
+    pixels = _pixels(test, scorer)
 
     out.mkdir(parents=True, exist_ok=True)
     with replace_file(out / EVALUATION) as temporary:
-        results = {**evaluation.as_json(), **pixels, "alpha": scorer.alpha, "test": test.facts, **rated.as_json()}
+        results = {
+            **evaluation.as_json(),
+            **_as_json(pixels, test),
+            "alpha": scorer.alpha,
+            "test": test.facts,
+            **rated.as_json(),
+        }
         temporary.write_text(json.dumps(results, indent=2) + "\n")
     labels = {**test.labels, "is_outlier": test.is_outlier.astype(int).tolist()}
     rows = with_rows_at_end(score_rows(labels, test.scores, scorer.layers), test.failed)
     write_rows_file(out / EVALUATION_SCORES, rows, "csv")
     save_histogram(out / EVALUATION_HISTOGRAM, test.scores, test.is_outlier, evaluation, test.title)
     print(f"Wrote {EVALUATION}, {EVALUATION_SCORES} and {EVALUATION_HISTOGRAM} to {out}.")
-    return UNREADABLE if test.failed else 0
+    return UNREADABLE if test.failed or (pixels is not None and pixels.left_out) else 0
+
+
+def _pixels(test: ScoredTest, scorer: ImageScorer) -> PixelEvaluation | None:
+    """Compare maps with masks, where there are some, and print what was found."""
+    if test.images is None:
+        return None
+    with own_pixel_limit():
+        found = evaluate_pixels(scorer, *test.images)
+    report(found)
+    return found
+
+
+def _as_json(pixels: PixelEvaluation | None, test: ScoredTest) -> dict[str, Any]:
+    return {} if pixels is None else {"pixels": {**pixels.as_json(), "masks": str(test.masks)}}

@@ -47,12 +47,14 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     """Add the command."""
     summary = "write a detector's scores as a program that others run"
     parser = arguments.add_command(commands, "export", summary, _DETAILS, _EXAMPLES)
-    parser.add_argument("detector", metavar="DETECTOR", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument(
+        "detector", metavar="DETECTOR", type=arguments.path, help="a run's folder, or a detector's file"
+    )
     parser.add_argument("--to", choices=tuple(_SUFFIXES), required=True, help="format")
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=arguments.path,
         help="file to write, which must not be there yet (default: in the current folder, with DETECTOR's name)",
     )
     parser.add_argument(

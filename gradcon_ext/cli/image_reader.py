@@ -40,7 +40,8 @@ class ImageReader:
         beyond: images that leave the range of values.
         several: images of files that have several frames.
         ignored: number of files that were found and are no images.
-        notes: further lines to tell at the end.
+        notes: further lines to tell at the end, unless quiet.
+        warnings: likewise, also if quiet.
     """
 
     preparation: Preparation
@@ -52,6 +53,7 @@ class ImageReader:
     several: list[Reading] = field(default_factory=list)
     ignored: int = 0
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def find(self, path: Path, part: Part = "all") -> list[ImageFile]:
         """Find images as `find_images` does, each frame that the preparation takes being one."""
@@ -130,6 +132,7 @@ class ImageReader:
         return UNREADABLE if self.unreadable else 0
 
     def _warnings(self) -> Iterator[str]:
+        yield from self.warnings
         if self.unreadable:
             yield f"Warning: images that cannot be read: {len(self.unreadable)}, such as {self.unreadable[0].error}"
         if self.beyond:

@@ -31,7 +31,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     summary = "say what this installation, or a detector, is made of"
     parser = arguments.add_command(commands, "info", summary, _DETAILS, _EXAMPLES)
     parser.add_argument(
-        "detector", metavar="DETECTOR", type=Path, nargs="?", help="a run's folder, or a detector's file"
+        "detector", metavar="DETECTOR", type=arguments.path, nargs="?", help="a run's folder, or a detector's file"
     )
     return parser
 

@@ -13,7 +13,7 @@ from gradcon_ext.cli.image_reader import own_pixel_limit
 from gradcon_ext.cli.images_to_score import FilesToScore
 from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.report_images import draw, score_files
-from gradcon_ext.cli.run_files import load_detector
+from gradcon_ext.cli.run_files import load_detector, refuse_unwritable
 from gradcon_ext.cli.taking_options import add_network, open_scorer
 from gradcon_ext.data.reading import Preparation
 from gradcon_ext.detector.place import detector_file
@@ -51,14 +51,17 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     """Add the command."""
     summary = "score a folder of images and write a report of them"
     parser = arguments.add_command(commands, "report", summary, _DETAILS, _EXAMPLES)
-    parser.add_argument("detector", metavar="RUN", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument("detector", metavar="RUN", type=arguments.path, help="a run's folder, or a detector's file")
     parser.add_argument(
-        "folder", metavar="FOLDER", type=Path, help="images: a folder, a .csv or .jsonl with their paths, or one file"
+        "folder",
+        metavar="FOLDER",
+        type=arguments.path,
+        help="images: a folder, a .csv or .jsonl with their paths, or one file",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=arguments.path,
         required=True,
         help="file to write, such as report.html; a report is replaced",
     )
@@ -126,5 +129,6 @@ def _refuse_to_replace(out: Path) -> None:
         raise FileExistsError(f"--out {out} was not written by `gradcon report`: move it, or give another")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"--out {out}: there is no folder {out.parent}")
+    refuse_unwritable("--out", out.parent)
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {out} is to be a file of HTML; expected a name that ends in .html")

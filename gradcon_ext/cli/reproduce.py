@@ -65,7 +65,11 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
         "--epochs", metavar="N", type=arguments.positive_int, default=50, help="passes (default: %(default)s)"
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path("results"), help="folder of the results (default: %(default)s)"
+        "--out",
+        metavar="DIR",
+        type=arguments.path,
+        default=Path("results"),
+        help="folder of the results (default: %(default)s)",
     )
     arguments.add_data_root(parser)
     arguments.add_device(parser)

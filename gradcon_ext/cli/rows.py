@@ -15,6 +15,19 @@ from gradcon_ext.storage.files import replace_file
 Format = Literal["csv", "jsonl"]
 Row: TypeAlias = dict[str, Any]
 
+_LINE_END = "\r\n"
+"""What the writer of CSV is told, for it quotes no other characters that end lines than those of this."""
+
+
+class _NewlineEnds:
+    """Passes rows of CSV on, each ended by a newline alone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, row: str) -> int:
+        return self._stream.write(f"{row.removesuffix(_LINE_END)}\n")
+
 
 def score_rows(labels: Mapping[str, Sequence[Any]], scores: Scores, layers: Sequence[str]) -> Iterator[Row]:
     """Yield one row an image: its labels, scores, p-value, verdict, and cosine for each layer.
@@ -34,7 +47,7 @@ def write_rows(stream: TextIO, rows: Iterable[Row], format: Format) -> None:
     if format == "jsonl":
         stream.writelines(f"{json.dumps(row)}\n" for row in rows)
         return
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(_NewlineEnds(stream), lineterminator=_LINE_END)
     for number, row in enumerate(rows):
         if number == 0:
             writer.writerow(row)

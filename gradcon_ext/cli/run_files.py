@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,17 @@ def refuse_to_replace(out: Path, sources: Iterable[Path]) -> None:
         raise FileExistsError(f"--out {out} is there already; only files ending in .csv or .jsonl are replaced")
     if out.is_symlink():
         raise FileExistsError(f"--out {out} is a symbolic link; give the file that it points to, {out.resolve()}")
+
+
+def refuse_unwritable(option: str, folder: Path) -> None:
+    """Raise OSError, before anything is computed, unless files can be written to a folder, or it can be made.
+
+    Args:
+        option: that names the folder.
+        folder: may be missing, and the folders that it is to lie in.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise NotADirectoryError(f"{option} {folder}: {there} is no folder; give another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{option} {folder}: nothing can be written to the folder {there}; give another")

@@ -21,7 +21,7 @@ from gradcon_ext.cli.maps import MAPS_AT_A_TIME, refuse_maps_folder, write_maps
 from gradcon_ext.cli.ray_options import add_ray
 from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.rows import Format, Row, score_rows, write_rows, write_rows_file
-from gradcon_ext.cli.run_files import load_detector, refuse_to_replace
+from gradcon_ext.cli.run_files import load_detector, refuse_to_replace, refuse_unwritable
 from gradcon_ext.cli.score_on_ray import refuse_misfits, score_on_ray
 from gradcon_ext.cli.taking_options import add_network, open_scorer
 from gradcon_ext.cli.verdicts import judging, remark
@@ -85,7 +85,9 @@ _EXAMPLES = """\
 def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     """Add the command."""
     parser = arguments.add_command(commands, "score", "score images with a trained detector", _DETAILS, _EXAMPLES)
-    parser.add_argument("detector", metavar="DETECTOR", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument(
+        "detector", metavar="DETECTOR", type=arguments.path, help="a run's folder, or a detector's file"
+    )
     parser.add_argument(
         "images",
         metavar="IMAGES",
@@ -108,7 +110,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--maps",
         metavar="DIR",
-        type=Path,
+        type=arguments.path,
         help="folder, new or empty, for two heat maps of each image: where its reconstruction is off, and where its "
         "gradients are least aligned; of a detector of tiles one, their scores; each kind on one scale",
     )
@@ -161,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
             refuse_to_replace(args.out, [detector_file(args.detector), *args.images])
         if args.maps is not None:
             refuse_maps_folder(args.maps)
+            refuse_unwritable("--maps", args.maps)
         images = images_to_score(args.images, reader)
         scorer = open_scorer(detector, args)
         format: Format = args.format or ("jsonl" if args.out.suffix == ".jsonl" else "csv")

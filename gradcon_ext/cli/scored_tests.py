@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import realpath
@@ -15,9 +14,9 @@ import numpy.typing as npt
 
 from gradcon_ext.cli.image_reader import ImageReader, own_pixel_limit
 from gradcon_ext.cli.images_to_score import FilesToScore, file_labels
+from gradcon_ext.cli.masks_of_test import masks_folder, with_masks
 from gradcon_ext.cli.reading_options import reader_of
 from gradcon_ext.cli.rows import Row
-from gradcon_ext.data.masks import mask_path
 from gradcon_ext.data.named_split import named_split
 from gradcon_ext.data.reading import FileImages, ImageFile, Preparation, find_images
 from gradcon_ext.detector.columns import ERROR
@@ -87,9 +86,7 @@ def of_files(args: argparse.Namespace, detector: Detector, scorer: ImageScorer) 
         ValueError: no images, none that can be read, or one of which it is not known whether it is an outlier.
     """
     preparation = replace(Preparation.read(detector.preprocessing), max_pixels=args.max_pixels)
-    masks = _masks(args)
-    if masks is not None and preparation.fit != "squash":
-        raise ValueError(f"masks go with --fit squash alone; the detector was trained with --fit {preparation.fit}")
+    masks = masks_folder(args, preparation)
     reader = reader_of(args, preparation)
     with own_pixel_limit():
         files = _labelled_files(args, reader)
@@ -107,7 +104,7 @@ def of_files(args: argparse.Namespace, detector: Detector, scorer: ImageScorer) 
         labels=file_labels(good, preparation),
         title=" against ".join(map(str, named.values())),
         facts={name: str(path) for name, path in named.items()},
-        images=_with_masks(good, preparation, args, masks),
+        images=with_masks(good, preparation, args, masks),
         masks=masks,
         folders=[_folder(file, args) for file in good],
         warnings=list(_of_training(good, detector)),
@@ -139,30 +136,6 @@ def _labelled_files(args: argparse.Namespace, reader: ImageReader) -> list[Image
     if unknown:
         raise ValueError(f"{args.images} does not say whether {unknown[0].path} is an outlier")
     return files
-
-
-def _masks(args: argparse.Namespace) -> Path | None:
-    """The folder of masks: the one that was given, or that of MVTec AD's layout where there is one."""
-    given: Path | None = args.masks
-    if given is None and args.images is not None and (args.images / "ground_truth").is_dir():
-        return Path(args.images) / "ground_truth"
-    return given
-
-
-def _with_masks(
-    files: Sequence[ImageFile], preparation: Preparation, args: argparse.Namespace, masks: Path | None
-) -> tuple[FileImages, list[Path | None]] | None:
-    if masks is None:
-        return None
-    root = args.outliers or args.images / "test"
-    try:
-        of_files = [mask_path(file.path, root, masks) if file.is_outlier else None for file in files]
-    except FileNotFoundError as error:
-        if args.masks is not None:
-            raise
-        print(f"Note: no metrics of pixels: {error}", file=sys.stderr)
-        return None
-    return FileImages(files, preparation), of_files
 
 
 def _folder(file: ImageFile, args: argparse.Namespace) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,14 @@ from gradcon_ext.data.held_out import held_out
 from gradcon_ext.data.image_size import Size
 from gradcon_ext.data.images import Images, as_image_dataset
 from gradcon_ext.data.named_split import named_split
+from gradcon_ext.data.reading.files import ImageFile, real_images
 from gradcon_ext.data.reading.value_range import range_of_values
 from gradcon_ext.scoring.cut import Cut
+
+_HARM = {
+    "validation": "the epoch that is kept is to be chosen by images that were not learned from",
+    "calibration": "used for anything else, they do not tell how often new normal images are called outliers",
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ def from_folder(
     """
     files = reader.find(folder, "train")
     given = {name: reader.find(path, "train") for name, path in others.items() if path is not None}
+    reader.warnings.extend(_shared(files, given))
     if "validation" not in given and len(files) < 2:
         raise ValueError(f"{folder}: holds a single image; expected at least 2, one of them for validation")
     split = partial(
@@ -114,3 +121,16 @@ def from_folder(
     return TrainingImages(
         images.selected(parts.train), held["validation"], calibration, facts, reader.preparation.facts()
     )
+
+
+def _shared(files: Sequence[ImageFile], given: Mapping[str, Sequence[ImageFile]]) -> Iterator[str]:
+    """Yield a warning for each other use of images, if some of them are used before it."""
+    used = {"training": real_images(files)}
+    for name, of_other in given.items():
+        images = real_images(of_other)
+        for before, its_images in used.items():
+            if shared := len(images & its_images):
+                yield (
+                    f"Warning: {shared} of {len(images)} images of --{name} are among those of {before}: {_HARM[name]}"
+                )
+        used[name] = images

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, get_args
 
 from gradcon_ext.cli import arguments
@@ -55,7 +54,10 @@ def add_pace(group: arguments.Group) -> None:
 def add_trackers(group: arguments.Group) -> None:
     """Add the options of trackers."""
     group.add_argument(
-        "--tensorboard", metavar="DIR", type=Path, help="write the metrics of each epoch for TensorBoard, into DIR"
+        "--tensorboard",
+        metavar="DIR",
+        type=arguments.path,
+        help="write the metrics of each epoch for TensorBoard, into DIR",
     )
     group.add_argument(
         "--mlflow",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import get_args
 
 from gradcon_ext.cli import (
@@ -68,7 +67,9 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     reading_options.add_reading(files, on_error="fail")
     taking_options.add_taking(parser.add_argument_group("tiles, with --images"))
     training = parser.add_argument_group("training")
-    training.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the run; made if need be")
+    training.add_argument(
+        "--out", metavar="DIR", type=arguments.path, required=True, help="folder of the run; made if need be"
+    )
     model_options.add_model(training)
     _add_training(training)
     training_options.add_trackers(training)
@@ -77,7 +78,7 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        type=Path,
+        type=arguments.path,
         help=f"options in TOML, such as epochs = 50, which those of the command line override; OUT gets a {CONFIG} "
         "that repeats the run (default: with --resume, that)",
     )
@@ -111,16 +112,22 @@ def _add_images(group: arguments.Group) -> None:
     source.add_argument(
         "--images",
         metavar="FOLDER",
-        type=Path,
+        type=arguments.path,
         help="a folder of normal images, searched in depth, or of MVTec AD; or a .csv or .jsonl with their paths",
     )
     group.add_argument("--inlier", metavar="CLASS", help="with --dataset: name or index of the normal class")
     arguments.add_data_root(group)
     group.add_argument(
-        "--validation", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of 10 %% of them"
+        "--validation",
+        metavar="FOLDER",
+        type=arguments.path,
+        help="with --images: more normal images, instead of 10 %% of them",
     )
     group.add_argument(
-        "--calibration", metavar="FOLDER", type=Path, help="with --images: more normal images, instead of some of them"
+        "--calibration",
+        metavar="FOLDER",
+        type=arguments.path,
+        help="with --images: more normal images, instead of some of them",
     )
     group.add_argument(
         "--calibrate",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context
 
 from gradcon_ext.detector.calibration import RATE, Calibration
 from gradcon_ext.detector.detector import Detector
+
+_DIGITS = 12
+"""Of a share, of which floating point holds a few more that are not exact."""
 
 
 def judging(detector: Detector, part: str | None, rate: float | None, fdr: float | None = None) -> Detector:
@@ -40,10 +44,10 @@ def remark(calibration: Calibration | None, fdr: float | None = None) -> str | N
     if calibration is None:
         return f"{_NOT_CALIBRATED}: no p-values and no verdicts."
     if fdr is not None and fdr < calibration.least_rate:
-        least = percent(calibration.least_rate)
+        stated, least = _with_least(fdr, calibration.least_rate)
         return (
             f"Warning: no p-value of {calibration.count} calibration images is below {least}: "
-            f"at a false-discovery rate of {percent(fdr)} nothing is an outlier."
+            f"at a false-discovery rate of {stated} nothing is an outlier."
         )
     if fdr is None and calibration.rate < calibration.least_rate:
         return f"Warning: {describe(calibration)}"
@@ -56,7 +60,7 @@ _NOT_CALIBRATED = "The detector holds no calibration (`gradcon train --images`, 
 def describe(calibration: Calibration) -> str:
     """Say the false-alarm rate, and the smallest that the number of calibration images allows."""
     images = "1 image" if calibration.count == 1 else f"{calibration.count} images"
-    stated, least = map(percent, (calibration.rate, calibration.least_rate))
+    stated, least = _with_least(calibration.rate, calibration.least_rate)
     text = f"Verdicts: calibrated on {images} for a false-alarm rate of {stated}; so many allow {least} at least."
     if calibration.rate < calibration.least_rate:
         return f"{text} At {stated} nothing is an outlier: take more images, or another --false-alarms."
@@ -65,6 +69,18 @@ def describe(calibration: Calibration) -> str:
     return text
 
 
-def percent(share: float) -> str:
-    """A share as a percentage, to two digits."""
-    return f"{100 * share:.2g} %"
+def _with_least(rate: float, least: float) -> tuple[str, str]:
+    """A rate and the least one as percentages; for a rate that is too small, the least is rounded up, which will do."""
+    if rate >= least:
+        return percent(rate), percent(least)
+    for digits in range(2, _DIGITS + 1):
+        stated, allowed = percent(rate, digits), percent(least, digits, ROUND_CEILING)
+        if stated != allowed:
+            break
+    return stated, allowed
+
+
+def percent(share: float, digits: int = 2, rounding: str = ROUND_HALF_EVEN) -> str:
+    """A share as a percentage, to so many digits and without an exponent."""
+    number = Context(digits, rounding).create_decimal(f"{100 * share:.{_DIGITS}g}")
+    return f"{number.normalize():f} %"

@@ -52,9 +52,11 @@ def add_parser(commands: arguments.Commands) -> argparse.ArgumentParser:
     """Add the command."""
     summary = "compare an engine with the scores in a detector's file"
     parser = arguments.add_command(commands, "verify", summary, _DETAILS, _EXAMPLES)
-    parser.add_argument("detector", metavar="DETECTOR", type=Path, help="a run's folder, or a detector's file")
+    parser.add_argument(
+        "detector", metavar="DETECTOR", type=arguments.path, help="a run's folder, or a detector's file"
+    )
     parser.add_argument("--engine", choices=(*OWN, *EXPORTED), default="fused", help="default: %(default)s")
-    parser.add_argument("--file", metavar="FILE", type=Path, help="what gradcon export wrote")
+    parser.add_argument("--file", metavar="FILE", type=arguments.path, help="what gradcon export wrote")
     return parser
 
 

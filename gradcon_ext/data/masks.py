@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from PIL import Image, ImageOps
 _ORIENTATION = 0x0112
 _LYING = (5, 6, 7, 8)
 """Values of the EXIF orientation that exchange width and height."""
+_HALF = 127
+_SHOWN = 5
+"""Values that an error names."""
 
 
 def mask_path(image: Path, images: Path, masks: Path) -> Path:
@@ -36,21 +40,48 @@ def mask_path(image: Path, images: Path, masks: Path) -> Path:
 def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Read a mask, (H, W), upright, true where a pixel is brighter than half.
 
+    Where one colour is everywhere and the opacity is not, the opacity is the mask.
+
     Args:
         path: of the file.
         size: height and width that it must have, those of its image.
 
     Raises:
-        ValueError: it cannot be read as an image, or has another size.
+        ValueError: it cannot be read as an image, has another size, or holds marks of which none is brighter than half.
     """
     given = upright_size(path)
     if given != size:
         raise ValueError(f"{path}: height and width are {given}; those of its image are {size}")
     try:
         with Image.open(path) as file:
-            return np.asarray(ImageOps.exif_transpose(file).convert("L")) > 127
+            values, marked = _marks(ImageOps.exif_transpose(file))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         raise ValueError(f"{path}: cannot be read as an image ({error})") from error
+    if values.any() and not marked.any():
+        raise ValueError(
+            f"{path}: a mask marks what is brighter than half, and its values are {_some(np.unique(values))}: save it "
+            "with 255 where the image is anomalous and 0 elsewhere"
+        )
+    return marked
+
+
+def _marks(image: Image.Image) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """What tells where a mask marks its image, (H, W), and where that is more than half."""
+    if image.mode.startswith(("I", "F")):
+        return np.asarray(image), np.asarray(image.convert("L")) > _HALF
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        opacity = np.asarray(image.getchannel("A"))
+        colours = np.asarray(image.convert("RGB"))
+        if (colours == colours[0, 0]).all() and opacity.min() < 255:
+            return opacity, opacity > _HALF
+    grey = np.asarray(image.convert("L"))
+    return grey, grey > _HALF
+
+
+def _some(values: npt.NDArray[Any]) -> str:
+    shown = [f"{value:g}" for value in values[:_SHOWN]]
+    return ", ".join(shown if len(values) <= _SHOWN else [*shown, "..."])
 
 
 def upright_size(path: Path) -> tuple[int, int]:

@@ -111,6 +111,74 @@ def test_masks_that_are_missing_or_of_nothing(gradcon, digits_run, with_masks):
     assert not RESULTS & {file.name for file in digits_run.iterdir()}
 
 
+@pytest.fixture
+def mvtec(with_masks, write_photos):
+    """The same in the whole layout of MVTec AD, where masks are found without being named."""
+    (with_masks / "masks").rename(with_masks / "ground_truth")
+    (with_masks / "train").mkdir()
+    write_photos(with_masks / "train" / "good", 2, seed=2)
+    return with_masks
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_one_bad_mask_costs_no_results(gradcon, digits_run, mvtec, is_named):
+    mask = mvtec / "ground_truth" / "crack" / "01_mask.png"
+    mask.write_bytes(mask.read_bytes()[:60])
+    named = ("--masks", mvtec / "ground_truth") if is_named else ()
+    result = gradcon("evaluate", digits_run, "--images", mvtec, *named)
+    assert result.code == 3
+    assert re.search(rf"^Warning: masks .*pixels: 1, such as {mask}: cannot be read", result.err, re.MULTILINE)
+    assert "4 images with masks, or of inliers; 1 left out, whose masks cannot be used" in result.out
+    assert {file.name for file in digits_run.iterdir()} >= RESULTS
+    pixels = json.loads((digits_run / "evaluation.json").read_text())["pixels"]
+    assert pixels["auroc"] and str(mask) in pixels["problems"][0]
+
+
+@pytest.mark.parametrize(("value", "code", "told"), [(1, 3, "its values are 0, 1: save it with 255"), (0, 0, "")])
+def test_masks_of_which_none_marks_anything(gradcon, digits_run, mvtec, value, code, told):
+    for number in range(2):
+        mask = np.zeros((10, 9), np.uint8)
+        mask[2:5, 2:5] = value
+        Image.fromarray(mask).save(mvtec / "ground_truth" / "crack" / f"{number:02}_mask.png")
+    result = gradcon("evaluate", digits_run, "--images", mvtec)
+    assert result.code == code and told in result.err
+    assert "Note: no metrics of pixels: no pixel is anomalous" in result.err
+    assert json.loads((digits_run / "evaluation.json").read_text())["pixels"]["auroc"] == {}
+
+
+def test_masks_that_were_not_named_do_not_keep_proportions_from_being_kept(gradcon, digits_run, mvtec):
+    file = digits_run / "detector.safetensors"
+    detector = Detector.load(file)
+    detector.preprocessing["fit"] = "pad"
+    detector.save(file)
+    result = gradcon("evaluate", digits_run, "--images", mvtec)
+    assert result.code == 0
+    assert re.search("^Note: no metrics of pixels: .*--fit squash alone.*--fit pad", result.err, re.MULTILINE)
+    assert "pixels" not in json.loads((digits_run / "evaluation.json").read_text())
+    assert "--fit squash" in gradcon("evaluate", digits_run, "--images", mvtec, "--masks", mvtec / "ground_truth").error
+
+
+@pytest.mark.parametrize("option", ["--images", "--outliers"])
+def test_masks_of_a_list(gradcon, digits_run, mvtec, option):
+    (mvtec / "list.csv").write_text("path,is_outlier\ntest/good/00.png,0\ntest/crack/00.png,1\n")
+    others = () if option == "--images" else ("--inliers", mvtec / "test" / "good")
+    words = (option, mvtec / "list.csv", *others, "--masks", mvtec / "ground_truth")
+    result = gradcon("evaluate", digits_run, *words)
+    assert result.code == 2
+    assert re.search("error: --masks goes with a folder.*list.csv is a list", result.err.splitlines()[-1])
+
+
+def test_a_place_for_results_is_looked_at_before_anything_is_scored(gradcon, digits_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("gradcon_ext.cli.evaluate.of_data_set", None)  # scores
+    (tmp_path / "file").write_text("no folder")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        result = gradcon("evaluate", digits_run, "--out", out)
+        assert result.code == 1 and re.match(f"--out {out}: .*file is no folder", result.error)
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    result = gradcon("evaluate", digits_run, "--out", tmp_path / "a" / "b")
+    assert result.code == 1 and re.match(f"--out .*nothing can be written to the folder {tmp_path}", result.error)
+
+
 def test_no_outliers_beside_the_inliers(gradcon, digits_run, write_photos, tmp_path):
     good = write_photos(tmp_path / "good", 3)
     assert str(good) in gradcon("evaluate", digits_run, "--inliers", good, "--outliers", good).error

@@ -47,6 +47,29 @@ def test_bad_usage(gradcon, words):
     assert result.err.startswith("usage: gradcon")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score", "run", ""),
+        ("score", "", "photos"),
+        ("score", "run", "photos", "--maps", ""),
+        ("check", ""),
+        ("report", "run", "", "--out", "report.html"),
+        ("evaluate", "run", "--images", ""),
+        ("evaluate", "run", "--inliers", "", "--outliers", "faulty"),
+        ("evaluate", "run", "--inliers", "good", "--outliers="),
+        ("evaluate", "run", "--images", "mvtec", "--masks", ""),
+        ("train", "--images", "", "--out", "run"),
+        ("train", "--images", "photos", "--calibration", "", "--out", "run"),
+        ("train", "--images", "photos", "--validation", "", "--out", "run"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_the_current_folder(gradcon, words):
+    result = gradcon(*words)
+    assert result.code == 2 and "expected a path, got an empty one" in result.err.splitlines()[-1]
+
+
 def raising(monkeypatch, error):
     def run(args):
         raise error

@@ -68,3 +68,10 @@ def test_a_folder_with_files_is_refused_before_anything_is_scored(gradcon, digit
     result = gradcon("score", digits_run, photos, "--maps", photos)
     assert (result.code, result.out) == (1, "")
     assert str(photos) in result.error and len(list(photos.iterdir())) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_scored(gradcon, digits_run, write_photos, tmp_path):
+    photos = write_photos(tmp_path / "photos", 2)
+    (tmp_path / "file").write_text("no folder")
+    result = gradcon("score", digits_run, photos, "--maps", tmp_path / "file" / "maps")
+    assert result.code == 1 and "file is no folder" in result.error

@@ -97,3 +97,10 @@ def test_files_of_somebody_else_are_not_replaced(gradcon, digits_run, write_phot
     assert not (tmp_path / "new.html").exists()
     assert "nowhere" in gradcon("report", digits_run, folder, "--out", tmp_path / "nowhere" / "new.html").error
     assert gradcon("report", digits_run, folder).code == 2
+
+
+def test_a_folder_that_nothing_can_be_written_to(gradcon, digits_run, write_photos, tmp_path, monkeypatch):
+    photos = write_photos(tmp_path / "photos", 2)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    result = gradcon("report", digits_run, photos, "--out", tmp_path / "report.html")
+    assert result.code == 1 and "nothing can be written" in result.error

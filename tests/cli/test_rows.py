@@ -51,6 +51,14 @@ def test_csv():
     assert list(csv.reader(io.StringIO(stream.getvalue())))[1] == ['a "quoted", name', "0.5"]
 
 
+@pytest.mark.parametrize("name", ["a\rb.png", "a\nb.png", "a\r\nb.png", "\r", "a\r\n"])
+def test_names_that_end_lines_are_read_back(name, tmp_path):
+    write_rows_file(tmp_path / "scores.csv", [{"path": name, "frame": name}, {"path": "b", "frame": 0}], "csv")
+    assert (tmp_path / "scores.csv").read_bytes().startswith(b"path,frame\n")
+    with (tmp_path / "scores.csv").open(newline="") as stream:
+        assert list(csv.reader(stream)) == [["path", "frame"], [name, name], ["b", "0"]]
+
+
 def test_jsonl():
     stream = io.StringIO()
     rows = [{"path": "ä", "anomaly": 0.5}, {"path": "b", "anomaly": 1e-9}]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from gradcon_ext.cli.image_reader import ImageReader
@@ -59,6 +60,29 @@ def test_other_folders_leave_all_images_to_learn_from(tmp_path, write_photos):
     images = read(folders[0], validation=folders[1], calibration=folders[2], calibrate=True)
     assert [len(part) for part in (images.train, images.validation, images.calibration)] == [9, 4, 3]
     assert images.facts["calibration"] == str(folders[2])
+
+
+@pytest.mark.parametrize(
+    ("validation", "calibration", "warned"),
+    [
+        ("b", "c", []),
+        ("a", "c", ["9 of 9 images of --validation are among those of training"]),
+        ("b", "link", ["9 of 9 images of --calibration are among those of training"]),
+        ("b", "b", ["4 of 4 images of --calibration are among those of validation"]),
+        (None, "a/../some.csv", ["1 of 2 images of --calibration are among those of training"]),
+    ],
+)
+def test_images_that_are_used_twice_are_warned_of(tmp_path, write_photos, capsys, validation, calibration, warned):
+    for name, count in (("a", 9), ("b", 4), ("c", 3)):
+        write_photos(tmp_path / name, count, seed=count)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "some.csv").write_text("path\na/00.png\nc/00.png\n")
+    others = {"validation": validation and tmp_path / validation, "calibration": tmp_path / calibration}
+    reader = ImageReader(Preparation(3, (8, 8)), quiet=True)
+    from_folder(tmp_path / "a", others, 0, reader, None, True)
+    reader.report()
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].strip() for line in told] == warned
 
 
 def test_two_images_are_too_few_for_calibration(tmp_path, write_photos):

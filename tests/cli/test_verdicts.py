@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gradcon_ext import select
-from gradcon_ext.cli.verdicts import describe, remark
+from gradcon_ext.cli.verdicts import describe, percent, remark
 from gradcon_ext.detector.calibration import Calibration
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.proxy import Proxy
@@ -293,6 +293,32 @@ def calibration(count, rate):
 def test_what_is_said_of_a_calibration(count, rate, text):
     assert describe(calibration(count, rate)) == f"Verdicts: calibrated on {text}"
     assert remark(calibration(count, rate)) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "rate", "stated", "least"),
+    [
+        (8, 0.1111111111, "11 %", "12 %"),
+        (8, 0.11, "11 %", "12 %"),
+        (12, 0.0769, "7.69 %", "7.7 %"),
+        (99, 0.009999, "0.9999 %", "1 %"),
+        (99, 0.0099, "0.99 %", "1 %"),
+        (99999, 1e-9, "0.0000001 %", "0.001 %"),
+    ],
+)
+def test_a_rate_that_is_just_too_small_is_told_apart_from_one_that_will_do(count, rate, stated, least):
+    said = remark(calibration(count, rate))
+    assert f"rate of {stated}; so many allow {least} at least. At {stated} nothing is an outlier" in said
+    assert Calibration.at(calibration(count, rate), float(least[:-2]) / 100).rate >= 1 / (count + 1)
+    of_selection = remark(calibration(count, 0.5), rate)
+    assert f"is below {least}: at a false-discovery rate of {stated} nothing" in of_selection
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1, "100 %"), (0.996, "100 %"), (0.994, "99 %"), (0.5, "50 %"), (1 / 13, "7.7 %"), (0, "0 %")]
+)
+def test_a_percentage_has_no_exponent(share, text):
+    assert percent(share) == text
 
 
 def test_a_report_has_the_verdicts_of_a_calibrated_detector(gradcon, place, digits_run):

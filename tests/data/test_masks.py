@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,3 +83,59 @@ def test_the_size_is_that_of_the_upright_image(tmp_path: Path, orientation: int,
     exif[0x0112] = orientation
     Image.new("L", (5, 3)).save(tmp_path / "image.jpg", exif=exif)
     assert upright_size(tmp_path / "image.jpg") == size
+
+
+def row(*values: int) -> Image.Image:
+    return Image.fromarray(np.array([values], np.uint8))
+
+
+def with_alpha(mode: str, colour: int | tuple[int, ...]) -> Image.Image:
+    image = Image.new(mode, (3, 1), colour)
+    image.putalpha(row(0, 255, 0))
+    return image
+
+
+def of_palette(*colours: int) -> Image.Image:
+    image = row(0, 1, 0)
+    image.putpalette(colours)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [
+        (with_alpha("RGB", (255, 255, 255)), {}),
+        (with_alpha("RGB", (0, 0, 0)), {}),
+        (with_alpha("L", 255), {}),
+        (of_palette(*[255] * 6), {"transparency": 0}),
+        (of_palette(*[255] * 6), {"transparency": bytes((0, 255))}),
+        (of_palette(0, 0, 0, 255, 255, 255), {"transparency": 1}),
+        (Image.merge("LA", [row(0, 255, 0), row(0, 255, 0)]), {}),
+        (Image.merge("LA", [row(0, 255, 0), row(255, 255, 255)]), {}),
+        (Image.merge("LA", [row(0, 255, 0), row(255, 0, 255)]), {}),  # colours differ, and decide
+        (Image.fromarray(np.array([[0, 65535, 0]], np.uint16)), {}),
+        (Image.fromarray(np.array([[0, 65535, 0]], np.uint16)), {"transparency": 0}),
+        (row(0, 128, 1), {}),
+    ],
+)
+def test_where_the_shape_is(tmp_path: Path, image: Image.Image, options: dict[str, Any]) -> None:
+    image.save(tmp_path / "mask.png", **options)
+    assert read_mask(tmp_path / "mask.png", (1, 3)).tolist() == [[False, True, False]]
+
+
+@pytest.mark.parametrize(
+    ("image", "values"),
+    [
+        (row(0, 1, 0), "0, 1"),
+        (row(1, 1, 1), "1"),
+        (row(*range(8)), "0, 1, 2, 3, 4, ..."),
+        (with_alpha("RGB", (255, 255, 255)).point(lambda value: value // 2), "0, 127"),
+        (Image.fromarray(np.array([[0, 1, 0]], np.uint16)), "0, 1"),
+        (Image.fromarray(np.array([[0, 0.25, 0]], np.float32)), "0, 0.25"),
+        (of_palette(0, 0, 0, 255, 0, 0), "0, 76"),
+    ],
+)
+def test_marks_that_are_all_dark_are_told_with_their_values(tmp_path: Path, image: Image.Image, values: str) -> None:
+    image.save(tmp_path / "mask.tif")
+    with pytest.raises(ValueError, match=rf"mask.tif: .*its values are {values}: save it with 255"):
+        read_mask(tmp_path / "mask.tif", (1, image.width))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +61,38 @@ def test_a_map_that_finds_all(scorer: Scorer, files: list[Path], batch_size: int
     assert evaluation.as_json()["auroc"]["residual"] == round(evaluation.auroc["residual"], 6)
 
 
-def test_a_mask_of_another_size(scorer: Scorer, files: list[Path]) -> None:
-    images = ImageFolder(files[1:2], 1, 16)
-    with pytest.raises(ValueError, match=r"mask of 2.*\(16, 16\).*\(32, 16\)"):
-        evaluate_pixels(scorer, images, [files[0].parent / "mask" / "mask of 2.png"])
+def damage(mask: Path) -> None:
+    mask.write_bytes(mask.read_bytes()[:45])
+
+
+def resize(mask: Path) -> None:
+    Image.new("L", (5, 5), 255).save(mask)
+
+
+def darken(mask: Path) -> None:
+    Image.new("L", (16, 32), 1).save(mask)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"), [(damage, "cannot be read"), (resize, r"\(5, 5\).*\(32, 16\)"), (darken, "values are 1:")]
+)
+def test_a_mask_that_cannot_be_used_costs_no_other(
+    scorer: Scorer, files: list[Path], spoil: Callable[[Path], None], why: str
+) -> None:
+    masks = [files[0].parent / "mask" / f"mask of {number}.png" for number in (1, 2)]
+    spoil(masks[0])
+    evaluation = evaluate_pixels(scorer, ImageFolder(files[:3], 1, 16), [None, *masks])
+    assert (evaluation.images, evaluation.without_a_mark, evaluation.incomparable) == (2, 0, None)
+    assert evaluation.auroc == evaluate_pixels(scorer, ImageFolder(files[:3:2], 1, 16), [None, masks[1]]).auroc
+    assert len(evaluation.left_out) == 1 and re.match(f"{masks[0]}: .*{why}", evaluation.left_out[0])
+    assert "1 left out, whose masks cannot be used" in evaluation.table()
+    assert (evaluation.as_json()["left_out"], evaluation.as_json()["problems"]) == (1, evaluation.left_out)
+
+
+def test_nothing_to_compare(scorer: Scorer, files: list[Path]) -> None:
+    mask = files[0].parent / "mask" / "mask of 3.png"
+    images = ImageFolder([files[0], files[3]], 1, 16)
+    evaluation = evaluate_pixels(scorer, images, [None, mask])
+    assert (evaluation.auroc, evaluation.images, evaluation.without_a_mark) == ({}, 1, 1)
+    assert str(evaluation.incomparable).startswith("no pixel is anomalous")
+    assert evaluate_pixels(scorer, images, [mask, mask]).incomparable == "all images are left out"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from os.path import realpath
 from pathlib import Path
 
 
@@ -42,3 +44,8 @@ class Found:
     files: list[ImageFile]
     ignored: list[Ignored]
     layout: str
+
+
+def real_images(files: Iterable[ImageFile]) -> set[tuple[str, int]]:
+    """Tell images apart whatever the links that lead to them: by the real path of the file, and the frame."""
+    return {(realpath(file.path), file.frame) for file in files}

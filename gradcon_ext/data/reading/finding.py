@@ -43,6 +43,8 @@ def find_images(path: str | os.PathLike[str], part: Part = "all") -> Found:
         OSError: a folder cannot be entered.
         ValueError: a damaged list, or no images.
     """
+    if not os.fspath(path):  # which would be the current folder
+        raise FileNotFoundError("an empty path is no folder of images, list or image; the current folder is .")
     place = Path(path)
     if place.is_dir():
         found = _in_mvtec(place, part) if _is_mvtec(place) else _in_depth(place)

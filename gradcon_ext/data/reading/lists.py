@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from gradcon_ext.data.reading.files import ImageFile
 
 LIST_SUFFIXES = (".csv", ".jsonl")
+
+_KNOWN = {"path": "path", "isoutlier": "is_outlier", "frame": "frame"}
+"""Columns, by their names without what may lie between words."""
+_BETWEEN = re.compile(r"[\s_-]")
 
 _BOOLEANS = {"0": False, "false": False, "1": True, "true": True, "": None, "none": None}
 
@@ -19,7 +24,8 @@ def read_list(path: Path) -> list[ImageFile]:
     """Read the images of a list: CSV with a header, or an object of JSON a line.
 
     `path` is the file of an image, from the folder of the list where it is not absolute. `is_outlier` (0 or 1, false
-    or true) and `frame` (from 0) may be there too; whatever else is, is left alone.
+    or true) and `frame` (from 0) may be there too; whatever else is, is left alone. Case, blanks, hyphens and
+    underscores of these names do not count. Where names of a header have blanks around them, so have its values.
 
     Raises:
         OSError: it cannot be read.
@@ -35,12 +41,30 @@ def read_list(path: Path) -> list[ImageFile]:
 
 
 def _csv_rows(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(stream, strict=True)
-    if "path" not in (reader.fieldnames or ()):
-        raise ValueError(
-            f'expected a column "path", got {", ".join(map(repr, reader.fieldnames or ())) or "no header"}'
-        )
-    return ((reader.line_num, row) for row in reader)
+    head = csv.reader(stream, strict=True)
+    header = next(head, [])
+    stripped = [name.strip() for name in header]
+    names = _known(stripped)
+    if "path" not in names:
+        raise ValueError(f'expected a column "path", got {", ".join(map(repr, header)) or "no header"}')
+    has_blanks = stripped != header
+    reader = csv.DictReader(stream, names, strict=True, skipinitialspace=has_blanks)
+    for row in reader:
+        number = head.line_num + reader.line_num
+        yield number, {name: _stripped(value) for name, value in row.items()} if has_blanks else row
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _known(names: Iterable[str]) -> list[str]:
+    """Names with those that look like a known one replaced by it."""
+    known = [_KNOWN.get(_BETWEEN.sub("", name).lower(), name) for name in names]
+    for name in _KNOWN.values():
+        if known.count(name) > 1:
+            raise ValueError(f'there are several columns "{name}"; expected one at most')
+    return known
 
 
 def _json_rows(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -49,22 +73,22 @@ def _json_rows(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any]]]:
             continue
         try:
             row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"expected an object with a path, got {line[:80]!r}")
+            known = dict(zip(_known(row), row.values(), strict=True))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number}: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"line {number}: expected an object with a path, got {line[:80]!r}")
-        yield number, row
+        yield number, known
 
 
 def _image(row: Mapping[str, Any], folder: Path, number: int) -> ImageFile:
     name, frame = row.get("path"), row.get("frame")
-    is_outlier = str(row.get("is_outlier", "")).lower()
+    is_outlier = str(row.get("is_outlier", "")).strip().lower()
     if not isinstance(name, str) or not name or "\0" in name:
         raise ValueError(f"line {number}: expected a path, got {name!r}")
     if is_outlier not in _BOOLEANS:
         raise ValueError(f"line {number}: expected is_outlier to be 0 or 1, got {row['is_outlier']!r}")
-    if frame in (None, ""):
-        frame = "0"
-    if not str(frame).isdecimal() or len(str(frame)) > 9:
+    digits = "0" if frame is None else str(frame).strip() or "0"
+    if not digits.isdecimal() or len(digits) > 9:
         raise ValueError(f"line {number}: expected a frame from 0, got {frame!r}")
-    return ImageFile(folder / name, int(frame), _BOOLEANS[is_outlier])
+    return ImageFile(folder / name, int(digits), _BOOLEANS[is_outlier])

@@ -130,8 +130,33 @@ def test_a_list_names_bytes_and_frames(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "path, is_outlier\nb.png, 1\nc.png,0\n"),
+        ("a.csv", 'is_outlier, path , frame\n1, b.png , \n0, "c.png", 0 \n'),
+        ("a.csv", "Path,Is Outlier\nb.png,True \nc.png,False\n"),
+        ("a.csv", "PATH,is-outlier\nb.png,1\nc.png,0\n"),
+        ("a.csv", "path,isOutlier\n\nb.png,1\nc.png,0\n"),
+        ("a.jsonl", '{"path": "b.png", "is_outlier ": " 1"}\n{"Path": "c.png", "IsOutlier": 0}\n'),
+    ],
+)
+def test_columns_that_are_spelled_a_little_otherwise(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    expected = [ImageFile(tmp_path / "b.png", 0, True), ImageFile(tmp_path / "c.png", 0, False)]
+    assert find_images(tmp_path / name).files == expected
+
+
+def test_blanks_of_names_are_kept(tmp_path):
+    (tmp_path / "a.csv").write_text("path,is_outlier\n b.png ,1\n")
+    assert find_images(tmp_path / "a.csv").files == [ImageFile(tmp_path / " b.png ", 0, True)]
+
+
+@pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
+        ("a.csv", "path,is_outlier,Is_Outlier\nb.png,0,1\n", 'several columns "is_outlier"'),
+        ("a.jsonl", '{"path": "b.png", "PATH": "c.png"}\n', 'line 1: there are several columns "path"'),
+        ("a.csv", "path, is_outlier\nb.png, 2\n", "line 2: expected is_outlier to be 0 or 1, got .2."),
         ("a.csv", "", "no header"),
         ("a.csv", "file\nb.png\n", 'expected a column "path", got .file.'),
         ("a.csv", "path\n\nb.png\n,\n", "line 4: expected a path"),
@@ -155,3 +180,5 @@ def test_a_damaged_list(tmp_path, name, text, problem):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such"):
         find_images(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="an empty path"):
+        find_images("")
