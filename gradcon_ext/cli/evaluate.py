@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gradcon_ext.cli import arguments, reading_options
 from gradcon_ext.cli.failed_rows import with_rows_at_end
-from gradcon_ext.cli.image_reader import UNREADABLE
+from gradcon_ext.cli.image_reader import UNREADABLE, own_pixel_limit
 from gradcon_ext.cli.measured import measured
 from gradcon_ext.cli.rows import score_rows, write_rows_file
 from gradcon_ext.cli.run_files import load_detector
@@ -121,7 +121,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"Warning: {warning}.", file=sys.stderr)
     pixels = {}
     if test.images is not None:
-        found = evaluate_pixels(scorer, *test.images)
+        with own_pixel_limit():
+            found = evaluate_pixels(scorer, *test.images)
         print(f"\n{found.table()}")
         pixels = {"pixels": {**found.as_json(), "masks": str(test.masks)}}
 

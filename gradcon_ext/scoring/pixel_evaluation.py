@@ -12,8 +12,9 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.nn import functional
 
-from gradcon_ext.data.masks import read_mask, upright_size
+from gradcon_ext.data.masks import read_mask
 from gradcon_ext.data.reading import FileImages
+from gradcon_ext.data.reading.sizes import size_of
 from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.pixel_metrics import PixelMetrics
 
@@ -69,7 +70,7 @@ def evaluate_pixels(
     without_a_mark = done = 0
     for maps in scorer.maps(images, batch_size):
         for row in range(len(next(iter(maps.values())))):
-            size, mask_file = upright_size(images.paths[done]), masks[done]
+            size, mask_file = size_of(images.files[done], images.preparation.max_pixels), masks[done]
             done += 1
             mask = np.zeros(size, np.bool_) if mask_file is None else read_mask(mask_file, size)
             if mask_file is not None and not mask.any():
