@@ -126,7 +126,11 @@ def test_lists_are_read_from_their_own_folder(write, tmp_path):
 
 def test_a_list_names_bytes_and_frames(tmp_path):
     (tmp_path / "list.csv").write_bytes(b"\xef\xbb\xbfpath,frame\n\xff.tif,3\n")
-    assert find_images(tmp_path / "list.csv").files == [ImageFile(tmp_path / os.fsdecode(b"\xff.tif"), 3)]
+    assert find_images(tmp_path / "list.csv").files == [
+        ImageFile(tmp_path / os.fsdecode(b"\xff.tif"), 3, names_frame=True)
+    ]
+    (tmp_path / "list.jsonl").write_text('{"path": "a.tif", "frame": 0}\n{"path": "a.tif"}\n')
+    assert [file.names_frame for file in find_images(tmp_path / "list.jsonl").files] == [True, False]
 
 
 @pytest.mark.parametrize(
