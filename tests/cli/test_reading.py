@@ -109,6 +109,15 @@ def test_eight_bits_are_refused_where_twelve_were_trained(gradcon, tmp_path, wri
     assert "8 bits a channel; expected values in the range 0 to 4095" in table(result.out)[0]["error"]
 
 
+def test_floating_point_from_0_to_1_is_refused_where_bytes_were_trained(gradcon, tmp_path, write_photos):
+    run = tmp_path / "run"
+    gradcon(*TRAIN, "--images", write_photos(tmp_path / "photos"), "--out", run)
+    Image.fromarray(np.random.default_rng(0).random((9, 10), np.float32)).save(tmp_path / "a.tif")
+    result = gradcon("score", run, tmp_path / "a.tif")
+    assert result.code == 3
+    assert re.search("floating-point pixels .*; expected values in the range 0 to 255", table(result.out)[0]["error"])
+
+
 def test_bad_images_are_rows_with_their_errors(gradcon, digits_run, write_photos, tmp_path):
     folder = write_photos(tmp_path / "photos", 6)
     for number in (0, 1, 4):
