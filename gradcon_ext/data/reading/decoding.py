@@ -19,6 +19,7 @@ from gradcon_ext.data.reading.png_exif import png_exif
 _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258
 _PHOTOMETRIC = 262
+_SAMPLE_FORMAT, _SIGNED = 339, 2
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -112,6 +113,7 @@ def _decode_open(
     check_pixel_count(file.width, file.height, most)
     frames = _go_to(file, frame)
     check_pixel_count(file.width, file.height, most)
+    _refuse_signed_bytes(file)
     is_deep = _is_deep_colour(file)  # before EXIF is asked for, which decodes a PNG
     orientation = file.getexif().get(_ORIENTATION, 1)
     if is_deep:
@@ -125,6 +127,12 @@ def _decode_open(
     if is_inverted and isinstance(pixels, np.ndarray):
         pixels = 65535 - pixels
     return Decoded(pixels, format, mode, bits_of(mode), frames, orientation != 1)
+
+
+def _refuse_signed_bytes(file: ImageFile.ImageFile) -> None:
+    """Raise ValueError for what Pillow reads as if it had no sign."""
+    if file.mode == "L" and _SIGNED in getattr(file, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
+        raise ValueError("pixels of int8; expected 8 or 16 bits without a sign, or floating point")
 
 
 def _is_deep_colour(file: ImageFile.ImageFile) -> bool:
@@ -182,7 +190,10 @@ def _check_regular(path: Path) -> None:
     """Raise an error for what would not be read but waited for, and for what holds nothing."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+        if stat.S_ISDIR(status.st_mode):
+            os.scandir(path).close()  # which tells why it cannot be searched for images, if so
+            raise ValueError("a folder")
+        raise ValueError("not a regular file")
     if status.st_size == 0:
         raise ValueError("the file is empty")
 
