@@ -91,7 +91,7 @@ def _facts(folder: Path, found: Found, images: int, inspection: Inspection) -> d
         "orientation": dict(inspection.orientations.most_common()),
         "turned_by_exif": inspection.turned,
         "values": inspection.bounds,
-        "several_frames": [str(path) for path in inspection.several],
+        "several_frames": list(dict.fromkeys(map(str, inspection.several))),
         "unreadable": {str(error.path): error.problem for error in inspection.unreadable},
         "empty": [str(path) for path in inspection.empty],
         "duplicates": {str(path): str(first) for path, first in inspection.duplicates},

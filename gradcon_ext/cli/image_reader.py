@@ -38,7 +38,7 @@ class ImageReader:
         quiet: whether to show no progress.
         unreadable: images that could not be read.
         beyond: images that leave the range of values.
-        several: images of files that have several frames.
+        several: images of files that have several frames, where none was asked for.
         ignored: number of files that were found and are no images.
         notes: further lines to tell at the end, unless quiet.
         warnings: likewise, also if quiet.
@@ -115,7 +115,7 @@ class ImageReader:
             self.unreadable.append(_without_pixels(reading))
         if reading.beyond is not None:
             self.beyond.append(_without_pixels(reading))
-        if reading.frames > 1:
+        if reading.frames > 1 and not reading.file.names_frame:
             self.several.append(_without_pixels(reading))
 
     def report(self) -> None:
@@ -147,7 +147,7 @@ class ImageReader:
         yield from self.notes
         if self.ignored:
             yield f"Note: other files among the images, which are ignored: {self.ignored}; `gradcon check` names them"
-        if self.several and self.preparation.frame != "all":
+        if self.several:
             which = f"number {self.preparation.frame}" if self.preparation.frame else "the first"
             yield (
                 f"Note: files of several frames, of which {which} is read: {len(self.several)}, such as "

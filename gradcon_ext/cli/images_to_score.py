@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from torch import Tensor
 from gradcon_ext.cli.array_to_score import read_array
 from gradcon_ext.cli.image_reader import ImageReader
 from gradcon_ext.data.image_dataset import ImageDataset, stacked, stored_batches
-from gradcon_ext.data.reading import FileImages, ImageFile, Preparation, Reading
+from gradcon_ext.data.reading import FileImages, ImageFile, Reading
 
 
 class Batch(NamedTuple):
@@ -56,7 +57,7 @@ class ArrayToScore:
 
 @dataclass(frozen=True)
 class FilesToScore:
-    """Images of files, by their paths, and by their frames where there are several of a file."""
+    """Images of files, by their paths, and by their frames where any of them was asked for."""
 
     files: Sequence[ImageFile]
     reader: ImageReader
@@ -65,12 +66,16 @@ class FilesToScore:
         """Return the number of images."""
         return len(self.files)
 
+    @cached_property
+    def has_frames(self) -> bool:
+        """Whether paths alone do not tell the images apart."""
+        return any(file.names_frame for file in self.files)
+
     def named(self) -> tuple[ImageDataset, list[str]]:
         """Return those that could be read, once they have been, and a name of each: its path, and its frame."""
         unreadable = {reading.file for reading in self.reader.unreadable}
         readable = [file for file in self.files if file not in unreadable]
-        several = self.reader.preparation.frame == "all"
-        names = [f"{file.path}.frame-{file.frame}" if several else str(file.path) for file in readable]
+        names = [f"{file.path}.frame-{file.frame}" if file.names_frame else str(file.path) for file in readable]
         return FileImages(readable, self.reader.preparation), names
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
@@ -81,7 +86,7 @@ class FilesToScore:
             yield self._batch(some)
 
     def _batch(self, readings: Sequence[Reading]) -> Batch:
-        labels = file_labels([reading.file for reading in readings], self.reader.preparation)
+        labels = file_labels([reading.file for reading in readings], self.has_frames)
         problems = [None if reading.error is None else reading.error.problem for reading in readings]
         pixels = [reading.pixels for reading in readings if reading.pixels is not None]
         return Batch(labels, problems, stacked(pixels) if pixels else None)
@@ -111,9 +116,9 @@ def images_to_score(paths: Sequence[Path], reader: ImageReader) -> ArrayToScore 
     return FilesToScore([file for path in paths for file in reader.find(path, "test")], reader)
 
 
-def file_labels(files: Sequence[ImageFile], preparation: Preparation) -> dict[str, Sequence[Any]]:
-    """Return the columns that tell images of files apart."""
+def file_labels(files: Sequence[ImageFile], has_frames: bool) -> dict[str, Sequence[Any]]:
+    """Return the columns that tell images of files apart, the frame among them where it is needed."""
     labels: dict[str, Sequence[Any]] = {"path": [str(file.path) for file in files]}
-    if preparation.frame == "all":
+    if has_frames:
         labels["frame"] = [file.frame for file in files]
     return labels

@@ -69,7 +69,8 @@ def add_frames(parser: arguments.Group, default: str) -> None:
         "--frames",
         metavar="first|all|N",
         type=frames,
-        help=f"of files with several frames: the first, every one, or number N from 0 (default: {default})",
+        help="of files with several frames: the first, every one, or number N from 0; frames that a list names are "
+        f"read whichever this is (default: {default})",
     )
 
 

@@ -207,7 +207,7 @@ def _rows(scorer: ImageScorer, images: ArrayToScore | FilesToScore, batch_size: 
     if isinstance(images, FilesToScore) and images.reader.skip:
         preparation = images.reader.preparation
         black = torch.zeros(1, preparation.channels, *(preparation.size or (1, 1)))
-        labels = file_labels(images.files[:1], preparation)
+        labels = file_labels(images.files[:1], images.has_frames)
         return with_failed_rows(parts, lambda: next(_score_rows(scorer, labels, black)))
     return (row for _, _, rows in parts for row in rows)
 

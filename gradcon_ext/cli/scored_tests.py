@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import realpath
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from gradcon_ext.detector.columns import ERROR
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.scoring.image_scoring import ImageScorer
 from gradcon_ext.scoring.scores import Scores, joined
+
+_Identities: TypeAlias = set[tuple[str, int | None]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def of_files(args: argparse.Namespace, detector: Detector, scorer: ImageScorer) 
     reader = reader_of(args, preparation)
     with own_pixel_limit():
         files = _labelled_files(args, reader)
-        batches = FilesToScore(files, reader).batches(args.batch_size)
+        images = FilesToScore(files, reader)
+        batches = images.batches(args.batch_size)
         parts = [scorer.score(batch.images, args.batch_size) for batch in batches if batch.images is not None]
     problems = {reading.file: reading.error for reading in reader.unreadable}
     if not parts:
@@ -101,20 +104,22 @@ def of_files(args: argparse.Namespace, detector: Detector, scorer: ImageScorer) 
     return ScoredTest(
         scores=joined(parts),
         is_outlier=_are_outliers(good),
-        labels=file_labels(good, preparation),
+        labels=file_labels(good, images.has_frames),
         title=" against ".join(map(str, named.values())),
         facts={name: str(path) for name, path in named.items()},
         images=with_masks(good, preparation, args, masks),
         masks=masks,
         folders=[_folder(file, args) for file in good],
         warnings=list(_of_training(good, detector)),
-        failed=_failed_rows(bad, preparation, [error.problem for error in problems.values() if error is not None]),
+        failed=_failed_rows(
+            bad, images.has_frames, [error.problem for error in problems.values() if error is not None]
+        ),
     )
 
 
-def _failed_rows(files: Sequence[ImageFile], preparation: Preparation, problems: Sequence[str]) -> list[Row]:
+def _failed_rows(files: Sequence[ImageFile], has_frames: bool, problems: Sequence[str]) -> list[Row]:
     outliers = _are_outliers(files).astype(int).tolist()
-    columns = {**file_labels(files, preparation), "is_outlier": outliers, ERROR: problems}
+    columns = {**file_labels(files, has_frames), "is_outlier": outliers, ERROR: problems}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -125,8 +130,8 @@ def _are_outliers(files: Sequence[ImageFile]) -> npt.NDArray[np.bool_]:
 def _labelled_files(args: argparse.Namespace, reader: ImageReader) -> list[ImageFile]:
     if args.images is None:
         inliers, outliers = (reader.find(folder) for folder in (args.inliers, args.outliers))
-        normal = _real_paths(inliers)
-        outliers = [file for file in outliers if realpath(file.path) not in normal]
+        normal = _identities(inliers)
+        outliers = [file for file in outliers if not _is_among(file, normal)]
         if not outliers:
             raise ValueError(f"{args.outliers} holds no image beside those of {args.inliers}")
         labelled = [replace(file, is_outlier=False) for file in inliers]
@@ -149,23 +154,33 @@ def _folder(file: ImageFile, args: argparse.Namespace) -> str | None:
 
 def _of_training(files: Sequence[ImageFile], detector: Detector) -> Iterator[str]:
     """Yield a sentence for each folder or list that the detector was made with, if inliers are among its images."""
-    inliers = _real_paths(file for file in files if not file.is_outlier)
+    inliers = [file for file in files if not file.is_outlier]
     facts = detector.training.get("data")
     for name, what in {"images": "training", "validation": "validation", "calibration": "calibration"}.items():
         path = facts.get(name) if isinstance(facts, dict) else None
-        if isinstance(path, str) and (used := len(inliers & _trained_on(path))):
+        if isinstance(path, str) and (used := _count_among(inliers, _trained_on(path))):
             yield (
                 f"{used} of {len(inliers)} inliers are images of {path}, which {what} has used: metrics of new images "
                 "will be worse"
             )
 
 
-def _trained_on(path: str) -> set[str]:
+def _trained_on(path: str) -> _Identities:
     try:
-        return _real_paths(find_images(path, "train").files)
+        return _identities(find_images(path, "train").files)
     except (OSError, ValueError):  # it is not here any more
         return set()
 
 
-def _real_paths(files: Iterable[ImageFile]) -> set[str]:
-    return {realpath(file.path) for file in files}
+def _identities(files: Iterable[ImageFile]) -> _Identities:
+    """Real paths, and the frames that are asked for; None stands for any frame of a file."""
+    return {(realpath(file.path), file.frame if file.names_frame else None) for file in files}
+
+
+def _is_among(file: ImageFile, identities: _Identities) -> bool:
+    path = realpath(file.path)
+    return (path, None) in identities or (path, file.frame) in identities
+
+
+def _count_among(files: Sequence[ImageFile], identities: _Identities) -> int:
+    return sum(_is_among(file, identities) for file in files)

@@ -12,6 +12,7 @@ from gradcon_ext.data.image_size import Size, height_width
 from gradcon_ext.data.reading.file_images import FileImages
 from gradcon_ext.data.reading.files import ImageFile
 from gradcon_ext.data.reading.finding import find_images
+from gradcon_ext.data.reading.frames import with_frames
 from gradcon_ext.data.reading.preparation import Preparation
 from gradcon_ext.data.reading.streams import Reading
 
@@ -25,13 +26,14 @@ class ImageFolder(FileImages):
         preparation: what is done to each image.
     """
 
-    def __init__(self, paths: Sequence[Path], channels: int, size: Size, **how: Any) -> None:
+    def __init__(self, files: Sequence[Path | ImageFile], channels: int, size: Size, **how: Any) -> None:
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 (grey) or 3 (red, green, blue), got {channels}")
         preparation = Preparation(channels, height_width(size), **how)
         if preparation.frame == "all":
             raise ValueError("a folder has one image a file; give the number of a frame")
-        super().__init__([ImageFile(path, preparation.frame) for path in paths], preparation)
+        images = [each if isinstance(each, ImageFile) else ImageFile(each) for each in files]
+        super().__init__(with_frames(images, preparation), preparation)
 
     def _reading(self, index: int) -> Reading:
         reading = super()._reading(index)
@@ -63,4 +65,4 @@ def read_image_folder(path: str | os.PathLike[str], channels: int, size: Size, *
         raise FileNotFoundError(f"{path}: no such folder of images")
     if not folder.is_dir():
         raise NotADirectoryError(f"{path}: is a file; expected a folder of images")
-    return ImageFolder([file.path for file in find_images(folder).files], channels, size, **how)
+    return ImageFolder(find_images(folder).files, channels, size, **how)

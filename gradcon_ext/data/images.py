@@ -192,7 +192,7 @@ def _files(path: str | os.PathLike[str], preparation: Preparation | None, part: 
         )
     files = find_images(path, part).files
     how = asdict(preparation)
-    return ImageFolder([file.path for file in files], how.pop("channels"), how.pop("size"), **how)
+    return ImageFolder(files, how.pop("channels"), how.pop("size"), **how)
 
 
 def _gathered(batches: Iterable[Tensor]) -> ImageDataset:

@@ -13,6 +13,7 @@ from torch import Tensor
 from gradcon_ext.data.pixels import Array, check_dtype
 from gradcon_ext.data.reading.decoded import Decoded
 from gradcon_ext.data.reading.decoding import bits_of, native_pixels
+from gradcon_ext.data.reading.opening import load_image
 from gradcon_ext.data.reading.preparation import Preparation
 
 Maker: TypeAlias = Literal["default_collate", "default_convert", "own collation", "iterable"]
@@ -128,6 +129,7 @@ def pixels_of(content: Any, index: int, preparation: Preparation | None) -> Tens
 
 
 def _pixels_of_pillow(image: Image.Image, index: int, preparation: Preparation | None) -> Array:
+    load_image(image)
     image = ImageOps.exif_transpose(image)
     pixels = native_pixels(image)
     if preparation is None:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-_ORIENTATION = 0x0112
-_LYING = (5, 6, 7, 8)
-"""Values of the EXIF orientation that exchange width and height."""
+from gradcon_ext.data.reading.decoding import read_header
+from gradcon_ext.data.reading.opening import open_image
+
 _HALF = 127
 _SHOWN = 5
 """Values that an error names."""
@@ -49,11 +49,11 @@ def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     Raises:
         ValueError: it cannot be read as an image, has another size, or holds marks of which none is brighter than half.
     """
-    given = upright_size(path)
+    given = read_header(path).size
     if given != size:
         raise ValueError(f"{path}: height and width are {given}; those of its image are {size}")
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             values, marked = _marks(ImageOps.exif_transpose(file))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         raise ValueError(f"{path}: cannot be read as an image ({error})") from error
@@ -82,17 +82,3 @@ def _marks(image: Image.Image) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]
 def _some(values: npt.NDArray[Any]) -> str:
     shown = [f"{value:g}" for value in values[:_SHOWN]]
     return ", ".join(shown if len(values) <= _SHOWN else [*shown, "..."])
-
-
-def upright_size(path: Path) -> tuple[int, int]:
-    """Return height and width of an image, turned upright as its EXIF orientation says, from the file's header.
-
-    Raises:
-        ValueError: it cannot be read as an image.
-    """
-    try:
-        with Image.open(path) as file:
-            width, height = file.size
-            return (width, height) if file.getexif().get(_ORIENTATION) in _LYING else (height, width)
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read as an image ({error})") from error

@@ -39,6 +39,7 @@ class Settings:
         threads: that read, in each actor.
         folder: that relative paths are below.
         network: that makes feature maps, for a detector of those of another network than timm's.
+        has_frames: whether rows tell the frames of images.
     """
 
     preparation: Preparation
@@ -47,6 +48,7 @@ class Settings:
     threads: int
     folder: str
     network: nn.Module | None = None
+    has_frames: bool = False
 
 
 class Scored(NamedTuple):
@@ -77,7 +79,6 @@ class BlockScorer:
         self._settings = settings
         self._batch_size = self._preparation.at_once(settings.batch_size)
         self._scorer = scorer_of(loaded(detector), settings.device, network=settings.network)
-        self._has_frames = settings.preparation.frame == "all"
         self._schema = self._schema_of_rows()
 
     def __call__(self, block: pa.Table) -> pa.Table:
@@ -98,11 +99,11 @@ class BlockScorer:
         unreadable = [f"{row['path']}: {row[ERROR]}" for row in rows if row[ERROR] is not None]
         return Scored(pa.Table.from_pylist(rows, self._schema), unreadable, beyond)
 
-    def _readings(self, image: tuple[str, int], folder: Path) -> list[tuple[str, Reading]]:
+    def _readings(self, image: tuple[str, int | None], folder: Path) -> list[tuple[str, Reading]]:
         """Read an image, or all that a file holds, with the path that tells it from others."""
         path, frame = image
         if not is_url(path):
-            return self._read(path, ImageFile(Path(self._settings.folder, path), frame))
+            return self._read(path, _image_file(Path(self._settings.folder, path), frame))
         with NamedTemporaryFile(dir=folder) as copy:
             try:
                 files, name = fsspec.core.url_to_fs(path)
@@ -111,7 +112,7 @@ class BlockScorer:
                 problem = f"cannot be fetched ({' '.join(str(error).split()) or type(error).__name__})"
                 return [(path, Reading(ImageFile(Path(path)), None, UnreadableImage(Path(path), problem)))]
             copy.flush()
-            return self._read(path, ImageFile(Path(copy.name), frame))
+            return self._read(path, _image_file(Path(copy.name), frame))
 
     def _read(self, path: str, file: ImageFile) -> list[tuple[str, Reading]]:
         return [(path, read_image(each, self._preparation)) for each in with_frames([file], self._preparation, 1)]
@@ -120,7 +121,7 @@ class BlockScorer:
         pixels = [reading.pixels for _, reading in batch if reading.pixels is not None]
         scored = self._scored(stacked(pixels)) if pixels else iter(())
         for path, reading in batch:
-            label = {"path": path, "frame": reading.file.frame} if self._has_frames else {"path": path}
+            label = {"path": path, "frame": reading.file.frame} if self._settings.has_frames else {"path": path}
             if reading.error is None:
                 yield {**label, **next(scored), ERROR: None}
             else:  # which may name the copy of a URL's content
@@ -136,6 +137,10 @@ class BlockScorer:
         (row,) = self._rows([("", Reading(ImageFile(Path()), black))])
         told = pa.Table.from_pylist([row]).schema
         return told.set(told.get_field_index(ERROR), pa.field(ERROR, pa.string()))
+
+
+def _image_file(path: Path, frame: int | None) -> ImageFile:
+    return ImageFile(path) if frame is None else ImageFile(path, frame, names_frame=True)
 
 
 def loaded(detector: bytes) -> Detector:

@@ -19,6 +19,7 @@ class Blocks:
 
     Attributes:
         images: how many have been in the blocks so far.
+        name_frames: whether any of them names its frame.
         size: images in a block; fewer in the last one.
 
     Args:
@@ -28,6 +29,7 @@ class Blocks:
 
     def __init__(self, images: Iterable[ImageFile | str], size: int) -> None:
         self.images = 0
+        self.name_frames = False
         self._given = iter(images)
         self.size = size
         self._hash = hashlib.sha256()
@@ -36,11 +38,12 @@ class Blocks:
         """Yield tables of `SCHEMA`; raises ValueError for the name of a file that is not UTF-8."""
         number = 0
         while some := list(islice(self._given, self.size)):
-            rows = [(image, 0) if isinstance(image, str) else (str(image.path), image.frame) for image in some]
-            for row in rows:
-                self._hash.update(_utf8(f"{row[0]}\0{row[1]}\0"))
+            rows = [(image, None) if isinstance(image, str) else _path_and_frame(image) for image in some]
+            for path, frame in rows:
+                self._hash.update(_utf8(f"{path}\0{0 if frame is None else f'frame {frame}'}\0"))
             paths, frames = zip(*rows, strict=True)
             self.images += len(rows)
+            self.name_frames |= any(frame is not None for frame in frames)
             yield pa.table({"block": [number] * len(rows), "path": paths, "frame": frames}, SCHEMA)
             number += 1
 
@@ -55,6 +58,11 @@ def in_object_store(blocks: Blocks) -> list[Any]:
     import ray
 
     return [ray.put(block) for block in blocks]
+
+
+def _path_and_frame(image: ImageFile) -> tuple[str, int | None]:
+    """Of an image that names no frame it is left to the preparation which are read."""
+    return str(image.path), image.frame if image.names_frame else None
 
 
 def _utf8(text: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -61,8 +61,8 @@ class ScoringJob:
     def dataset(self) -> Any:
         """Return a `ray.data.Dataset` that computes one row an image when it is asked for; raises what `write` does."""
         detector, settings = self._prepared()
-        _, tables = self._blocks()
-        return self._scored(tables, BlockScorer, detector, settings)
+        blocks, tables = self._blocks()
+        return self._scored(tables, BlockScorer, detector, _with_frames(settings, blocks))
 
     def write(self, out: Place) -> Written:
         """Score the images, and write Parquet files to a folder, each as soon as its images are scored.
@@ -90,7 +90,7 @@ class ScoringJob:
         missing = [table for name, table in zip(names, tables, strict=True) if name not in finished]
         told = []
         if missing:
-            dataset = self._scored(missing, BlockWriter, detector, settings, folder.place)
+            dataset = self._scored(missing, BlockWriter, detector, _with_frames(settings, blocks), folder.place)
             told = _told(dataset)
         return written(folder, names, sorted(finished.intersection(names)), told)
 
@@ -138,6 +138,10 @@ class ScoringJob:
             num_cpus=1,
             num_gpus=None if kind == "CPU" else 1,
         )
+
+
+def _with_frames(settings: Settings, blocks: Blocks) -> Settings:
+    return replace(settings, has_frames=blocks.name_frames or settings.preparation.frame == "all")
 
 
 def _told(dataset: Any) -> list[dict[str, Any]]:

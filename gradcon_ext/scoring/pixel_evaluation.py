@@ -12,8 +12,9 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.nn import functional
 
-from gradcon_ext.data.masks import read_mask, upright_size
-from gradcon_ext.data.reading import FileImages
+from gradcon_ext.data.masks import read_mask
+from gradcon_ext.data.reading import FileImages, ImageFile
+from gradcon_ext.data.reading.sizes import size_of
 from gradcon_ext.scoring.explanation import HasMaps
 from gradcon_ext.scoring.pixel_metrics import PixelMetrics
 
@@ -80,10 +81,10 @@ def evaluate_pixels(
     left_out: list[str] = []
     for maps in scorer.maps(images, batch_size):
         for row in range(len(next(iter(maps.values())))):
-            path, mask_file = images.paths[done], masks[done]
+            file, mask_file = images.files[done], masks[done]
             done += 1
             try:
-                mask = _mask(path, mask_file)
+                mask = _mask(file, mask_file, images.preparation.max_pixels)
             except ValueError as error:
                 left_out.append(str(error))
                 continue
@@ -101,9 +102,9 @@ def evaluate_pixels(
     return PixelEvaluation(auroc, pro, *counts, incomparable=None if metrics else "all images are left out")
 
 
-def _mask(image: Path, mask: Path | None) -> npt.NDArray[np.bool_]:
+def _mask(image: ImageFile, mask: Path | None, max_pixels: int | None) -> npt.NDArray[np.bool_]:
     """The mask of an image, (H, W) as its file; of one without a mask all of it is normal."""
-    size = upright_size(image)
+    size = size_of(image, max_pixels)
     return np.zeros(size, np.bool_) if mask is None else read_mask(mask, size)
 
 

@@ -102,6 +102,12 @@ def test_masks(gradcon, digits_run, with_masks):
     assert pixels["masks"] == str(with_masks / "masks")
 
 
+def test_images_with_masks_are_as_large_as_max_pixels_allows(gradcon, digits_run, with_masks, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow's own, which the images are beyond
+    folders = ("--inliers", with_masks / "test" / "good", "--outliers", with_masks / "test")
+    assert gradcon("evaluate", digits_run, *folders, "--masks", with_masks / "masks").code == 0
+
+
 def test_masks_that_are_missing_or_of_nothing(gradcon, digits_run, with_masks):
     folders = ("--inliers", with_masks / "test" / "good", "--outliers", with_masks / "test")
     assert gradcon("evaluate", digits_run, "--masks", with_masks / "masks").code == 2

@@ -9,6 +9,7 @@ linked folders.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -21,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcon_ext.data.reading import Preparation, UnreadableImage, decode, read_images
+from gradcon_ext.data.reading import Preparation, UnreadableImage, decode, find_images, read_images
 from gradcon_ext.data.reading.files import ImageFile
 from support.libraries import library
 
@@ -267,6 +268,8 @@ PROBLEMS = {
         encoded(np.zeros((6, 8, 4), np.uint16), "a.tif", photometric="rgb", extrasamples=["ASSOCALPHA"]),
         "expected grey or RGB",
     ),
+    "signed bytes": (encoded(np.arange(-24, 24, dtype=np.int8).reshape(6, 8), "a.tif"), "pixels of int8; .* sign"),
+    "signed bytes, compressed": (encoded(np.zeros((6, 8), np.int8), "a.tif", compression="zlib"), "pixels of int8"),
     "complex numbers": (encoded(np.zeros((6, 8), np.complex64), "a.tif"), "complex64; expected 8 or 16 bits"),
 }
 
@@ -418,6 +421,53 @@ def test_two_images_are_little_to_learn_from(gradcon, tmp_path):
     assert result.code == 0
     scores = [float(row["anomaly"]) for row in csv.DictReader(io.StringIO(result.out))]
     assert np.isfinite(scores).all() and scores[0] != scores[1]
+
+
+@pytest.fixture
+def locked(monkeypatch):
+    """Returns a function that locks a folder, for root too."""
+    scandir, folders = os.scandir, set()
+
+    def refusing(path="."):
+        if os.path.realpath(path) in folders:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    return lambda folder: folders.add(os.path.realpath(folder))
+
+
+def test_a_folder_that_cannot_be_entered_costs_no_image_beside_it(gradcon, digits_run, write_photos, tmp_path, locked):
+    write_photos(tmp_path / "photos", 2)
+    locked(write_photos(tmp_path / "photos" / "locked", 2))
+    result = gradcon("score", digits_run, tmp_path / "photos")
+    assert result.code == 3
+    rows = list(csv.DictReader(io.StringIO(result.out)))
+    assert [(os.path.basename(row["path"]), row["error"]) for row in rows] == [
+        ("00.png", ""),
+        ("01.png", ""),
+        ("locked", "cannot be read as an image (Permission denied)"),
+    ]
+    result = gradcon("check", tmp_path / "photos", "--json")
+    assert result.code == 3
+    assert json.loads(result.out)["unreadable"] == {
+        str(tmp_path / "photos" / "locked"): "cannot be read as an image (Permission denied)"
+    }
+    locked(tmp_path / "photos")
+    result = gradcon("score", digits_run, tmp_path / "photos")
+    assert result.code == 1 and "Permission denied" in result.error
+
+
+@pytest.mark.parametrize(("room", "is_outlier"), [("good", False), ("broken", True), ("broken/deep", True)])
+def test_a_folder_of_mvtec_ad_that_cannot_be_entered(write_photos, tmp_path, locked, room, is_outlier):
+    for name in ("train/good", "test/good", "test/broken/deep", "ground_truth/broken"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_photos(tmp_path / name, 1)
+    locked(tmp_path / "test" / room)
+    locked(tmp_path / "ground_truth" / "broken")
+    found = find_images(tmp_path, "test").files
+    assert ImageFile(tmp_path / "test" / room, is_outlier=is_outlier) in found
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize("linked", ["elsewhere", "photos"])

@@ -109,6 +109,15 @@ def test_eight_bits_are_refused_where_twelve_were_trained(gradcon, tmp_path, wri
     assert "8 bits a channel; expected values in the range 0 to 4095" in table(result.out)[0]["error"]
 
 
+def test_floating_point_from_0_to_1_is_refused_where_bytes_were_trained(gradcon, tmp_path, write_photos):
+    run = tmp_path / "run"
+    gradcon(*TRAIN, "--images", write_photos(tmp_path / "photos"), "--out", run)
+    Image.fromarray(np.random.default_rng(0).random((9, 10), np.float32)).save(tmp_path / "a.tif")
+    result = gradcon("score", run, tmp_path / "a.tif")
+    assert result.code == 3
+    assert re.search("floating-point pixels .*; expected values in the range 0 to 255", table(result.out)[0]["error"])
+
+
 def test_bad_images_are_rows_with_their_errors(gradcon, digits_run, write_photos, tmp_path):
     folder = write_photos(tmp_path / "photos", 6)
     for number in (0, 1, 4):
@@ -247,6 +256,56 @@ def test_frames(gradcon, digits_run, tmp_path):
     assert rows[0]["anomaly"] == table(result.out)[0]["anomaly"]
     third = table(gradcon("score", digits_run, tmp_path / "a.tif", "--frames", "2").out)
     assert float(third[0]["anomaly"]) == pytest.approx(float(rows[2]["anomaly"]), rel=1e-5)
+
+
+@pytest.fixture
+def frames_in_a_list(tmp_path):
+    """A list that names three frames of a file of four, the last as an outlier, and a file of one frame."""
+    generator = np.random.default_rng(0)
+    frames = [Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)) for _ in range(4)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    frames[1].save(tmp_path / "b.png")
+    (tmp_path / "list.csv").write_text("path,frame,is_outlier\na.tif,0,0\na.tif,1,0\na.tif,3,1\nb.png,,0\n")
+    return tmp_path / "list.csv"
+
+
+@pytest.mark.parametrize("option", [(), ("--frames", "all"), ("--frames", "0")])
+def test_frames_that_a_list_names_are_one_image_each(gradcon, digits_run, frames_in_a_list, tmp_path, option):
+    result = gradcon("score", digits_run, frames_in_a_list, "--maps", tmp_path / "maps", *option)
+    assert (result.code, "several frames" in result.err) == (0, False)
+    rows = table(result.out)
+    assert [row["frame"] for row in rows] == ["0", "1", "3", "0"]
+    assert rows[1]["anomaly"] == rows[3]["anomaly"] != rows[0]["anomaly"]
+    assert len(list((tmp_path / "maps").rglob("*.png"))) == 8
+    checked = json.loads(gradcon("check", frames_in_a_list, "--json", *option).out)
+    assert (checked["images"], checked["several_frames"]) == (4, [str(tmp_path / "a.tif")])
+
+
+def test_another_frame_than_the_first_is_for_files_whose_frame_no_list_names(
+    gradcon, digits_run, frames_in_a_list, tmp_path
+):
+    result = gradcon("score", digits_run, frames_in_a_list, tmp_path / "a.tif", "--frames", 2)
+    assert [row["frame"] for row in table(result.out)] == ["0", "1", "3", "2", "2"]
+    assert "files of several frames, of which number 2 is read: 1, such as" in result.err
+
+
+def test_outliers_among_frames_are_not_trained_on_and_are_tested(gradcon, frames_in_a_list, tmp_path):
+    run = tmp_path / "run"
+    assert gradcon(*TRAIN, "--images", frames_in_a_list, "--frames", "all", "--out", run).code == 0
+    training = Detector.load(run).training
+    assert training["train_images"] + training["validation_images"] + training["data"].get("calibration", 0) == 3
+    result = gradcon("evaluate", run, "--images", frames_in_a_list)
+    assert result.code == 0 and "3 inliers, 1 outliers" in result.out
+    rows = table((run / "evaluation.csv").read_text())
+    assert [(row["frame"], row["is_outlier"]) for row in rows] == [("0", "0"), ("1", "0"), ("3", "1"), ("0", "0")]
+    assert "3 of 3 inliers are images of" in result.err
+
+
+def test_frames_of_one_file_are_inliers_and_outliers(gradcon, digits_run, frames_in_a_list, tmp_path):
+    for name, frames in (("good", (0, 1)), ("faulty", (1, 3))):
+        (tmp_path / f"{name}.csv").write_text("path,frame\n" + "".join(f"a.tif,{frame}\n" for frame in frames))
+    result = gradcon("evaluate", digits_run, "--inliers", tmp_path / "good.csv", "--outliers", tmp_path / "faulty.csv")
+    assert result.code == 0 and "2 inliers, 1 outliers" in result.out
 
 
 def test_height_width_and_fit_are_kept(gradcon, tmp_path, write_photos):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcon_ext.data.masks import mask_path, read_mask, upright_size
+from gradcon_ext.data.masks import mask_path, read_mask
+from gradcon_ext.data.reading.decoding import read_header
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_real_masks(data_root: Path) -> None:
     images = [path for path in sorted((root / "test").rglob("*.jpg")) if path.parent.name != "good"]
     assert len(images) == 198
     for image in images[::20]:
-        mask = read_mask(mask_path(image, root / "test", root / "ground_truth"), upright_size(image))
+        mask = read_mask(mask_path(image, root / "test", root / "ground_truth"), read_header(image).size)
         assert 0 < mask.mean() < 0.9
 
 
@@ -75,14 +76,6 @@ def test_a_mask_is_turned_upright(tmp_path: Path) -> None:
     pixels[1, 0] = 255
     Image.fromarray(pixels).save(tmp_path / "mask.png", exif=exif)
     assert read_mask(tmp_path / "mask.png", (3, 2)).tolist() == [[True, False], [False, False], [False, False]]
-
-
-@pytest.mark.parametrize(("orientation", "size"), [(1, (3, 5)), (3, (3, 5)), (6, (5, 3)), (8, (5, 3))])
-def test_the_size_is_that_of_the_upright_image(tmp_path: Path, orientation: int, size: tuple[int, int]) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.new("L", (5, 3)).save(tmp_path / "image.jpg", exif=exif)
-    assert upright_size(tmp_path / "image.jpg") == size
 
 
 def row(*values: int) -> Image.Image:

@@ -183,6 +183,15 @@ def test_files_are_brought_to_the_size_that_the_detector_has(detector, tmp_path)
         assert torch.equal(scorer.score(same).anomaly, expected)
 
 
+def test_frames_that_a_list_names_are_the_ones_that_are_scored(detector, tmp_path):
+    frames = pillows()[:3]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    (tmp_path / "list.csv").write_text("path,frame\na.tif,2\na.tif,0\n")
+    scorer = Scorer.from_detector(detector)
+    expected = scorer.score([frames[2], frames[0]]).anomaly
+    assert torch.equal(scorer.score(tmp_path / "list.csv").anomaly, expected)
+
+
 def test_pillows_images_lie_as_their_orientation_says(detector, tmp_path):
     image = pillows()[0]
     exif = image.getexif()

@@ -36,9 +36,19 @@ def digest(images):
 
 def test_the_digest_is_of_images_frames_and_order():
     a, b = ImageFile(Path("a")), ImageFile(Path("b"))
-    different = [[a], [b], [a, b], [b, a], [a, ImageFile(Path("b"), frame=1)], ["memory://a"], [ImageFile(Path("ab"))]]
+    named = [[a, ImageFile(Path("b"), frame, names_frame=True)] for frame in (0, 1)]
+    different = [[a], [b], [a, b], [b, a], *named, ["memory://a"], [ImageFile(Path("ab"))]]
     assert len({digest(images) for images in different}) == len(different)
     assert digest([a, b]) == digest([ImageFile(Path("a"), is_outlier=True), b])
+
+
+def test_frames_are_those_that_are_named():
+    blocks = Blocks([ImageFile(Path("a")), ImageFile(Path("b"), 0, names_frame=True), "memory://c"], 2)
+    assert [table["frame"].to_pylist() for table in blocks] == [[None, 0], [None]]
+    assert blocks.name_frames
+    unnamed = Blocks([ImageFile(Path("a"))], 2)
+    list(unnamed)
+    assert not unnamed.name_frames
 
 
 def test_names_that_are_not_utf8_are_refused():

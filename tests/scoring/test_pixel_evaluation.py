@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from gradcon_ext import Scorer
 from gradcon_ext.data import ImageFolder
+from gradcon_ext.data.reading.decoded import turn_upright
 from gradcon_ext.scoring.pixel_evaluation import evaluate_pixels
+from support.libraries import library
 
 
 class Grey(nn.Module):
@@ -96,3 +98,35 @@ def test_nothing_to_compare(scorer: Scorer, files: list[Path]) -> None:
     assert (evaluation.auroc, evaluation.images, evaluation.without_a_mark) == ({}, 1, 1)
     assert str(evaluation.incomparable).startswith("no pixel is anomalous")
     assert evaluate_pixels(scorer, images, [mask, mask]).incomparable == "all images are left out"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_mask_is_compared_at_the_size_of_the_upright_image(scorer: Scorer, tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    mask = np.zeros((24, 16), np.uint8)
+    mask[:12, :8] = 255
+    pixels = np.where(mask > 0, 255, 127).astype(np.uint8)[None]
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    Image.fromarray(turn_upright(pixels, inverse)[0]).save(tmp_path / "a.tif", exif=exif)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    evaluation = evaluate_pixels(scorer, ImageFolder([tmp_path / "a.tif"], 1, 16), [tmp_path / "mask.png"])
+    assert evaluation.auroc["residual"] > 0.95
+
+
+def test_inliers_that_pillow_does_not_know_have_a_size_too(scorer: Scorer, files: list[Path]) -> None:
+    inlier = files[0].parent / "inlier.tif"
+    library("tifffile").imwrite(inlier, np.full((20, 16), 0.5, np.float64))
+    images = ImageFolder([inlier, files[1]], 1, 16)
+    evaluation = evaluate_pixels(scorer, images, [None, files[0].parent / "mask" / "mask of 1.png"])
+    assert evaluation.images == 2
+
+
+def test_a_frame_has_its_own_size(scorer: Scorer, tmp_path: Path) -> None:
+    frames = [Image.new("L", (5, 5)), Image.fromarray(np.full((24, 16), 127, np.uint8))]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    mask = np.zeros((24, 16), np.uint8)
+    mask[:12, :8] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    images = ImageFolder([tmp_path / "a.tif"], 1, 16, frame=1)
+    assert evaluate_pixels(scorer, images, [tmp_path / "mask.png"]).images == 1

@@ -21,7 +21,7 @@ from gradcon_ext.data.reading.preparation import BYTES, Preparation
 from gradcon_ext.data.reading.streams import Reading
 from gradcon_ext.storage.files import PARTIAL
 
-_VERSION = 1
+_VERSION = 2
 _NAME = re.compile(r"\.images-[0-9a-f]{32}\.cache")
 _RESIDENT = 1 << 26
 """Bytes that may be read before the system is told that they are not needed in memory."""

@@ -13,12 +13,13 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from gradcon_ext.data.arrays import Array
 from gradcon_ext.data.reading.decoded import LYING, Decoded, UnreadableImage, check_pixel_count, finite, turn_upright
 from gradcon_ext.data.reading.deep import decode_deep_png, decode_tiff
+from gradcon_ext.data.reading.opening import open_image
+from gradcon_ext.data.reading.png_exif import png_exif
 
 _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258
 _PHOTOMETRIC = 262
-_SMALL = 1 << 16
-"""Pixels that take no time to decode."""
+_SAMPLE_FORMAT, _SIGNED = 339, 2
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -43,7 +44,7 @@ def decode(
     try:
         _check_regular(path)
         try:
-            file = Image.open(path)
+            file = open_image(path)
         except UnidentifiedImageError:
             if _start(path) not in TIFF_STARTS:
                 raise
@@ -55,11 +56,11 @@ def decode(
 
 
 class Header(NamedTuple):
-    """What a file tells of its images before they are decoded.
+    """What a file tells of one of its frames before it is decoded.
 
     Attributes:
         bits: a channel.
-        frames: how many there are.
+        frames: how many the file has.
         size: height and width, upright.
     """
 
@@ -68,28 +69,38 @@ class Header(NamedTuple):
     size: tuple[int, int]
 
 
-def read_header(path: Path, max_pixels: int | None = None) -> Header:
-    """Look at a file without decoding its pixels, but for kinds of TIFF that Pillow does not know.
+def read_header(path: Path, max_pixels: int | None = None, frame: int = 0) -> Header:
+    """Look at a frame of a file without decoding its pixels, but for kinds of TIFF that Pillow does not know.
 
     Raises:
         UnreadableImage: as `decode`.
     """
     try:
         _check_regular(path)
-        with Image.open(path) as file:
+        with open_image(path) as file:
+            frames = _go_to(file, frame)
             bits = 16 if _is_deep_colour(file) else bits_of(file.mode)
-            return Header(bits, getattr(file, "n_frames", 1), _upright_size(file))
+            return Header(bits, frames, _upright_size(file, path))
     except UnidentifiedImageError:
-        decoded = decode(path, max_pixels=max_pixels)
+        decoded = decode(path, frame, max_pixels=max_pixels)
         return Header(decoded.bits, decoded.frames, decoded.size)
     except Exception as error:  # as in `decode`
         raise UnreadableImage(path, f"cannot be read as an image ({_problem(error)})") from error
 
 
-def _upright_size(file: ImageFile.ImageFile) -> tuple[int, int]:
-    # A PNG would be decoded to the end for its EXIF, which hardly any has: it is asked for where that costs little.
-    asks = file.format != "PNG" or file.width * file.height <= _SMALL
-    lies = asks and file.getexif().get(_ORIENTATION) in LYING
+def _go_to(file: ImageFile.ImageFile, frame: int) -> int:
+    """Go to a frame, and return how many there are."""
+    frames = getattr(file, "n_frames", 1)
+    if frame:
+        if frame >= frames:
+            raise ValueError(f"there is no frame {frame}: it has {frames}, counted from 0")
+        file.seek(frame)
+    return frames
+
+
+def _upright_size(file: ImageFile.ImageFile, path: Path) -> tuple[int, int]:
+    exif = png_exif(path) if file.format == "PNG" else file.getexif()
+    lies = exif.get(_ORIENTATION) in LYING
     # Of a TIFF, newer Pillows have exchanged them already.
     tags = getattr(file, "tag_v2", {})
     width, height = tags.get(_WIDTH, file.width), tags.get(_HEIGHT, file.height)
@@ -100,12 +111,9 @@ def _decode_open(
     file: ImageFile.ImageFile, path: Path, frame: int, most: int | None, enough: tuple[int, int] | None
 ) -> Decoded:
     check_pixel_count(file.width, file.height, most)
-    frames = getattr(file, "n_frames", 1)
-    if frame:
-        if frame >= frames:
-            raise ValueError(f"there is no frame {frame}: it has {frames}, counted from 0")
-        file.seek(frame)
-        check_pixel_count(file.width, file.height, most)
+    frames = _go_to(file, frame)
+    check_pixel_count(file.width, file.height, most)
+    _refuse_signed_bytes(file)
     is_deep = _is_deep_colour(file)  # before EXIF is asked for, which decodes a PNG
     orientation = file.getexif().get(_ORIENTATION, 1)
     if is_deep:
@@ -119,6 +127,12 @@ def _decode_open(
     if is_inverted and isinstance(pixels, np.ndarray):
         pixels = 65535 - pixels
     return Decoded(pixels, format, mode, bits_of(mode), frames, orientation != 1)
+
+
+def _refuse_signed_bytes(file: ImageFile.ImageFile) -> None:
+    """Raise ValueError for what Pillow reads as if it had no sign."""
+    if file.mode == "L" and _SIGNED in getattr(file, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
+        raise ValueError("pixels of int8; expected 8 or 16 bits without a sign, or floating point")
 
 
 def _is_deep_colour(file: ImageFile.ImageFile) -> bool:
@@ -176,7 +190,10 @@ def _check_regular(path: Path) -> None:
     """Raise an error for what would not be read but waited for, and for what holds nothing."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+        if stat.S_ISDIR(status.st_mode):
+            os.scandir(path).close()  # which tells why it cannot be searched for images, if so
+            raise ValueError("a folder")
+        raise ValueError("not a regular file")
     if status.st_size == 0:
         raise ValueError("the file is empty")
 

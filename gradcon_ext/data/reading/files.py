@@ -16,11 +16,14 @@ class ImageFile:
         path: of the file.
         frame: which of its frames, counted from 0.
         is_outlier: whether it is known to be anomalous; None where nothing tells.
+        names_frame: whether it is this frame that was asked for, by a list or as one of all; `--frames` says otherwise
+            which one is read.
     """
 
     path: Path
     frame: int = 0
     is_outlier: bool | None = None
+    names_frame: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def find_images(path: str | os.PathLike[str], part: Part = "all") -> Found:
     - A file that ends in .csv or .jsonl lists images; see `read_list`. Outliers are not there to train on.
     - Any other file is an image.
 
-    A link to nothing that has the name of an image is one too, and cannot be read: no image is lost in silence.
+    A link to nothing that has the name of an image is one too, and so is a folder in another that cannot be entered;
+    neither can be read, and no image is lost in silence.
 
     Args:
         path: of a folder, a list or an image.
@@ -40,7 +41,7 @@ def find_images(path: str | os.PathLike[str], part: Part = "all") -> Found:
 
     Raises:
         FileNotFoundError: nothing is there.
-        OSError: a folder cannot be entered.
+        OSError: the folder cannot be entered.
         ValueError: a damaged list, or no images.
     """
     if not os.fspath(path):  # which would be the current folder
@@ -72,14 +73,15 @@ def _in_depth(folder: Path) -> Found:
 
 
 def _is_mvtec(folder: Path) -> bool:
-    return (folder / "train" / _NORMAL).is_dir() and (folder / "test").is_dir()
+    # Unlike those of `Path`, they are false of what is in a folder that cannot be entered.
+    return os.path.isdir(folder / "train" / _NORMAL) and os.path.isdir(folder / "test")
 
 
 def _in_mvtec(folder: Path, part: Part) -> Found:
     everything = _in_depth(folder)
     files, ignored = [], list(everything.ignored)
     for file in everything.files:
-        *rooms, _ = file.path.relative_to(folder).parts
+        rooms = _rooms(file.path, folder)
         if rooms[:2] == ["train", _NORMAL] and part != "test":
             files.append(ImageFile(file.path, is_outlier=False))
         elif rooms[:1] == ["test"] and len(rooms) > 1 and part != "train":
@@ -88,6 +90,13 @@ def _in_mvtec(folder: Path, part: Part) -> Found:
             ignored.append(Ignored(file.path, "a mask" if rooms[:1] == ["ground_truth"] else "of another part"))
     ignored.sort(key=lambda entry: entry.path)
     return Found(files, ignored, "this folder in the layout of MVTec AD")
+
+
+def _rooms(path: Path, folder: Path) -> list[str]:
+    """The folders that a path is in, from one of them on; one that cannot be entered is in itself."""
+    parts = path.relative_to(folder).parts
+    is_room = len(parts) == 2 and os.path.isdir(path)  # deeper ones change nothing
+    return list(parts if is_room else parts[:-1])
 
 
 def _listed(path: Path, part: Part) -> Found:
@@ -110,7 +119,14 @@ def _walk(top: Path) -> Iterator[tuple[Path, str | None]]:
             yield folder, "a link to a folder that is searched already"
             continue
         seen.add(real)
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            if folder == top:
+                raise
+            yield folder, None
+            continue
+        for entry in entries:
             path = folder / entry.name
             if entry.name.startswith("."):
                 yield path, _HIDDEN

@@ -20,14 +20,16 @@ def with_frames(files: Iterable[ImageFile], preparation: Preparation, workers: i
     """
     frame = preparation.frame
     if frame != "all":
-        return [replace(file, frame=file.frame or frame) for file in files]
+        return [file if file.names_frame else replace(file, frame=frame) for file in files]
     counted = in_order(partial(_all_frames, max_pixels=preparation.max_pixels), files, workers)
     return [image for images in counted for image in images]
 
 
 def _all_frames(file: ImageFile, max_pixels: int | None) -> list[ImageFile]:
+    if file.names_frame:
+        return [file]
     try:
         count = read_header(file.path, max_pixels).frames
     except UnreadableImage:
         count = 1
-    return [replace(file, frame=frame) for frame in range(count)]
+    return [replace(file, frame=frame, names_frame=True) for frame in range(count)]

@@ -24,8 +24,9 @@ def read_list(path: Path) -> list[ImageFile]:
     """Read the images of a list: CSV with a header, or an object of JSON a line.
 
     `path` is the file of an image, from the folder of the list where it is not absolute. `is_outlier` (0 or 1, false
-    or true) and `frame` (from 0) may be there too; whatever else is, is left alone. Case, blanks, hyphens and
-    underscores of these names do not count. Where names of a header have blanks around them, so have its values.
+    or true) and `frame` (from 0) may be there too, and a frame that is named is read whichever others are; whatever
+    else is there, is left alone. Case, blanks, hyphens and underscores of these names do not count. Where names of a
+    header have blanks around them, so have its values.
 
     Raises:
         OSError: it cannot be read.
@@ -88,7 +89,7 @@ def _image(row: Mapping[str, Any], folder: Path, number: int) -> ImageFile:
         raise ValueError(f"line {number}: expected a path, got {name!r}")
     if is_outlier not in _BOOLEANS:
         raise ValueError(f"line {number}: expected is_outlier to be 0 or 1, got {row['is_outlier']!r}")
-    digits = "0" if frame is None else str(frame).strip() or "0"
-    if not digits.isdecimal() or len(digits) > 9:
+    digits = "" if frame is None else str(frame).strip()
+    if digits and (not digits.isdecimal() or len(digits) > 9):
         raise ValueError(f"line {number}: expected a frame from 0, got {frame!r}")
-    return ImageFile(folder / name, int(digits), _BOOLEANS[is_outlier])
+    return ImageFile(folder / name, int(digits or "0"), _BOOLEANS[is_outlier], names_frame=bool(digits))

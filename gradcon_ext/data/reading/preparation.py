@@ -130,7 +130,8 @@ class Preparation:
         """Bring an image to its channels, its size and its range.
 
         Raises:
-            ValueError: a range of more than 8 bits and an image of 8; or floating point beyond 0 to 1, and no range.
+            ValueError: a range of more than 8 bits and an image of 8; a range of 8 bits or more in whole numbers, and
+                floating point within 0 to 1; or floating point beyond 0 to 1, and no range.
         """
         pixels = decoded.pixels
         if isinstance(pixels, Image.Image):
@@ -162,6 +163,11 @@ class Preparation:
         has_opacity = len(pixels) in (2, 4) and len(pixels) != self.channels
         colours = pixels[:-1] if has_opacity else pixels
         least, greatest = float(colours.min()), float(colours.max())
+        if pixels.dtype == np.float32 and _is_of_integers(low, high) and 0 <= least <= greatest <= 1 and greatest > 0:
+            raise ValueError(
+                f"floating-point pixels from {least:g} to {greatest:g}; "
+                f"expected values in the range {low:g} to {high:g}"
+            )
         planes = colours.astype(np.float32)
         if has_opacity and self.background is not None:
             opacity = pixels[-1].astype(np.float32) / _FULL_SCALE[pixels.dtype.name][1]
@@ -187,6 +193,11 @@ class Preparation:
             return planes
         border = _with_channels(border, len(planes)) if len(planes) in _MODES else np.zeros(len(planes))
         return fitted_planes(planes, self.fit, (width, height), border)
+
+
+def _is_of_integers(low: float, high: float) -> bool:
+    """Whether a range is one of 8 bits or more in whole numbers, of which 0 to 1 is next to nothing."""
+    return high >= 255 and low % 1 == high % 1 == 0
 
 
 def _with_channels(planes: Array, channels: int) -> Array:

@@ -74,7 +74,7 @@ def values_of(
 
 def _value_of(file: ImageFile, max_pixels: int | None) -> Values | None:
     try:
-        bits = read_header(file.path, max_pixels).bits
+        bits = read_header(file.path, max_pixels, file.frame).bits
         if bits <= _BYTES:
             return bits, *BYTES
         pixels = decode(file.path, file.frame, max_pixels=max_pixels).pixels

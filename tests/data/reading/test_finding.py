@@ -126,7 +126,11 @@ def test_lists_are_read_from_their_own_folder(write, tmp_path):
 
 def test_a_list_names_bytes_and_frames(tmp_path):
     (tmp_path / "list.csv").write_bytes(b"\xef\xbb\xbfpath,frame\n\xff.tif,3\n")
-    assert find_images(tmp_path / "list.csv").files == [ImageFile(tmp_path / os.fsdecode(b"\xff.tif"), 3)]
+    assert find_images(tmp_path / "list.csv").files == [
+        ImageFile(tmp_path / os.fsdecode(b"\xff.tif"), 3, names_frame=True)
+    ]
+    (tmp_path / "list.jsonl").write_text('{"path": "a.tif", "frame": 0}\n{"path": "a.tif"}\n')
+    assert [file.names_frame for file in find_images(tmp_path / "list.jsonl").files] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,8 @@ def test_a_list_names_bytes_and_frames(tmp_path):
 )
 def test_columns_that_are_spelled_a_little_otherwise(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    expected = [ImageFile(tmp_path / "b.png", 0, True), ImageFile(tmp_path / "c.png", 0, False)]
+    named = "frame" in text  # of the second image
+    expected = [ImageFile(tmp_path / "b.png", 0, True), ImageFile(tmp_path / "c.png", 0, False, names_frame=named)]
     assert find_images(tmp_path / name).files == expected
 
 

@@ -106,11 +106,38 @@ def test_bytes_in_another_range_are_scaled():
             "floating-point pixels from -0.5 to -0.5; expected 0 to 1, or a range",
         ),
         (np.zeros((5, 4, 4), np.uint16), {}, "5 channels"),
+        *(
+            (
+                np.float32(COLOUR[None, ..., 0]) / 255,
+                {"range": (0.0, high)},
+                f"point pixels from 0 to 1; .* 0 to {high:g}",
+            )
+            for high in (255.0, 4095.0)
+        ),
+        (np.full((1, 4, 4), 0.5, np.float32), {"range": (0.0, 255.0)}, "pixels from 0.5 to 0.5; .* range 0 to 255"),
     ],
 )
 def test_what_does_not_fit_is_refused(pixels, options, problem):
     with pytest.raises(ValueError, match=problem):
         prepared(pixels, **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds"),
+    [
+        ((0, 255), (0.0, 255.0)),  # bytes in floating point
+        ((0, 1.5), (0.0, 255.0)),
+        ((0, 0), (0.0, 255.0)),  # black on any scale
+        ((0, 1), (0.0, 100.0)),
+        ((0, 1), (0.0, 987.5)),  # which only floating point has, and so a dark image
+    ],
+)
+def test_floating_point_that_may_be_in_a_range_is_taken(values, bounds):
+    plane = np.resize(np.array(values, np.float32), (12, 10))
+    planes = np.stack([plane, np.ones_like(plane)])
+    pixels, beyond = prepared(planes, range=bounds, background=None)
+    assert beyond is None
+    np.testing.assert_allclose(pixels, np.repeat(plane[None], 3, 0) / bounds[1], rtol=1e-6)
 
 
 @pytest.mark.parametrize("high", [1.0, 10.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0, 100000.0])

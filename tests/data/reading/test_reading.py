@@ -20,6 +20,7 @@ from gradcon_ext.data.reading import (
 )
 from gradcon_ext.data.reading.decoded import turn_upright
 from gradcon_ext.data.reading.parallel import in_order
+from gradcon_ext.data.reading.sizes import sizes_of
 from gradcon_ext.data.reading.value_range import range_of_values
 from support.libraries import library
 
@@ -112,6 +113,25 @@ def test_frames_are_the_first_one_of_them_or_all(tmp_path):
     assert levels(0) == [0, 102, None]
     assert levels(2) == [102, None, None]
     assert levels("all") == [0, 51, 102, 102, None]
+
+
+def test_a_frame_that_is_named_stays_one_image(tmp_path):
+    frames = [Image.new("L", (4, 4), level) for level in (0, 51, 102)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    named = [ImageFile(tmp_path / "a.gif", frame, bool(frame), names_frame=True) for frame in (0, 2)]
+    for frame in (0, 1, "all"):
+        assert with_frames(named, Preparation(1, (4, 4), frame=frame)) == named
+    mixed = with_frames([named[1], ImageFile(tmp_path / "a.gif")], Preparation(1, (4, 4), frame="all"))
+    assert [file.frame for file in mixed] == [2, 0, 1, 2]
+
+
+def test_bits_and_size_are_those_of_the_frame(tmp_path):
+    frames = [Image.new("L", (4, 4)), Image.fromarray(np.full((5, 6), 1023, np.uint16))]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    second = ImageFile(tmp_path / "a.tif", 1, names_frame=True)
+    assert range_of([second]) == (0, 1023)
+    assert list(sizes_of([second])) == [(5, 6)]
+    assert range_of([ImageFile(tmp_path / "a.tif", 7)]) is None
 
 
 def test_sixteen_bits_where_white_is_zero(tmp_path):
