@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -155,3 +157,21 @@ def test_what_cannot_be_used():
         GradNorm(model[:1], ["0.weight"]).predict(x)
     with pytest.raises(ValueError, match="normalises over the batch"):
         GradNorm(classifier().train()).predict(x)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), 3e38])
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_a_sample_that_is_not_finite_leaves_the_others_as_they_are(broken, place):
+    model, train, x = classifier(), torch.rand(9, 1, 8, 8), torch.rand(5, 1, 8, 8)
+    bad = x.clone()
+    bad[place] = broken
+    others = [row for row in range(5) if row != place]
+    for make in (GradNorm, GradCon):
+        scores = []
+        for first, then in ((bad, x), (x, bad)):
+            detector = make(copy.deepcopy(model), ALL).fit([train])
+            found = {id(images): detector.predict(images) for images in (first, then)}
+            scores.append((found[id(bad)], found[id(x)]))
+        torch.testing.assert_close(*scores, equal_nan=True)
+        torch.testing.assert_close(scores[0][0][others], scores[0][1][others])
+        assert not scores[0][0][place].isfinite()

@@ -87,9 +87,11 @@ def per_sample_alignment(
     structure (modules, settings, hooks, shapes of model and batch) is verified: two of its samples are run alone, and
     differentiated by plain autograd, which must agree with the batch, and so must the losses of every other sample
     without those between; that costs about as much as ten single samples and a forward pass, once. It is repeated while
-    it says nothing, as for samples that are all alike or gradients that are all zero, and at each call where it may say
-    something else the next time: where something is reduced over all samples, Python code reads numbers, or a hook
-    reads from a list or dictionary that it also fills. One that it only fills is no part of the structure.
+    it says nothing, as for samples that are all alike or gradients that are all zero or not finite, and at each call
+    where it may say something else the next time: where something is reduced over all samples, Python code reads
+    numbers, or a hook reads from a list or dictionary that it also fills. One that it only fills is no part of the
+    structure. A sample that is NaN or infinite, or whose loss overflows, has cosines that are NaN, or what plain
+    autograd gives, and leaves the others as they are.
 
     Warns:
         UserWarning: the loss does not depend on a constrained parameter, whose cosines are then 0.
