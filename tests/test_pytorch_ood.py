@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.data import DataLoader, TensorDataset
 
 from support.libraries import library
@@ -157,6 +159,27 @@ def test_what_cannot_be_used():
         GradNorm(model[:1], ["0.weight"]).predict(x)
     with pytest.raises(ValueError, match="normalises over the batch"):
         GradNorm(classifier().train()).predict(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "refusal"),
+    [
+        (nn.BatchNorm2d(1), "normalises over the batch"),
+        (nn.Dropout(), "draws random numbers"),
+        (spectral_norm(nn.Conv2d(1, 1, 1)), None),
+    ],
+    ids=["batch normalisation", "dropout", "spectral norm"],
+)
+def test_a_classifier_in_training_mode_is_not_changed(layer, refusal):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(copy.deepcopy(layer), classifier()).train(), torch.rand(6, 1, 8, 8)
+    model[1].eval()
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    for use in (GradCon(model).fit, lambda images: GradNorm(model).predict(images[0])):
+        with pytest.raises(ValueError, match=refusal) if refusal else nullcontext():
+            use([x])
+        assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+        assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), 3e38])
