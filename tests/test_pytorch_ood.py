@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -91,7 +92,7 @@ def test_grad_norm_of_a_layer_with_many_positions():
 
 
 @pytest.mark.parametrize("names", [["7.weight"], ["0.weight", "1.bias", "7.weight"]])
-@pytest.mark.parametrize("batch_size", [None, 2])
+@pytest.mark.parametrize("batch_size", [None, np.int64(2)])
 @pytest.mark.parametrize("per_class", [True, False])
 def test_grad_con_is_the_alignment_with_the_mean_gradient(names, batch_size, per_class):
     model, train, x = classifier(), torch.rand(9, 1, 8, 8), torch.rand(5, 1, 8, 8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import torch
@@ -160,8 +161,8 @@ def split_together(inputs: Tensor, targets: Tensor | None, batch_size: int) -> I
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if targets is not None and len(targets) != len(inputs):
         raise ValueError(f"there are {len(inputs)} inputs, but {len(targets)} targets")
-    batches = torch.split(inputs, batch_size)
-    of_targets = [None] * len(batches) if targets is None else torch.split(targets, batch_size)
+    batches = torch.split(inputs, index(batch_size))
+    of_targets = [None] * len(batches) if targets is None else torch.split(targets, index(batch_size))
     return zip(batches, of_targets, strict=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -142,7 +143,7 @@ class GradCon(_OfUniformLoss):
     def _logits(self, x: Tensor) -> Tensor:
         model = prepare(self.model, self.layers).trainable().module  # a copy: in training mode, a pass may change it
         with torch.no_grad():
-            parts = [checked_logits(model(part)) for part in torch.split(x, self.batch_size or _LOGITS_AT_ONCE)]
+            parts = [checked_logits(model(part)) for part in torch.split(x, index(self.batch_size or _LOGITS_AT_ONCE))]
         return torch.cat(parts)
 
 

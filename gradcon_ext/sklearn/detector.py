@@ -97,7 +97,8 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
             self._inputs, defaults = Inputs.of_features(rows), _OF_ROWS
         else:
             self._inputs, defaults = Inputs.of_images(rows, self.image_shape_), _OF_IMAGES
-        self._architecture = (self.image_shape_, rows.shape[1], self.width, self.latent)
+        latent = None if self.latent is None else int(self.latent)
+        self._architecture = (self.image_shape_, rows.shape[1], int(self.width), latent)
         held_out = max(_FEWEST_HELD_OUT, round(self.validation_fraction * len(rows)))
         train, validation = train_test_split(np.arange(len(rows)), test_size=held_out, random_state=seed)
         inputs = self._inputs(rows)
