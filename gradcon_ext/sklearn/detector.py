@@ -73,6 +73,7 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
         n_features_in_: numbers of a row, C * H * W of images.
         feature_names_in_: of a data frame's columns, where they are strings.
         image_shape_: (C, H, W) of images; None of features.
+        part_: of the score, that `offset_` is of; another `part` is that of the next `fit`.
         detector_: the trained `gradcon_ext.Detector`.
     """
 
@@ -113,6 +114,7 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
             device=self.device,
             learning_rate=self.learning_rate,
         )
+        self.part_ = self.part
         self._scorers: dict[str, Scorer] = {}
         scores = self._scores(inputs)
         if self.contamination == "auto":
@@ -186,7 +188,7 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
         if self.device not in self._scorers:
             self._scorers.clear()  # The model has moved away from the device of another.
             self._scorers[self.device] = Scorer.from_detector(self.detector_, device=self.device)
-        return -scores_by(self._scorers[self.device], self.part, inputs).astype(np.float64)
+        return -scores_by(self._scorers[self.device], self.part_, inputs).astype(np.float64)
 
 
 def _model(image_shape: Shape | None, features: int, width: int, latent: int | None) -> nn.Module:

@@ -145,6 +145,17 @@ def test_global_random_numbers_are_left_alone(digits):
     np.testing.assert_array_equal(numpys, np.random.get_state()[1])
 
 
+def test_parameters_that_are_set_later_are_those_of_the_next_fit(fitted, digits):
+    rows = digits[1]
+    changed = pickle.loads(pickle.dumps(fitted))
+    changed.set_params(part="reconstruction", image_shape=(16, 4), contamination=0.3, width=3, latent=2)
+    for method in ("score_samples", "decision_function", "predict"):
+        np.testing.assert_array_equal(getattr(changed, method)(rows), getattr(fitted, method)(rows))
+    anew = GradConDetector((8, 8), **SMALL, part="reconstruction").fit(digits[0])
+    changed.set_params(**anew.get_params()).fit(digits[0])
+    np.testing.assert_array_equal(changed.decision_function(rows), anew.decision_function(rows))
+
+
 @pytest.mark.parametrize("part", ["combined", "gradient", "reconstruction", "code"])
 def test_parts(fitted, digits, part):
     rows = digits[1][:50]
