@@ -93,6 +93,8 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
         """
         self._check()
         rows, self.image_shape_ = self._rows(X, fitting=True)
+        if (rows == rows[0]).all():
+            raise ValueError(f"all {len(rows)} rows are alike: there is nothing to learn from them")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if self.image_shape_ is None:
             self._inputs, defaults = Inputs.of_features(rows), _OF_ROWS

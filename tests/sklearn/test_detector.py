@@ -242,7 +242,8 @@ def test_a_pickle_names_no_class_of_torch(fitted):
         ({"epochs": 0}, np.eye(9), "epochs must be an integer of at least 1, got 0"),
         ({"learning_rate": 0}, np.eye(9), "lr must be finite and positive"),
         ({}, np.zeros((3, 64)), "3 sample"),
-        ({}, np.ones((9, 64)), "all 7 training images are alike"),
+        ({}, np.ones((9, 64)), "all 9 rows are alike: "),
+        ({"image_shape": (8, 8)}, np.full((9, 64), 5), "all 9 rows are alike: "),
         ({}, np.full((9, 4), np.nan), "contains NaN"),
     ],
 )
