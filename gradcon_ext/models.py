@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gradcon_ext.chain.architecture import Architecture
 from gradcon_ext.chain.upsampling import ENCODER_PADDING, KERNEL, PUBLISHED_DEPTH, STRIDE, fitting_depth, upsampling
 from gradcon_ext.data.image_size import Size, height_width
+from gradcon_ext.data.whole_numbers import is_whole
 from gradcon_ext.losses import VariationalOutput, evidence_bound, squared_error
 
 __all__ = ["ConvAutoencoder", "ConvVariationalAutoencoder", "FeatureAutoencoder", "build", "fitting_depth", "of_name"]
@@ -225,6 +226,6 @@ def _decoder_layers(
 
 
 def _positive(value: int, name: str) -> int:
-    if not isinstance(value, int) or value < 1:
+    if not is_whole(value, 1):
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return value
+    return int(value)

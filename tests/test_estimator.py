@@ -47,6 +47,15 @@ def test_copies_and_a_trained_detector_score_alike(fitted, digits):
     assert not np.array_equal(by_gradient.decision_function(rows), given.decision_function(rows))
 
 
+def test_parameters_that_are_set_later_are_those_of_the_next_fit(fitted, digits):
+    train, rows, _ = digits
+    changed = copy.deepcopy(fitted).set_params(part="reconstruction", image_shape=(1, 16, 4))
+    np.testing.assert_array_equal(changed.decision_function(rows), fitted.decision_function(rows))
+    scores = changed.set_params(image_shape=(1, 8, 8)).fit(train).decision_function(rows)
+    expected = Scorer.from_detector(changed.detector_).score(rows.reshape(-1, 1, 8, 8)).reconstruction
+    np.testing.assert_array_equal(scores, expected.numpy())
+
+
 def test_the_seed_decides(fitted, digits):
     again, other = (OneClassDetector(**SMALL, random_state=seed).fit(digits[0]) for seed in (3, 4))
     rows = digits[1][:20]

@@ -79,6 +79,12 @@ def test_the_threshold_labels_the_share_of_contamination(fitted, rows):
     np.testing.assert_array_equal(fitted.predict(test), fitted.decision_function(test) > fitted.threshold_)
 
 
+def test_parameters_that_are_set_later_are_those_of_the_next_fit(fitted, rows):
+    changed = pickle.loads(pickle.dumps(fitted)).set_params(part="reconstruction", contamination=0.3, width=3)
+    np.testing.assert_array_equal(changed.predict(rows[1]), fitted.predict(rows[1]))
+    np.testing.assert_array_equal(changed.decision_function(rows[1]), fitted.decision_function(rows[1]))
+
+
 def test_images(rows):
     images = np.random.default_rng(0).random((40, 1, 8, 8))
     detector = GradCon(epochs=2, width=4, random_state=0).fit(images)

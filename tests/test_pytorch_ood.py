@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import nullcontext
+
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.data import DataLoader, TensorDataset
 
 from support.libraries import library
@@ -87,7 +92,7 @@ def test_grad_norm_of_a_layer_with_many_positions():
 
 
 @pytest.mark.parametrize("names", [["7.weight"], ["0.weight", "1.bias", "7.weight"]])
-@pytest.mark.parametrize("batch_size", [None, 2])
+@pytest.mark.parametrize("batch_size", [None, np.int64(2)])
 @pytest.mark.parametrize("per_class", [True, False])
 def test_grad_con_is_the_alignment_with_the_mean_gradient(names, batch_size, per_class):
     model, train, x = classifier(), torch.rand(9, 1, 8, 8), torch.rand(5, 1, 8, 8)
@@ -155,3 +160,42 @@ def test_what_cannot_be_used():
         GradNorm(model[:1], ["0.weight"]).predict(x)
     with pytest.raises(ValueError, match="normalises over the batch"):
         GradNorm(classifier().train()).predict(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "refusal"),
+    [
+        (nn.BatchNorm2d(1), "normalises over the batch"),
+        (nn.Dropout(), "draws random numbers"),
+        (spectral_norm(nn.Conv2d(1, 1, 1)), None),
+    ],
+    ids=["batch normalisation", "dropout", "spectral norm"],
+)
+def test_a_classifier_in_training_mode_is_not_changed(layer, refusal):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(copy.deepcopy(layer), classifier()).train(), torch.rand(6, 1, 8, 8)
+    model[1].eval()
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    for use in (GradCon(model).fit, lambda images: GradNorm(model).predict(images[0])):
+        with pytest.raises(ValueError, match=refusal) if refusal else nullcontext():
+            use([x])
+        assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), 3e38])
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_a_sample_that_is_not_finite_leaves_the_others_as_they_are(broken, place):
+    model, train, x = classifier(), torch.rand(9, 1, 8, 8), torch.rand(5, 1, 8, 8)
+    bad = x.clone()
+    bad[place] = broken
+    others = [row for row in range(5) if row != place]
+    for make in (GradNorm, GradCon):
+        scores = []
+        for first, then in ((bad, x), (x, bad)):
+            detector = make(copy.deepcopy(model), ALL).fit([train])
+            found = {id(images): detector.predict(images) for images in (first, then)}
+            scores.append((found[id(bad)], found[id(x)]))
+        torch.testing.assert_close(*scores, equal_nan=True)
+        torch.testing.assert_close(scores[0][0][others], scores[0][1][others])
+        assert not scores[0][0][place].isfinite()

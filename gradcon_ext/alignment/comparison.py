@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -45,9 +46,13 @@ class Comparison:
             how: these are, in words, such as "alone".
             samples: of the batch.
         """
-        scale = together.abs().mean()
-        allowed = self.tolerance.loss * torch.maximum(apart.abs(), scale) + self.tolerance.rounding / 10
-        differs = ~((together - apart).abs() <= allowed) & ~(together.isnan() & apart.isnan())
+        finite = together[together.isfinite()].double()
+        scale = float(finite.abs().mean()) if len(finite) else 0.0
+        allowed = self.tolerance.loss * apart.double().abs().clamp(min=scale) + self.tolerance.rounding / 10
+        close = apart.isfinite() & ((together.double() - apart.double()).abs() <= allowed)
+        # To infinity or to NaN, by the order of the sums.
+        both_overflow = ~together.isfinite() & ~apart.isfinite() & (together != -apart)
+        differs = ~close & ~both_overflow
         if differs.any():
             row = int(differs.nonzero()[0])
             raise ValueError(
@@ -77,7 +82,7 @@ class Comparison:
         """Say which gradients (K, *weight) of K samples are not those of plain autograd, or return None."""
         for row, sample in enumerate(samples):
             plain = self.plain[sample].gradients
-            largest = max(float(gradient.norm()) for gradient in plain.values())
+            largest = max(filter(math.isfinite, map(_norm, plain.values())), default=0.0)
             for name, formed in gradients.items():
                 apart = self._apart(formed[row], plain[name], largest)
                 if apart is not None:
@@ -85,13 +90,15 @@ class Comparison:
         return None
 
     def could_have_failed(self, result: Pass) -> bool:
-        """Whether the samples, two of a larger batch, are apart, and every gradient is there to be wrong."""
+        """Whether the samples, two of a larger batch, are apart and finite, and every gradient is there to be wrong."""
+        if not all(sample.is_finite() for sample in self.plain.values()):
+            return False
         one, other = self._first_and_last()
         reached = [name for name, route in result.routes.items() if route.reached]
         if not all(one[name].any() or other[name].any() for name in reached):
             return False
         apart = 10 * self.tolerance.gradient
-        differ = any((one[name] - other[name]).norm() > apart * one[name].norm() for name in reached)
+        differ = any(_norm(one[name] - other[name]) > apart * _norm(one[name]) for name in reached)
         return len(result.losses) == 1 or not reached or differ
 
     def _first_and_last(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -99,11 +106,20 @@ class Comparison:
         return gradients[0], gradients[-1]
 
     def _apart(self, formed: Tensor, plain: Tensor, scale: float) -> str | None:
-        """How far a gradient is from what it should be, where that is more than rounding."""
-        norm, apart = float(plain.norm()), float((formed - plain).norm())
-        if apart <= self.tolerance.gradient * norm + self.tolerance.rounding * scale:
+        """How far a gradient is from what it should be, where that is more than rounding, or one alone overflows."""
+        norm, apart = _norm(plain), _norm(formed - plain)
+        if math.isfinite(norm):
+            agree = apart <= self.tolerance.gradient * norm + self.tolerance.rounding * scale
+        else:
+            agree = not formed.isfinite().all()
+        if agree:
             return None
         return f"{apart:.2g} (of a norm of {norm:.2g})"
+
+
+def _norm(tensor: Tensor) -> float:
+    """In float64, for the squares of large numbers overflow float32."""
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.promote_types(tensor.dtype, torch.float64)))
 
 
 def _scale(result: Pass, name: str, row: int) -> float:
@@ -113,6 +129,6 @@ def _scale(result: Pass, name: str, row: int) -> float:
     for module in {module for module, _ in parameter.owners}:
         for call in result.capture.calls.get(module, []):
             if call.grad_output is not None:
-                size = float(call.input[row].norm()) + call.grad_output[row].numel() ** 0.5
-                total += size * float(call.grad_output[row].norm())
+                size = _norm(call.input[row]) + call.grad_output[row].numel() ** 0.5
+                total += size * _norm(call.grad_output[row])
     return total

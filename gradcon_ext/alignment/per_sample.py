@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import torch
@@ -87,9 +88,11 @@ def per_sample_alignment(
     structure (modules, settings, hooks, shapes of model and batch) is verified: two of its samples are run alone, and
     differentiated by plain autograd, which must agree with the batch, and so must the losses of every other sample
     without those between; that costs about as much as ten single samples and a forward pass, once. It is repeated while
-    it says nothing, as for samples that are all alike or gradients that are all zero, and at each call where it may say
-    something else the next time: where something is reduced over all samples, Python code reads numbers, or a hook
-    reads from a list or dictionary that it also fills. One that it only fills is no part of the structure.
+    it says nothing, as for samples that are all alike or gradients that are all zero or not finite, and at each call
+    where it may say something else the next time: where something is reduced over all samples, Python code reads
+    numbers, or a hook reads from a list or dictionary that it also fills. One that it only fills is no part of the
+    structure. A sample that is NaN or infinite, or whose loss overflows, has cosines that are NaN, or what plain
+    autograd gives, and leaves the others as they are.
 
     Warns:
         UserWarning: the loss does not depend on a constrained parameter, whose cosines are then 0.
@@ -158,8 +161,8 @@ def split_together(inputs: Tensor, targets: Tensor | None, batch_size: int) -> I
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if targets is not None and len(targets) != len(inputs):
         raise ValueError(f"there are {len(inputs)} inputs, but {len(targets)} targets")
-    batches = torch.split(inputs, batch_size)
-    of_targets = [None] * len(batches) if targets is None else torch.split(targets, batch_size)
+    batches = torch.split(inputs, index(batch_size))
+    of_targets = [None] * len(batches) if targets is None else torch.split(targets, index(batch_size))
     return zip(batches, of_targets, strict=True)
 
 

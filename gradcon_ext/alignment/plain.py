@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradcon_ext.alignment.gradients import as_rows
 from gradcon_ext.alignment.private_copy import PrivateCopy
 
 LossWithAux = Callable[[Any, Tensor], tuple[Tensor, Any]]
@@ -21,6 +22,10 @@ class SampleGradient:
 
     loss: Tensor
     gradients: dict[str, Tensor]
+
+    def is_finite(self) -> bool:
+        """Whether the loss and all gradients are."""
+        return all(bool(numbers.isfinite().all()) for numbers in (self.loss, *self.gradients.values()))
 
 
 def plain_gradient(
@@ -52,12 +57,16 @@ def plain_gradient_in_batch(
 ) -> SampleGradient:
     """Differentiate the loss of one sample in its batch, for what cannot compute one sample alone.
 
+    Others that are not finite, or whose losses are not, leave their places to copies of it: in the backward pass, zero
+    times what is not finite would be NaN.
+
     Raises:
         ValueError: it depends on another sample, or the loss does not return one value a sample.
     """
-    varied = inputs.clone().requires_grad_() if inputs.is_floating_point() else None
-    losses = loss(copied.module(inputs if varied is None else varied), targets)[0]
-    check_losses(losses, inputs)
+    finite = finite_samples(inputs)
+    varied, losses = _losses_in_company(copied, loss, inputs, targets, row, finite)
+    if losses[row].isfinite() and not losses.isfinite().all():
+        varied, losses = _losses_in_company(copied, loss, inputs, targets, row, finite & losses.isfinite())
     value = losses[row]
     wanted = [copied.parameters[name] for name in names]
     gradients: list[Tensor | None] = [None] * len(wanted)
@@ -66,13 +75,37 @@ def plain_gradient_in_batch(
         found = torch.autograd.grad(value, by, retain_graph=True, allow_unused=True)
         gradients = list(found[: len(wanted)])
         of_inputs = None if varied is None else found[-1]
-        if of_inputs is not None and (of_inputs[:row].any() or of_inputs[row + 1 :].any()):
+        if of_inputs is not None and _depends_on_others(of_inputs, row):
             raise ValueError(
                 f"the loss of sample {row} depends on others of its batch: samples influence each other, as in "
                 "batch_norm(training=True); they must be independent in eval mode"
             )
     formed = {name: _or_zeros(*pair) for name, pair in zip(names, zip(gradients, wanted, strict=True), strict=True)}
     return SampleGradient(value.detach(), formed)
+
+
+def finite_samples(inputs: Tensor) -> Tensor:
+    """Tell which samples (N, ...) hold nothing but finite numbers, (N,)."""
+    return as_rows(inputs).isfinite().all(1)
+
+
+def _losses_in_company(
+    copied: PrivateCopy, loss: LossWithAux, inputs: Tensor, targets: Tensor, row: int, company: Tensor
+) -> tuple[Tensor | None, Tensor]:
+    """The inputs to differentiate by, if they can be, and the losses (N,) where a sample has only some for company."""
+    if not company.all():
+        rows = torch.arange(len(inputs), device=inputs.device).where(company, row)
+        inputs, targets = inputs[rows], targets[rows.to(targets.device)]
+    varied = inputs.clone().requires_grad_() if inputs.is_floating_point() else None
+    losses = loss(copied.module(inputs if varied is None else varied), targets)[0]
+    check_losses(losses, inputs)
+    return varied, losses
+
+
+def _depends_on_others(of_inputs: Tensor, row: int) -> bool:
+    """Whether a gradient by the inputs (N, ...) reaches other samples; NaN is what zero times infinity leaves."""
+    others = torch.cat([of_inputs[:row], of_inputs[row + 1 :]])
+    return bool(((others != 0) & ~others.isnan()).any())
 
 
 def check_losses(losses: Tensor, inputs: Tensor) -> None:

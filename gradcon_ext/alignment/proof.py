@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gradcon_ext.alignment.compared import compared_samples
 from gradcon_ext.alignment.comparison import Comparison
 from gradcon_ext.alignment.fallback import gradients_by_vmap
 from gradcon_ext.alignment.first_look import first_look
 from gradcon_ext.alignment.one_pass import Pass, run_pass
-from gradcon_ext.alignment.plain import LossWithAux, SampleGradient, plain_gradient, plain_gradient_in_batch
+from gradcon_ext.alignment.plain import LossWithAux
 from gradcon_ext.alignment.prepared import Prepared
 from gradcon_ext.alignment.proofs import Proof, described_tensor, surroundings
 from gradcon_ext.alignment.routes import Route
@@ -35,8 +36,8 @@ def proven_pass(prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: 
     prepared = prepared.as_proven(seen.proof)
     if seen.proof.as_it_is is not None:
         prepared.check_gradients(seen.proof.as_it_is)
-    rows = (0, _furthest(inputs))
-    plain = {row: _plain_of(prepared, loss, inputs, targets, row, seen.alone) for row in rows}
+    plain = compared_samples(prepared, loss, inputs, targets, seen.alone)
+    rows = (min(plain), max(plain))
     comparison = Comparison(plain, tolerance_of(prepared.weights.values(), inputs))
     result, proof = _Trial(prepared, loss, inputs, targets, rows, comparison, seen.alone).run(seen.proof)
     if not seen.looks_further and comparison.could_have_failed(result):
@@ -55,16 +56,6 @@ def _case(prepared: Prepared, inputs: Tensor, targets: Tensor) -> Hashable:
 
 def _strides(tensor: Tensor) -> Hashable:
     return tensor.stride() if tensor.layout == torch.strided else None
-
-
-def _plain_of(
-    prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor, row: int, alone: bool
-) -> SampleGradient:
-    copied, names = prepared.trainable(), list(prepared.weights)
-    if not alone:
-        return plain_gradient_in_batch(copied, loss, names, inputs, targets, row)
-    part = slice(row, row + 1)
-    return plain_gradient(copied, loss, names, inputs[part], targets[part])
 
 
 @dataclass(frozen=True)
@@ -154,13 +145,3 @@ class _Trial:
 
 def _left(routes: dict[str, Route]) -> list[str]:
     return [name for name, route in routes.items() if route.gradients is None and route.reached]
-
-
-def _furthest(inputs: Tensor) -> int:
-    """The sample that differs most from the first."""
-    with torch.no_grad():
-        flat = inputs.flatten(1) if inputs.dim() > 1 else inputs[:, None]
-        if flat.shape[1] == 0:
-            return len(inputs) - 1
-        distances = (flat - flat[:1]).abs() if flat.is_floating_point() else flat.ne(flat[:1])
-        return int(distances.float().nan_to_num().mean(1).argmax()) if flat.shape[1] else 0

@@ -53,10 +53,14 @@ class CommandParser(argparse.ArgumentParser):
         if path is None:
             return
         given = {self._option_string_actions.get(word.split("=")[0]) for word in words}
+        keys: dict[argparse.Action, str] = {}
         for key, value in self._read(path).items():
-            action = self._option_string_actions.get(f"--{key.replace('_', '-')}")
+            action = self._option_string_actions.get(_option(key))
             if action is None or action.dest in ("config", "help"):
                 self.error(f"{path}: there is no option {key!r}")
+            if action in keys:
+                self.error(f"{path}: {keys[action]!r} and {key!r} are the same option; leave one of them")
+            keys[action] = key
             if not (action in given or self._excludes(given, action)):
                 yield from self._words(path, key, action, value)
 
@@ -78,14 +82,22 @@ class CommandParser(argparse.ArgumentParser):
     def _words(self, path: Path, key: str, action: argparse.Action, value: object) -> list[str]:
         option = action.option_strings[0]
         if action.nargs == 0 and isinstance(value, bool):
-            negative = [name for name in action.option_strings if name.startswith("--no-")]
-            return [option] if value else negative
+            written = _option(key)
+            opposites = [
+                name for name in action.option_strings if name.startswith("--no-") != written.startswith("--no-")
+            ]
+            return [written] if value else opposites
         if isinstance(value, list) and action.nargs is None:
             value = ",".join(map(str, value))
         if isinstance(value, bool | dict | list) or action.nargs == 0:
             kind = "true or false" if action.nargs == 0 else "a text or a number"
             self.error(f"{path}: {key} must be {kind}, got {value!r}")
         return [f"{option}={value}"]
+
+
+def _option(key: str) -> str:
+    """The word of the command line that a key stands for."""
+    return f"--{key.replace('_', '-')}"
 
 
 def to_toml(head: str, options: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment.cosine import cosine_of
+from gradcon_ext.alignment.watch import same_numbers
 from gradcon_ext.chain.chain import Chain, NotAChain
 from gradcon_ext.chain.surroundings import differentiable
 from gradcon_ext.chain.tracing import parameters_of, trace_chain
@@ -54,7 +55,8 @@ def check_samples(
         computed: of the same images.
 
     Raises:
-        NotComparedError: it fails, for a reason of the model or of what else is going on, such as a lack of memory.
+        NotComparedError: it fails, for a reason of the model or of what else is going on, such as a lack of memory; or
+            it is finite of no image.
     """
     with differentiable(images.device):
         return _disagreement(model, loss, references, images, computed)
@@ -69,8 +71,10 @@ def _disagreement(
         expected = _by_autograd(twin, loss, references, images)
     except Exception as error:  # Whatever a forward raises on real numbers.
         raise NotComparedError(f"automatic differentiation of it fails: {type(error).__name__}: {error}") from error
-    if not all(map(torch.equal, before, _numbers(twin))):
+    if not all(map(same_numbers, before, _numbers(twin))):
         return "its forward changes the model"
+    if not _all_finite(expected).any():
+        raise NotComparedError("automatic differentiation of it gives no finite numbers of these images")
     if not _differing(computed, expected, TOLERANCE):
         return None
     exact = _exact(model, loss, references, images)
@@ -152,15 +156,24 @@ def _differing(
     noise: float = 0.0,
     noisy: SampleResults | None = None,
 ) -> list[str]:
-    """Names of the columns that are further apart than the tolerance, and than some noise."""
+    """Names of the columns that are further apart than the tolerance, and than some noise, unless neither is finite."""
+    finite = expected.reconstruction[expected.reconstruction.isfinite()].double()
+    largest = finite.abs().max() if len(finite) else 0.0
     names = []
     for name, left, right, other in zip(SampleResults._fields, computed, expected, noisy or expected, strict=True):
         left, right, other = left.double(), right.double(), other.double()
-        scale = 1.0 if name == "cosine" else right.abs() + expected.reconstruction.double().abs().max() * 1e-3
-        allowed = tolerance * scale + noise * (other - right).abs()
-        if not bool(((left - right).abs() <= allowed).all()):
+        scale = 1.0 if name == "cosine" else right.abs() + largest * 1e-3
+        allowed = tolerance * scale + noise * (other - right).abs().nan_to_num(0, 0)
+        close = right.isfinite() & ((left - right).abs() <= allowed)
+        if not bool((close | ~left.isfinite() & ~right.isfinite()).all()):
             names.append(name)
     return names
+
+
+def _all_finite(results: SampleResults) -> Tensor:
+    """Whether all results of each sample are, (N,)."""
+    reconstruction, latent, cosine = results
+    return reconstruction.isfinite() & latent.isfinite() & cosine.isfinite().all(1)
 
 
 def _numbers(model: nn.Module) -> Sequence[Tensor]:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class OneClassDetector:
     """A detector as `nonconform` takes one, with its `fit` and `decision_function` on rows of pixels.
 
-    It can be copied, fitted or not, and is fitted anew with each call of `fit`. Scores are higher for what is more
-    anomalous, as `nonconform` and PyOD have it.
+    It can be copied, fitted or not, and is fitted anew with each call of `fit`; until then, one that is fitted scores
+    by the part, and images of the shape, that it was fitted with. Scores are higher for what is more anomalous, as
+    `nonconform` and PyOD have it.
 
     Attributes:
         image_shape: (C, H, W) of the image that a row of C * H * W pixels is.
@@ -64,7 +65,7 @@ class OneClassDetector:
             ValueError: rows of another size, too few of them, or pixels out of range.
         """
         seed = self.random_state or 0
-        images = self._images(X)
+        images = _images(X, self.image_shape)
         parts = held_out(len(images), seed, calibration=False)
         channels, *size = self.image_shape
         self.detector_ = fitted(
@@ -79,6 +80,7 @@ class OneClassDetector:
             seed=seed,
             device=self.device,
         )
+        self.part_, self.image_shape_ = self.part, self.image_shape
         return self
 
     def decision_function(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float32]:  # noqa: N803
@@ -91,9 +93,10 @@ class OneClassDetector:
             TypeError, ValueError: as in `fit`; or there is no detector yet, or it has no such part.
         """
         detector = getattr(self, "detector_", self.detector)
+        part, image_shape = getattr(self, "part_", self.part), getattr(self, "image_shape_", self.image_shape)
         if detector is None:
             raise ValueError("there is no trained detector yet: call fit, or give one")
-        return scores_by(Scorer.from_detector(detector, device=self.device), self.part, self._images(X))
+        return scores_by(Scorer.from_detector(detector, device=self.device), part, _images(X, image_shape))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return what the constructor takes, by name; `deep` makes no difference."""
@@ -112,9 +115,9 @@ class OneClassDetector:
         vars(self).update(params)
         return self
 
-    def _images(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        pixels = np.asarray(rows)
-        size = prod(self.image_shape)
-        if pixels.ndim != 2 or pixels.shape[1] != size:
-            raise ValueError(f"rows have shape {pixels.shape}; expected (N, {size}), images of {self.image_shape}")
-        return pixels.reshape(-1, *self.image_shape)
+
+def _images(rows: npt.NDArray[Any], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+    pixels, size = np.asarray(rows), prod(shape)
+    if pixels.ndim != 2 or pixels.shape[1] != size:
+        raise ValueError(f"rows have shape {pixels.shape}; expected (N, {size}), images of {shape}")
+    return pixels.reshape(-1, *shape)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from gradcon_ext.alignment import align_with_aux
+from gradcon_ext.alignment.prepared import prepare
 from gradcon_ext.alignment.sums import absolute_sums, gradient_sum
 from gradcon_ext.pytorch_ood.running_means import RunningMeans
 from gradcon_ext.pytorch_ood.uniform import checked_logits, loss_to_uniform, weights_of
@@ -139,8 +141,9 @@ class GradCon(_OfUniformLoss):
         return classes if self.per_class else torch.zeros_like(classes)
 
     def _logits(self, x: Tensor) -> Tensor:
+        model = prepare(self.model, self.layers).trainable().module  # a copy: in training mode, a pass may change it
         with torch.no_grad():
-            parts = [checked_logits(self.model(part)) for part in torch.split(x, self.batch_size or _LOGITS_AT_ONCE)]
+            parts = [checked_logits(model(part)) for part in torch.split(x, index(self.batch_size or _LOGITS_AT_ONCE))]
         return torch.cat(parts)
 
 

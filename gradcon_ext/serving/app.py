@@ -94,12 +94,12 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": f"{error.detail}."}, error.status_code, error.headers)
+        return JSONResponse({"error": f"{error.detail.rstrip('.')}."}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def misused(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        return JSONResponse({"error": f"The parameter {first['loc'][-1]!r}: {first['msg']}."}, 422)
+        return JSONResponse({"error": f"The parameter {first['loc'][-1]!r}: {first['msg'].rstrip('.')}."}, 422)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import traceback
@@ -14,7 +15,8 @@ from gradcon_ext.serving.metrics import Metrics
 
 _LOG = logging.getLogger(__name__)
 _PATHS = frozenset(("/score", "/health", "/ready", "/detector", "/metrics"))
-_FAILED = json.dumps({"error": "The server failed."}).encode()
+_FAILED = "The server failed."
+_ENDED = "The server has ended."
 
 
 class Observation:
@@ -46,16 +48,21 @@ class Observation:
         except Exception as error:  # which is a mistake of this program
             _log(error)
             if status == 0:
-                await _fail(observed)
+                await _answer(observed, 500, _FAILED)
+        except asyncio.CancelledError:  # by the end of the grace
+            if status != 0 or not self._state.ending:
+                raise
+            await _answer(observed, 503, _ENDED)
         finally:
             path = scope["path"] if scope["path"] in _PATHS else "other"
             self._metrics.count_request(path, status, perf_counter() - begin)
 
 
-async def _fail(send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_FAILED)).encode())]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
-    await send({"type": "http.response.body", "body": _FAILED})
+async def _answer(send: Send, status: int, sentence: str) -> None:
+    body = json.dumps({"error": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _log(error: Exception) -> None:

@@ -73,6 +73,7 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
         n_features_in_: numbers of a row, C * H * W of images.
         feature_names_in_: of a data frame's columns, where they are strings.
         image_shape_: (C, H, W) of images; None of features.
+        part_: of the score, that `offset_` is of; another `part` is that of the next `fit`.
         detector_: the trained `gradcon_ext.Detector`.
     """
 
@@ -92,12 +93,15 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
         """
         self._check()
         rows, self.image_shape_ = self._rows(X, fitting=True)
+        if (rows == rows[0]).all():
+            raise ValueError(f"all {len(rows)} rows are alike: there is nothing to learn from them")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if self.image_shape_ is None:
             self._inputs, defaults = Inputs.of_features(rows), _OF_ROWS
         else:
             self._inputs, defaults = Inputs.of_images(rows, self.image_shape_), _OF_IMAGES
-        self._architecture = (self.image_shape_, rows.shape[1], self.width, self.latent)
+        latent = None if self.latent is None else int(self.latent)
+        self._architecture = (self.image_shape_, rows.shape[1], int(self.width), latent)
         held_out = max(_FEWEST_HELD_OUT, round(self.validation_fraction * len(rows)))
         train, validation = train_test_split(np.arange(len(rows)), test_size=held_out, random_state=seed)
         inputs = self._inputs(rows)
@@ -112,6 +116,7 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
             device=self.device,
             learning_rate=self.learning_rate,
         )
+        self.part_ = self.part
         self._scorers: dict[str, Scorer] = {}
         scores = self._scores(inputs)
         if self.contamination == "auto":
@@ -185,7 +190,7 @@ class GradConDetector(Parameters, OutlierMixin, BaseEstimator):  # type: ignore[
         if self.device not in self._scorers:
             self._scorers.clear()  # The model has moved away from the device of another.
             self._scorers[self.device] = Scorer.from_detector(self.detector_, device=self.device)
-        return -scores_by(self._scorers[self.device], self.part, inputs).astype(np.float64)
+        return -scores_by(self._scorers[self.device], self.part_, inputs).astype(np.float64)
 
 
 def _model(image_shape: Shape | None, features: int, width: int, latent: int | None) -> nn.Module:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
 from gradcon_ext.data.image_dataset import Shape
+from gradcon_ext.data.whole_numbers import is_whole
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -79,7 +80,7 @@ def check_size(rows: Array, shape: Shape) -> None:
 
 
 def _with_channels(shape: tuple[int, ...]) -> Shape:
-    if len(shape) not in (2, 3) or not all(isinstance(side, int | np.integer) and side >= 1 for side in shape):
+    if len(shape) not in (2, 3) or not all(is_whole(side, 1) for side in shape):
         raise ValueError(f"image_shape must be (C, H, W) or (H, W) in positive integers, got {shape!r}")
     channels, height, width = (_CHANNELS_OF_FLAT, *shape)[-3:]
     return int(channels), int(height), int(width)

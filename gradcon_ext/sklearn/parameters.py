@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral
 
 import numpy as np
 
+from gradcon_ext.data.whole_numbers import is_whole
 from gradcon_ext.detector.parts import PARTS
 
 
@@ -39,5 +39,5 @@ class Parameters:
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}")
         for name, value in {"width": self.width, "latent": 1 if self.latent is None else self.latent}.items():
-            if not isinstance(value, Integral) or value < 1:
+            if not is_whole(value, 1):
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")

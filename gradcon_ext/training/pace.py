@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from gradcon_ext.data.whole_numbers import is_whole
 from gradcon_ext.training.checkpoint import TrainingState
 
 
@@ -28,7 +29,7 @@ class Pace:
             check_whole("snapshot_every", self.snapshot_every, 1)
         of_their_own = self.snapshot_every if isinstance(self.snapshot_every, Collection) else ()
         for name, epochs in {"snapshot_every": of_their_own, "snapshot_best": self.snapshot_best}.items():
-            if not isinstance(epochs, Collection) or not all(isinstance(each, int) and each >= 1 for each in epochs):
+            if not isinstance(epochs, Collection) or not all(is_whole(each, 1) for each in epochs):
                 raise ValueError(f"{name} must be a collection of integers of at least 1, got {epochs!r}")
         wanted = {"snapshot_every": self.snapshot_every is not None, "snapshot_best": bool(self.snapshot_best)}
         for name, is_wanted in wanted.items():
@@ -57,5 +58,5 @@ class Pace:
 
 def check_whole(name: str, value: object, least: int) -> None:
     """Raise ValueError for an argument that is no integer, or is too small."""
-    if not isinstance(value, int) or value < least:
+    if not is_whole(value, least):
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")

@@ -46,7 +46,7 @@ class Schedule:
     def check(self) -> None:
         """Raise ValueError for what is out of range."""
         if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"lr must be finite and positive, got {self.lr}")
+            raise ValueError(f"lr must be finite and positive, got {self.lr:g}")
         if self.shape not in get_args(Shape):
             raise ValueError(f"schedule must be one of {get_args(Shape)}, got {self.shape!r}")
         if self.shape != "constant" and self.warmup >= self.epochs:

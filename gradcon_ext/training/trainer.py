@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Collection, Generator, Mapping, Sequence
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, get_args
 
@@ -218,13 +219,13 @@ class Trainer:
 
     @property
     def _schedule(self) -> Schedule:
-        return Schedule(self.lr, self.schedule, self.warmup, self.epochs)
+        return Schedule(float(self.lr), self.schedule, int(self.warmup), int(self.epochs))
 
     @property
     def _phases(self) -> tuple[Phase | None, Phase]:
-        pace = Pace(self.epochs, self.patience, self.checkpoint_every, self.snapshot_every, self.snapshot_best)
-        phase = Phase(self.alpha, self._schedule, pace)
-        return phase.before(self.lead_in) if self.lead_in else (None, phase)
+        pace = Pace(int(self.epochs), self.patience, self.checkpoint_every, self.snapshot_every, self.snapshot_best)
+        phase = Phase(float(self.alpha), self._schedule, pace)
+        return phase.before(int(self.lead_in)) if self.lead_in else (None, phase)
 
     @property
     def _plan(self) -> Plan:
@@ -234,8 +235,8 @@ class Trainer:
             loss=self._loss,
             layers=list(constrained_layers(self.model, self.layers)),
             average=self.average,
-            batch_size=self.batch_size,
-            seed=self.seed,
+            batch_size=int(self.batch_size),
+            seed=int(self.seed),
             device=self._device,
             precision=self.precision,
             captures=self._device.type == "cuda" and self.cuda_graph,
@@ -271,9 +272,9 @@ class Trainer:
         self, train: Images, val: Images | float | None, key: str | None
     ) -> tuple[ImageDataset, ImageDataset]:
         images = self._as_dataset(train, key)
-        if val is not None and not isinstance(val, float):
+        if val is not None and not isinstance(val, float | Real):
             return images, self._as_dataset(val, key)
-        parts = held_out(len(images), self.seed, calibration=False, share=SHARE if val is None else val)
+        parts = held_out(len(images), self.seed, calibration=False, share=SHARE if val is None else float(val))
         return SelectedImages(images, parts.train), SelectedImages(images, parts.validation)
 
     def _as_dataset(self, images: Images, key: str | None) -> ImageDataset:
@@ -304,9 +305,9 @@ class Trainer:
             "average": self.average,
             "lr": float(self.lr),
             "schedule": self._schedule.facts,
-            "lead_in": self.lead_in,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
+            "lead_in": int(self.lead_in),
+            "batch_size": int(self.batch_size),
+            "seed": int(self.seed),
             "data": dict(self.data or {}),
             "train_images": len(train),
             "validation_images": len(val),

@@ -6,6 +6,7 @@ import math
 import weakref
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -45,7 +46,7 @@ def clipped(gradients: dict[str, Tensor], bound: float) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("batch_size", [None, 2])
+@pytest.mark.parametrize("batch_size", [None, np.int64(2)])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_agree_with_a_per_sample_loop(device: str, name: str, batch_size: int | None) -> None:
     family = FAMILIES[name]

@@ -55,6 +55,8 @@ def test_the_help_names_choices(parser, capsys):
         ("quiet = false", "quiet", False),
         ("keep = true", "keep", True),
         ("keep = false", "keep", False),
+        ("no-keep = true", "keep", False),
+        ("no_keep = false", "keep", True),
         ("# nothing", "keep", None),
     ],
 )
@@ -91,6 +93,8 @@ def test_the_command_line_wins(parser, tmp_path, text, words, name, value):
         ("data-set = 'a'\nimages = 'b'", "not allowed with"),
         ("epochs = ", "options.toml"),
         ("epochs = 1\nepochs = 2", "options.toml"),
+        ("data-set = 'a'\ndata_set = 'b'", "'data-set' and 'data_set' are the same option"),
+        ("keep = true\nno-keep = true", "'keep' and 'no-keep' are the same option"),
     ],
 )
 def test_what_is_wrong_is_bad_usage(parser, tmp_path, capsys, text, word):

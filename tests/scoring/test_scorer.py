@@ -13,6 +13,7 @@ from gradcon_ext import Detector, Scorer, Scores
 from gradcon_ext.detector import verification
 from gradcon_ext.losses import SampleLosses, loss_of
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
+from gradcon_ext.sklearn.row_autoencoder import RowAutoencoder
 
 
 def scorer_of(model: nn.Module, alpha: float = 0.12) -> Scorer:
@@ -123,6 +124,28 @@ def test_a_comparison_that_fails_is_made_again(
         assert scorer.engine.name == "any model" and "no memory now" in scorer.engine.reason
     assert_same(scorer.score(images), expected)
     assert scorer.engine.name == "fused chain"
+
+
+@pytest.mark.parametrize("is_chain", [True, False])
+@pytest.mark.parametrize("large", [(0,), (2,), (5,), (0, 5)])
+def test_features_that_overflow_leave_the_others_as_they_are(large: tuple[int, ...], is_chain: bool) -> None:
+    torch.manual_seed(0)
+    model = RowAutoencoder(6, 8)
+    if not is_chain:
+        model.decoder[1] = nn.Softsign()
+    features, weight = torch.randn(6, 6, 1, 1), model.encoder[1].weight
+    huge = features.clone()
+    huge[list(large)] *= 1e25
+    others = [row for row in range(6) if row not in large]
+    first, later = (Scorer(model, {"encoder.1.weight": torch.ones_like(weight)}) for _ in range(2))
+    expected = later.score(features)
+    scores, again = first.score(huge), later.score(huge)
+    for column, after, whole in zip(scores[:4], again[:4], expected[:4], strict=True):
+        torch.testing.assert_close(column, after, equal_nan=True)
+        torch.testing.assert_close(column[others], whole[others])
+    assert not scores.anomaly[list(large)].isfinite().any()
+    first.score(features)
+    assert first.engine.name == later.engine.name == ("fused chain" if is_chain else "any model")
 
 
 def test_a_disagreement_is_remembered(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,20 @@ def test_what_is_at_work_at_the_end_is_answered(start: Callable[..., Process], n
         assert len(content["images"]) == 3
 
 
+def test_what_is_not_at_its_end_after_the_grace_is_told_so(start: Callable[..., Process]) -> None:
+    process = start("--grace", "1")
+    connection = process.connected()
+    connection.putrequest("POST", SCORE)
+    connection.putheader("content-type", RAW["content-type"])
+    connection.putheader("content-length", str(IMAGES.nbytes))
+    connection.endheaders(IMAGES.tobytes()[:9])
+    code, err = process.end()
+    assert code == 0
+    assert "Cancel 1 running task(s)" in err
+    assert len(err.splitlines()) == 1, err
+    assert answer_of(connection) == (503, {"error": "The server has ended."}, False)
+
+
 def test_nothing_is_lost_in_a_stream_of_requests(start: Callable[..., Process]) -> None:
     process = start()
     answered, failed = [0] * 8, list[BaseException]()

@@ -75,6 +75,29 @@ def test_units_are_those_of_training_whatever_the_dtype(digits):
         np.testing.assert_allclose(same, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("image_shape", [None, (8, 8)])
+def test_parameters_of_numpy_are_searched(digits, image_shape):
+    train = digits[0][:24]
+    of_features = {"latent": np.array([3])} if image_shape is None else {}
+    grid = {
+        **{"epochs": np.arange(2, 3), "lead_in": np.arange(1, 2), "batch_size": np.array([8]), "width": np.array([4])},
+        **of_features,
+        "alpha": np.float32([0.03]),
+    }
+    search = GridSearchCV(GradConDetector(image_shape, random_state=0), grid, scoring=lambda *_: 0.0, cv=2)
+    plain = GradConDetector(image_shape, random_state=0, **{name: values[0].item() for name, values in grid.items()})
+    found, expected = search.fit(train).best_estimator_, plain.fit(train)
+    np.testing.assert_array_equal(found.score_samples(train), expected.score_samples(train))
+    first, second = ({**each.detector_.training, "seconds": 0} for each in (found, expected))
+    assert repr(first) == repr(second)
+
+
+@pytest.mark.parametrize("name", ["epochs", "lead_in", "batch_size", "width", "latent"])
+def test_truth_values_are_no_numbers(digits, name):
+    with pytest.raises(ValueError, match=f"{name} must be .*True"):
+        GradConDetector(**{**SMALL, name: True}).fit(digits[0])
+
+
 def test_values_beyond_those_of_training_are_scored_and_not_clipped(fitted, digits):
     row = digits[0][:1]
     bright, brighter = fitted.score_samples(np.concatenate([row + 16, row + 32]))
@@ -120,6 +143,17 @@ def test_global_random_numbers_are_left_alone(digits):
     GradConDetector((8, 8), **SMALL).fit(digits[0])
     assert torch.equal(before, torch.get_rng_state())
     np.testing.assert_array_equal(numpys, np.random.get_state()[1])
+
+
+def test_parameters_that_are_set_later_are_those_of_the_next_fit(fitted, digits):
+    rows = digits[1]
+    changed = pickle.loads(pickle.dumps(fitted))
+    changed.set_params(part="reconstruction", image_shape=(16, 4), contamination=0.3, width=3, latent=2)
+    for method in ("score_samples", "decision_function", "predict"):
+        np.testing.assert_array_equal(getattr(changed, method)(rows), getattr(fitted, method)(rows))
+    anew = GradConDetector((8, 8), **SMALL, part="reconstruction").fit(digits[0])
+    changed.set_params(**anew.get_params()).fit(digits[0])
+    np.testing.assert_array_equal(changed.decision_function(rows), anew.decision_function(rows))
 
 
 @pytest.mark.parametrize("part", ["combined", "gradient", "reconstruction", "code"])
@@ -208,7 +242,8 @@ def test_a_pickle_names_no_class_of_torch(fitted):
         ({"epochs": 0}, np.eye(9), "epochs must be an integer of at least 1, got 0"),
         ({"learning_rate": 0}, np.eye(9), "lr must be finite and positive"),
         ({}, np.zeros((3, 64)), "3 sample"),
-        ({}, np.ones((9, 64)), "all 7 training images are alike"),
+        ({}, np.ones((9, 64)), "all 9 rows are alike: "),
+        ({"image_shape": (8, 8)}, np.full((9, 64), 5), "all 9 rows are alike: "),
         ({}, np.full((9, 4), np.nan), "contains NaN"),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
+from gradcon_ext.detector.detector import Detector
 from gradcon_ext.losses import reconstruction_of, squared_error
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.training.trainer import Trainer
@@ -241,6 +242,11 @@ def test_progress_is_shown_unless_it_is_unwanted(capsys):
         ({"lr": float("inf")}, "lr .* inf$"),
         ({"batch_size": 0}, "batch_size .* 0$"),
         ({"epochs": 2.0}, "epochs .* 2.0$"),
+        ({"epochs": np.float64(2)}, "epochs .*2.0"),
+        ({"epochs": True}, "epochs .* True$"),
+        ({"batch_size": True}, "batch_size .* True$"),
+        ({"lead_in": False}, "lead_in .* False$"),
+        ({"patience": True}, "patience .* True$"),
         ({"seed": -1}, "seed .* -1$"),
         ({"snapshot_every": 0, "out": "."}, "snapshot_every .* 0$"),
         ({"snapshot_every": 2.5, "out": "."}, "snapshot_every .* 2.5$"),
@@ -262,6 +268,21 @@ def test_progress_is_shown_unless_it_is_unwanted(capsys):
 def test_arguments_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):
         new_trainer(**arguments).fit(TRAIN, VAL)
+
+
+def test_numbers_of_numpy_are_those_of_python(tmp_path):
+    numbers = {"epochs": 3, "lead_in": 2, "batch_size": 8, "seed": 2, "patience": 2, "warmup": 1, "snapshot_every": 2}
+    more = {"schedule": "linear", "snapshot_best": [1], "alpha": 0.5, "lr": 2**-7}
+    in_numpy = {name: np.int64(number) for name, number in numbers.items()}
+    in_numpy |= {"schedule": "linear", "snapshot_best": np.array([1]).tolist(), "alpha": np.float32(0.5)}
+    in_numpy["lr"] = np.float32(2**-7)
+    files = []
+    for folder, arguments in ((tmp_path / "a", {**numbers, **more}), (tmp_path / "b", in_numpy)):
+        detector = new_trainer(out=folder, **arguments).fit(TRAIN, np.float32(0.25) if folder.name == "b" else 0.25)
+        files.append({name: fact for name, fact in detector.training.items() if name != "seconds"})
+        detector.save(folder / "detector.safetensors")
+        assert Detector.load(folder).training == detector.training
+    assert repr(files[0]) == repr(files[1])
 
 
 def test_the_constructor_only_keeps_what_it_is_given():

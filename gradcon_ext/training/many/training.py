@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 
 from gradcon_ext._install.device import usable_device
+from gradcon_ext.data.whole_numbers import is_whole
 from gradcon_ext.detector.detector import Detector
 from gradcon_ext.training.many.held_once import in_files, on_device
 from gradcon_ext.training.many.job_bar import JobBar
@@ -90,7 +91,7 @@ def train_many(
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        _events(runs, at_once, threads, device, resume, cluster) as events,
+        _events(runs, at_once, int(threads), device, resume, cluster) as events,
         closing(JobBar(len(runs), progress)) as bar,
     ):
         for index, event in events:
@@ -142,7 +143,7 @@ def _check(runs: Sequence[Run], at_once: int | None, threads: int, resume: bool,
     if cluster not in (None, "ray"):
         raise ValueError(f'cluster must be None or "ray", got {cluster!r}')
     for name, number in (("at_once", at_once), ("threads", threads)):
-        if number is not None and (not isinstance(number, int) or number < 1):
+        if number is not None and not is_whole(number, 1):
             raise ValueError(f"{name} must be an integer of at least 1, got {number!r}")
     folders = [os.path.abspath(run.out) for run in runs if run.out is not None]
     for what, values in (("name", [run.name for run in runs]), ("folder", folders)):
