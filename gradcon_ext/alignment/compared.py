@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from gradcon_ext.alignment.plain import (
     plain_gradient_in_batch,
 )
 from gradcon_ext.alignment.prepared import Prepared
+
+_MOST = 8
+"""Samples that are differentiated in search of two that are finite; where only losses are, it would be all."""
 
 
 def compared_samples(
@@ -48,12 +52,12 @@ def compared_samples(
 
 
 def _candidates(prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor) -> Iterator[int]:
-    """Two samples, and while more are asked for, others whose losses are finite."""
+    """Two samples, and while more are asked for, some others whose losses are finite."""
     first, *others = _by_distance(inputs)
     yield from (first, *others[:1])
     if len(others) > 1:
         finite = loss(prepared.trainable().module(inputs.clone()), targets)[0].isfinite().tolist()
-        yield from (row for row in others[1:] if finite[row])
+        yield from islice((row for row in others[1:] if finite[row]), _MOST - 2)
 
 
 def _by_distance(inputs: Tensor) -> list[int]:

@@ -132,6 +132,21 @@ def test_finite_samples_are_compared(broken: dict[int, float], compared: list[in
     assert sorted(row for row, sample in samples.items() if sample.is_finite()) == compared
 
 
+def test_no_search_for_gradients_that_no_sample_has() -> None:
+    """Losses are finite here, and no gradient: the root of zero has none."""
+    passes = 0
+
+    def loss(output: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        nonlocal passes
+        passes += len(output) == 1
+        return (output - output).sum(1).sqrt(), None
+
+    inputs = torch.rand(100, 3)
+    samples = compared_samples(prepare(nn.Linear(3, 2), ["weight"]), loss, inputs, inputs, alone=True)
+    assert (len(samples), passes) == (2, 8)
+    assert not any(sample.is_finite() for sample in samples.values())
+
+
 def test_what_was_not_compared_is_not_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     verified: list[int] = []
 
