@@ -87,14 +87,24 @@ def serve(path: str | os.PathLike[str], host: str, port: int, settings: Settings
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=max(1, round(settings.grace)),
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener, own_pixel_limit():
+    with listening(host, port) as listener, own_pixel_limit():
         warnings.filterwarnings("ignore", category=SyntaxWarning)  # of heads of .npy files, which are read as Python
         log_to_standard_error()
         if not _is_loopback(listener.getsockname()[0]):
             print("Warning: anybody who reaches this address may use it.", file=sys.stderr)
-        address = f"[{host}]" if family == socket.AF_INET6 else host
+        address = f"[{host}]" if listener.family == socket.AF_INET6 else host
         _Server(config, app, f"http://{address}:{listener.getsockname()[1]}").run(sockets=[listener])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, and whose connections send at once.
+
+    An answer is written in two pieces, and the second would wait for the client to acknowledge the first: 40 ms, which
+    the event loop does not see to, for it does not know an inherited socket for one of TCP.
+    """
+    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _is_loopback(address: str) -> bool:

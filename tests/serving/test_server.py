@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from gradcon_ext.serving.server import listening
 from support.pages import blocks_of, commands_of
 from support.served import encoded, random_bytes
 
@@ -299,3 +300,14 @@ print(main())
 """
     out = python(code, detector_file)
     assert out.endswith("pip install 'gradcon_ext[serve]' has what a server needs\n1")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_answers_do_not_wait_for_acknowledgements(host: str) -> None:
+    """By the connections themselves: how long it would take depends on the system."""
+    try:
+        listener = listening(host, 0)
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    with listener, socket.create_connection(listener.getsockname()[:2]), listener.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
