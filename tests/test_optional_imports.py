@@ -14,7 +14,7 @@ RUNTIME = {"numpy", "safetensors"}
 BASE = RUNTIME | {"torch", "PIL", "tqdm", "threadpoolctl"}
 OTHERS = {
     *("sklearn", "scipy", "pandas", "matplotlib", "jinja2", "pooch", "imagecodecs", "tifffile"),
-    *("ray", "pyarrow", "fsspec", "fastapi", "starlette", "uvicorn", "prometheus_client"),
+    *("ray", "pyarrow", "fsspec", "fastapi", "starlette", "uvicorn", "prometheus_client", "orjson"),
     *("onnx", "onnxruntime", "pyod", "numba", "pytorch_ood", "torchvision", "timm", "datasets", "webdataset"),
     *("mlflow", "tensorboard"),
 }

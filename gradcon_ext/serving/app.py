@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from gradcon_ext.serving.answers import NumbersResponse
 from gradcon_ext.serving.detector import ServedDetector
 from gradcon_ext.serving.metrics import Metrics
 from gradcon_ext.serving.observation import Observation
@@ -50,11 +51,13 @@ def create_app(detector: ServedDetector, settings: Settings) -> FastAPI:
     _add_errors(app)
     _add_facts(app, detector, metrics)
 
-    @app.post("/score", openapi_extra={"requestBody": {"required": True, "content": _BODIES}})
-    async def score(request: Request, shape: str | None = None, heat_map: bool = False) -> JSONResponse:
+    @app.post(
+        "/score", response_class=NumbersResponse, openapi_extra={"requestBody": {"required": True, "content": _BODIES}}
+    )
+    async def score(request: Request, shape: str | None = None, heat_map: bool = False) -> NumbersResponse:
         """Score images: files in a form, one file, or an array, with a shape (N,C,H,W) or as .npy."""
         shape = request.headers.get("x-shape") if shape is None else shape
-        return JSONResponse({"images": await service.answer(request, shape, heat_map)})
+        return NumbersResponse({"images": await service.answer(request, shape, heat_map)})
 
     app.add_middleware(Observation, metrics=metrics, state=app.state)
     return app

@@ -14,7 +14,7 @@ import numpy as np
 from starlette.requests import Request
 
 from gradcon_ext.data.arrays import Array
-from gradcon_ext.detector.columns import score_columns
+from gradcon_ext.detector.columns import score_arrays
 from gradcon_ext.runtime import Scores
 from gradcon_ext.serving.admission import Account, Admission
 from gradcon_ext.serving.arrays import NPY_START, npy_array, prepared_arrays, raw_array, shape_of
@@ -91,7 +91,7 @@ class Service:
         columns = await self._columns(images)
         self._metrics.count_verdicts(columns.get("verdict", ["none"] * len(images)))
         rows = [
-            _label(index, name, image) | dict(zip(columns, map(_in_json, values), strict=True))
+            _label(index, name, image) | dict(zip(columns, values, strict=True))
             for index, (name, image, *values) in enumerate(zip(names, images, *columns.values(), strict=True))
         ]
         if with_heat_maps:
@@ -140,17 +140,14 @@ class Service:
     async def _columns(self, images: Sequence[PreparedImage]) -> dict[str, list[Any]]:
         """Columns of scores; images of bytes and of numbers are scored apart, for each is scored as it is."""
         layers = self._detector.scorer.layers
-        places: dict[str, list[int]] = {}
+        places: dict[Any, list[int]] = {}
         for place, image in enumerate(images):
-            places.setdefault(image.pixels.dtype.name, []).append(place)
+            places.setdefault(image.pixels.dtype, []).append(place)
         batches = [np.stack([images[place].pixels for place in some]) for some in places.values()]
         scores = await asyncio.gather(*map(self._batcher.score, batches))
-        parts = [score_columns(part, layers) for part in scores]
-        if len(parts) == 1:
-            return parts[0]
-        order = np.argsort([place for some in places.values() for place in some]).tolist()
-        joined = {name: [value for part in parts for value in part[name]] for name in parts[0]}
-        return {name: [values[place] for place in order] for name, values in joined.items()}
+        parts = [score_arrays(part, layers) for part in scores]
+        order = np.argsort([place for some in places.values() for place in some])
+        return {name: list(np.concatenate([part[name] for part in parts])[order]) for name in parts[0]}
 
     def _scored(self, images: Array) -> Scores:
         begin = perf_counter()
@@ -171,8 +168,3 @@ def _label(index: int, name: str | None, image: PreparedImage) -> Row:
     if image.beyond is not None:
         label["beyond"] = list(image.beyond)
     return label
-
-
-def _in_json(value: Any) -> Any:
-    """JSON has no numbers that are not finite."""
-    return value if not isinstance(value, float) or math.isfinite(value) else None
