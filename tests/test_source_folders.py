@@ -17,7 +17,8 @@ MAY_INCLUDE = {
     "torch": {"core", "torch"},
     "torch/cpu": {"core", "cpu", "torch", "torch/cpu"},
     "torch/cuda": {"core", "cuda", "torch", "torch/cuda"},
-    ".": {"core", "cpu"},  # The two modules.
+    "python": {"python"},
+    ".": {"core", "cpu", "python"},  # The two modules.
 }
 STANDARD = re.compile(r"^#include <(\w+)>$", re.MULTILINE)
 

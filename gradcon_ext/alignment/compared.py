@@ -38,17 +38,22 @@ def compared_samples(
     """
     found: dict[int, SampleGradient] = {}
     for row in _candidates(prepared, loss, inputs, targets):
-        copied, names, part = prepared.trainable(), list(prepared.weights), slice(row, row + 1)
-        found[row] = (
-            plain_gradient(copied, loss, names, inputs[part], targets[part])
-            if alone
-            else plain_gradient_in_batch(copied, loss, names, inputs, targets, row)
-        )
+        found[row] = _plain_of(prepared, loss, inputs, targets, row, alone)
         finite = [row for row, sample in found.items() if sample.is_finite()]
         if len(finite) == 2:
             break
     rows = [*finite, *(row for row in found if row not in finite)][:2]
     return {row: found[row] for row in rows}
+
+
+def _plain_of(
+    prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor, row: int, alone: bool
+) -> SampleGradient:
+    copied, names = prepared.trainable(), list(prepared.weights)  # a copy that is gone before the next is made
+    if not alone:
+        return plain_gradient_in_batch(copied, loss, names, inputs, targets, row)
+    part = slice(row, row + 1)
+    return plain_gradient(copied, loss, names, inputs[part], targets[part])
 
 
 def _candidates(prepared: Prepared, loss: LossWithAux, inputs: Tensor, targets: Tensor) -> Iterator[int]:

@@ -56,8 +56,12 @@ def test_a_size_is_what_images_are_brought_to(gradcon, photos, tmp_path):
     assert (detector.preprocessing["size"], detector.preprocessing["fit"]) == ([36, 40], "pad")
     assert detector.model.architecture["depth"] == 3
     assert "tiles" not in detector.preprocessing
-    refused = gradcon("evaluate", tmp_path / "run", "--images", photos)
-    assert "masks go with --fit squash alone; the detector was trained with --fit pad" in refused.error
+    problem = "masks go with --fit squash alone; the detector was trained with --fit pad"
+    noted = gradcon("evaluate", tmp_path / "run", "--images", photos)
+    assert (noted.code, f"Note: no metrics of pixels: {problem}" in noted.err) == (0, True)
+    assert (
+        problem in gradcon("evaluate", tmp_path / "run", "--images", photos, "--masks", photos / "ground_truth").error
+    )
 
 
 def test_the_depth_fits_the_size_unless_it_is_given(gradcon, photos, tmp_path):
