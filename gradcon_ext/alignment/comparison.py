@@ -118,8 +118,9 @@ class Comparison:
 
 
 def _norm(tensor: Tensor) -> float:
-    """In float64, for the squares of large numbers overflow float32."""
-    return float(torch.linalg.vector_norm(tensor, dtype=torch.promote_types(tensor.dtype, torch.float64)))
+    """In float64, which takes a copy, only where the squares of large numbers overflow."""
+    norm = float(tensor.norm())
+    return norm if math.isfinite(norm) else float(tensor.double().norm())
 
 
 def _scale(result: Pass, name: str, row: int) -> float:
