@@ -48,4 +48,5 @@ class Noted:
 
     def read_names(self, members: Mapping[str, Any], names: Iterable[str]) -> None:
         """Compare what names stand for, also those that stand for nothing yet."""
-        self.members.append((members, tuple(names)))
+        if names := tuple(names):
+            self.members.append((members, names))

@@ -29,7 +29,7 @@ def masks_folder(args: argparse.Namespace, preparation: Preparation) -> Path | N
         ValueError: it was given, and the detector's images do not show all of their files.
     """
     given: Path | None = args.masks
-    found = Path(args.images) / "ground_truth" if given is None and args.images is not None else None
+    found = args.images / "ground_truth" if given is None and args.images is not None else None
     if given is None and (found is None or not found.is_dir()):
         return None
     if preparation.fit == "squash":
