@@ -187,7 +187,9 @@ def test_frames_that_a_list_names(nodes, run, tmp_path):
     frames = [Image.new("L", (8, 8), level) for level in (0, 90, 180)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     (tmp_path / "list.csv").write_text("path,frame\n" + BATCH * "a.tif,\n" + "a.tif,2\ngone.png,\n")
-    rows = score_files(tmp_path / "list.csv", run, tmp_path / "scores", batch_size=BATCH, block_size=BATCH).take_all()
+    out = tmp_path / "scores"
+    ScoringJob([tmp_path / "list.csv"], run, batch_size=BATCH, block_size=BATCH).write(out)
+    rows = rows_of(sorted(out.glob("*.parquet")))
     assert [row["frame"] for row in rows] == [0] * BATCH + [2, 0]
     assert rows == of_one_machine(run, tmp_path / "list.csv", tmp_path / "scores.jsonl")
 
