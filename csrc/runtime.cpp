@@ -106,9 +106,8 @@ class ChainScorer {
   }
 
   const cpu::ChainScorer<T>& scorer() {
-    std::call_once(packed_, [&] {
-      scorer_.emplace(chain_, views_of(parameters_), views_of(references_), many_samples, pool_.threads());
-    });
+    std::call_once(packed_,
+                   [&] { scorer_.emplace(chain_, views_of(parameters_), views_of(references_), many_samples); });
     return *scorer_;
   }
 

@@ -53,7 +53,7 @@ GRADCON_INLINE void align_in_double(const Geometry& geometry, const TileOperands
     form_tile<LaneType, 1>(form, place.operands<LaneType>(form, layer),
                            span_of_tap(geometry.height, tap / geometry.width.kernel),
                            span_of_tap(geometry.width, tap % geometry.width.kernel), gradient);
-    dot.add_product(gradient[0][0], LaneType::broadcast(reference[weight]));
+    dot.add_product(gradient[0][0], LaneType::load_weight(reference + weight * LaneType::channels));
     const LaneType joined = join.joined(gradient[0][0]);
     sq_norm.add_product(joined, joined);
   }

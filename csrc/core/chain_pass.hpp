@@ -5,12 +5,14 @@
 #include <cstdint>
 
 #include "core/chain.hpp"
+#include "core/channel_lanes.hpp"
 #include "core/elementwise.hpp"
 #include "core/gather.hpp"
 #include "core/lane_math.hpp"
 #include "core/packed_chain.hpp"
 #include "core/parallel_for.hpp"
 #include "core/reconstruction.hpp"
+#include "core/source_lane.hpp"
 #include "core/strip_lanes.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
@@ -18,6 +20,8 @@ namespace gradcon::GRADCON_CORE_NAMESPACE {
 template <class LaneType, int MostChannels, class PairShape>
 class ChainPass {
   using T = typename LaneType::Scalar;
+  // The few targets of core/source_lane.hpp are one tile.
+  static_assert(LaneType::channels <= 2 * MostChannels);
 
  public:
   // `copy` is for the sources that a contraction reads where samples are cut into strips, or in pairs.
@@ -80,10 +84,14 @@ class ChainPass {
       copied_ = {};
       operands.source = padded_sources(pairs, index, contraction, operands.source);
       contract(pairs, operands, target);
-    } else {
+    } else if constexpr (LaneType::channels == 1) {
       operands.source = sources(index, direction, operands.source);
       operands.source_pitch = pitch_of_sources(contraction);
-      contract(form_of(contraction, MostChannels), operands, target);
+      contract<LaneType>(form_of(contraction, MostChannels), operands, target);
+    } else if (strips().of(index, direction).sums_sources) {
+      contract<SourceLane<T, LaneType::samples>>(contraction, operands, target);
+    } else {
+      contract<LaneType>(contraction, operands, target);
     }
     const bool forward = direction == forward_direction(l);
     clear_rows(forward ? index + 1 : index, (forward ? l.output : l.input).channels, target);
@@ -108,10 +116,19 @@ class ChainPass {
       case LayerKind::reshape:
         return;
       default:
+        if constexpr (LaneType::channels > 1) {
+          const int64_t channels = strips().channels[static_cast<size_t>(index) + 1];
+          if (2 * channels <= LaneType::samples) return activate_few(l, channels, source, target);
+        }
         by_positions(l,
                      [&](const ChainLayer& some, int64_t at) { activate<LaneType>(some, source + at, target + at); });
         // Of zero, most activations are zero.
-        if (l.kind == LayerKind::sigmoid) clear_rows(index + 1, l.output.channels, target);
+        if (l.kind != LayerKind::sigmoid) return;
+        if constexpr (LaneType::channels > 1) {
+          const int64_t channels = strips().channels[static_cast<size_t>(index) + 1];
+          return clear_channels<LaneType>(channels, l.output.rows * l.output.columns, target);
+        }
+        clear_rows(index + 1, l.output.channels, target);
     }
   }
 
@@ -203,13 +220,15 @@ class ChainPass {
     return copy_;
   }
 
+  template <class Products>
   void contract(const ContractionForm& contraction, const GatherOperands<T>& operands, T* target) const {
     const Geometry& geometry = contraction.geometry;
-    const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
+    const EvenTiles tiles(contraction.targets_per_group(), channels_of_a_tile<Products, MostChannels>);
     const TargetAxes axes = {geometry.groups * tiles.tiles, contraction.target_rows(), contraction.target_columns_of(0),
-                             columns_of_a_tile(contraction, MostChannels)};
-    share_targets(axes, contraction.source_size(), geometry.weights(), [&](int64_t tile, const TargetRanges& ranges) {
-      gather<LaneType, MostChannels>(contraction, tile / tiles.tiles, tile % tiles.tiles, ranges, operands, target);
+                             columns_of_a_tile<Products, MostChannels>(contraction)};
+    const int64_t sources = contraction.source_size() / Products::channels;
+    share_targets(axes, sources, geometry.weights() * Products::weights, [&](int64_t tile, const TargetRanges& ranges) {
+      gather<Products, MostChannels>(contraction, tile / tiles.tiles, tile % tiles.tiles, ranges, operands, target);
     });
   }
 
@@ -230,6 +249,18 @@ class ChainPass {
     const TargetParts parts(axes, sources * static_cast<int64_t>(sizeof(LaneType)),
                             weights * static_cast<int64_t>(sizeof(T)), parallel_for_.is_serial());
     parallel_for_(parts.count(), [&](int64_t part) { parts.visit(part, function); });
+  }
+
+  // Channels that are a part of a vector.
+  void activate_few(const ChainLayer& layer, int64_t channels, const T* source, T* target) const {
+    constexpr int64_t samples = LaneType::samples;
+    const int64_t vectors = (layer.output.rows * layer.output.columns + samples - 1) / samples;
+    const bool is_shared = !parallel_for_.is_serial() && vectors * samples * samples >= numbers_worth_sharing;
+    const int64_t parts = is_shared ? parts_of_an_axis : 1;
+    parallel_for_(parts, [&](int64_t part) {
+      const Range some = part_of(vectors, part, parts);
+      activate_channels<LaneType>(layer, channels, {some.begin * samples, some.end * samples}, source, target);
+    });
   }
 
   // What takes longer than to wake a thread.

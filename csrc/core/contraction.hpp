@@ -107,12 +107,13 @@ struct TargetColumns {
   TargetColumns(const Contraction& contraction, int64_t from, int64_t count)
       : first(from), size(count), taps(contraction.taps(contraction.geometry.width, from)) {}
 
-  // Whether no tap joins one of them to a source beyond the grid.
-  bool lie_inside(const Contraction& contraction) const {
-    const int64_t across = (size - 1) * contraction.source_shift(contraction.geometry.width);
+  // Whether no tap joins one of them to a source beyond the grid, but for so many at either end.
+  bool lie_inside(const Contraction& contraction, int64_t but = 0) const {
+    const int64_t shift = contraction.source_shift(contraction.geometry.width);
     const int64_t last = taps.first_source + (taps.count - 1) * taps.source_step;
-    return taps.count == 0 || (std::min(taps.first_source, last) >= 0 &&
-                               std::max(taps.first_source, last) + across < contraction.source_columns());
+    return taps.count == 0 ||
+           (std::min(taps.first_source, last) + but * shift >= 0 &&
+            std::max(taps.first_source, last) + (size - 1 - but) * shift < contraction.source_columns());
   }
 };
 

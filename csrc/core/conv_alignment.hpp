@@ -41,8 +41,8 @@ GRADCON_INLINE LaneType dot_of_tile(const LaneType (&gradient)[InnerTile][OuterT
   LaneType accumulators[LaneType::accumulators] = {};
   GRADCON_UNROLL for (int o = 0; o < OuterTile; ++o) {
     GRADCON_UNROLL for (int i = 0; i < InnerTile; ++i) {
-      accumulators[i % LaneType::accumulators].add_product(gradient[i][o],
-                                                           LaneType::broadcast(reference[strides.at<Phases>(i, o)]));
+      accumulators[i % LaneType::accumulators].add_product(
+          gradient[i][o], LaneType::load_weight(reference + strides.at<Phases>(i, o) * LaneType::channels));
     }
   }
   return sum_of(accumulators);
@@ -59,8 +59,8 @@ struct TapAlignment {
   template <int InnerTile, int OuterTile>
   GRADCON_INLINE void operator()(const LaneType (&gradient)[InnerTile][OuterTile], int64_t tap) const {
     const WeightStrides strides(geometry);
-    const T* reference = references.data + tap * strides.tap;
-    for (int64_t k = 0; k < references.count; ++k, reference += geometry.weights()) {
+    const T* reference = references.data + tap * strides.tap * LaneType::channels;
+    for (int64_t k = 0; k < references.count; ++k, reference += geometry.weights() * LaneType::channels) {
       alignment.dots[k].add_within_tile(dot_of_tile<LaneType, Phases>(gradient, reference, strides));
     }
     alignment.sq_norm.add_within_tile(join.template sum_of_tile<Square>(gradient));
@@ -73,24 +73,26 @@ struct TapAlignment {
 };
 
 // What the tile behind one of `inner_tile` inner channels reads of each reference, while that one is formed.
-template <class T>
+template <class LaneType, class T = typename LaneType::Scalar>
 GRADCON_INLINE void prefetch_next_tile(const GeometryForm& geometry, const References<T>& references,
                                        const TilePlace& place, int64_t inner_tile, int64_t outer_tile) {
   const int64_t group_end =
       (place.inner_channel / geometry.inner_channels_per_group() + 1) * geometry.inner_channels_per_group();
-  const int64_t of_inner = WeightStrides(geometry).inner;
+  constexpr int64_t of_a_vector = LaneType::channels;
+  const int64_t of_inner = WeightStrides(geometry).inner * of_a_vector;
   const int64_t first = place.inner_channel + inner_tile;
   const int64_t end = std::min(first + inner_tile, group_end);
   for (int64_t k = 0; k < references.count; ++k) {
-    const T* reference = references.data + k * geometry.weights() + place.weight + inner_tile * of_inner;
+    const T* reference =
+        references.data + (k * geometry.weights() + place.weight) * of_a_vector + inner_tile * of_inner;
     for (int64_t channel = first; channel < end; ++channel, reference += of_inner) {
-      prefetch(reference, outer_tile * geometry.taps());
+      prefetch(reference, outer_tile * geometry.taps() * of_a_vector);
     }
   }
 }
 
 // One of `chunks` pieces of the alignment of a layer. Each reference is (inner channels, outer channels / groups,
-// taps), contiguous.
+// taps), contiguous; in lanes of channels, each number is a vector of inner ones.
 template <class LaneType, class Shape, class Join = NothingToJoin, class T = typename LaneType::Scalar>
 inline void conv_alignment(const Geometry& layer_geometry, const TileOperands<T>& layer,
                            const References<T>& references, Alignment<LaneType>& alignment, const Join& join = {},
@@ -98,11 +100,12 @@ inline void conv_alignment(const Geometry& layer_geometry, const TileOperands<T>
   with_form_of<Shape>(layer_geometry, [&](const GeometryForm& geometry, auto shape) {
     using Tiles = decltype(shape);
     const std::vector<Tap> taps = taps_by_phase(geometry);
-    const bool are_near = references.count * geometry.weights() * int64_t{sizeof(T)} <= bytes_kept_near;
+    const int64_t numbers = references.count * geometry.weights() * LaneType::channels;
+    const bool are_near = numbers * int64_t{sizeof(T)} <= bytes_kept_near;
     visit_tiles<Tiles>(geometry, chunk, chunks, [&](auto inner, auto outer, const TilePlace& place) {
-      if (!are_near) prefetch_next_tile(geometry, references, place, inner(), outer());
+      if (!are_near) prefetch_next_tile<LaneType>(geometry, references, place, inner(), outer());
       const TapAlignment<LaneType, Tiles::phases, Join> take = {
-          geometry, {references.data + place.weight, references.count}, join, alignment};
+          geometry, {references.data + place.weight * LaneType::channels, references.count}, join, alignment};
       form_at_taps<LaneType, Tiles::phases, inner(), outer()>(geometry, taps, place.operands<LaneType>(geometry, layer),
                                                               take);
       take.end_tile();

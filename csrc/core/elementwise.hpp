@@ -45,13 +45,14 @@ inline void add_curvature(const ChainLayer& layer, const T* value, const T* tang
   });
 }
 
-// Shift of nothing is the backward pass.
+// Shift of nothing is the backward pass. In lanes of channels both are padded with zeros.
 template <class LaneType, class T = typename LaneType::Scalar>
 GRADCON_INLINE void scale_channels(const Extents& extents, const T* scale, const T* shift, const T* source, T* target) {
   for (int64_t channel = 0; channel < extents.channels; ++channel) {
     for (int64_t position = 0; position < extents.rows * extents.columns; ++position) {
-      LaneType value = shift == nullptr ? LaneType::zero() : LaneType::broadcast(shift[channel]);
-      value.add_product(LaneType::load(source), LaneType::broadcast(scale[channel]));
+      LaneType value =
+          shift == nullptr ? LaneType::zero() : LaneType::load_weight(shift + channel * LaneType::channels);
+      value.add_product(LaneType::load(source), LaneType::load_weight(scale + channel * LaneType::channels));
       value.store(target);
       source += LaneType::samples;
       target += LaneType::samples;

@@ -6,6 +6,8 @@
 //
 // Reduction order, the same in every run and for every number of threads: taps in row-major order, source channels
 // within a tap, in the lane's own precision, after the bias.
+//
+// In lanes of channels the target channels of a contraction are counted in vectors (core/channel_lanes.hpp).
 #pragma once
 
 #include <algorithm>
@@ -71,22 +73,44 @@ struct PhasesInRow {
   }
 };
 
+// Adds the products of one tap and one source channel.
+template <int Begin, int End, class LaneType, int Columns, int Channels, class T = typename LaneType::Scalar>
+GRADCON_INLINE void add_source(LaneType (&sum)[Columns][Channels], const T* source, int64_t source_shift,
+                               const T* weights) {
+  const auto load_value = [&](int column) { return LaneType::load_source(source + column * source_shift); };
+  const auto load_weight = [&](int channel) { return LaneType::load_weight(weights + channel * LaneType::weights); };
+  if constexpr (LaneType::channels == 1) {
+    LaneType value[Columns];
+    GRADCON_UNROLL for (int column = Begin; column < End; ++column) value[column] = load_value(column);
+    GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
+      const LaneType weight = load_weight(channel);
+      GRADCON_UNROLL for (int column = Begin; column < End; ++column) {
+        sum[column][channel].add_product(weight, value[column]);
+      }
+    }
+  } else {
+    LaneType weight[Channels];
+    GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) weight[channel] = load_weight(channel);
+    GRADCON_UNROLL for (int column = Begin; column < End; ++column) {
+      const LaneType value = load_value(column);
+      GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
+        sum[column][channel].add_product(weight[channel], value);
+      }
+    }
+  }
+}
+
 // Adds one tap's products, from all source channels, to the columns [Begin, End) of a tile.
 template <int Begin, int End, class LaneType, int Columns, int Channels, class T = typename LaneType::Scalar>
 GRADCON_INLINE void add_tap(LaneType (&sum)[Columns][Channels], const T* source, int64_t source_shift,
                             int64_t source_channel, const T* weights, int64_t channels) {
-  for (int64_t channel = 0; channel < channels; ++channel) {
-    prefetch_ahead_of(weights);
-    LaneType value[Columns];
-    GRADCON_UNROLL for (int column = Begin; column < End; ++column) value[column] =
-        LaneType::load(source + column * source_shift);
-    GRADCON_UNROLL for (int target_channel = 0; target_channel < Channels; ++target_channel) {
-      const LaneType weight = LaneType::broadcast(weights[target_channel]);
-      GRADCON_UNROLL for (int column = Begin; column < End; ++column) sum[column][target_channel].add_product(
-          weight, value[column]);
+  constexpr int64_t of_a_vector = LaneType::channels;
+  for (int64_t first = 0; first < channels; first += of_a_vector, source += source_channel) {
+    const int64_t count = of_a_vector == 1 ? 1 : std::min(of_a_vector, channels - first);
+    for (int64_t channel = 0; channel < count; ++channel, weights += Channels * LaneType::weights) {
+      prefetch_ahead_of(weights);
+      add_source<Begin, End>(sum, source + channel, source_shift, weights);
     }
-    source += source_channel;
-    weights += Channels;
   }
 }
 
@@ -96,12 +120,33 @@ GRADCON_INLINE void add_tap(LaneType (&sum)[Columns][Channels], const T* source,
 constexpr int most_columns = 3;
 constexpr int most_columns_of_few_channels = 2 * most_columns;
 
-GRADCON_INLINE int columns_of_a_tile(const Contraction& contraction, int most_channels) {
-  return 2 * contraction.targets_per_group() <= most_channels ? most_columns_of_few_channels : most_columns;
+// In lanes of channels a tile has that many vectors of them, and as many accumulators.
+constexpr int vectors_of_a_tile = 2;
+
+template <class LaneType, int MostChannels>
+constexpr int channels_of_a_tile = LaneType::channels == 1 ? MostChannels : vectors_of_a_tile;
+
+template <int MostChannels>
+constexpr int columns_of_vectors = most_columns * MostChannels / vectors_of_a_tile;
+
+template <class LaneType, int MostChannels>
+GRADCON_INLINE int columns_of_a_tile(const Contraction& contraction) {
+  if (LaneType::channels > 1) return columns_of_vectors<MostChannels>;
+  return 2 * contraction.targets_per_group() <= MostChannels ? most_columns_of_few_channels : most_columns;
 }
 
+// In numbers, from a target channel to the next.
+template <class LaneType>
+GRADCON_INLINE int64_t step_of_targets(const ContractionForm& contraction) {
+  return LaneType::sums_sources ? 1 : contraction.target_channel() * LaneType::samples;
+}
+
+// Of more columns than `most_columns`: how many at either end may have sources outside of the grid.
+template <class LaneType>
+constexpr int columns_that_may_lie_outside = LaneType::channels == 1 ? 0 : 1;
+
 // Channels x Columns targets of one row, `target` moved to the first. Each tap serves those columns whose source lies
-// inside the grid: padding costs nothing. More than `most_columns` must all lie inside.
+// inside the grid: padding costs nothing. More than `most_columns` must all lie inside, but for the above.
 template <class LaneType, int Channels, int Columns, class T = typename LaneType::Scalar>
 GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const GatherOperands<T>& operands,
                                 const TapRun& rows, const TapRun& columns, const PhasesInRow& there, T* target) {
@@ -112,16 +157,17 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
   const int64_t source_columns = contraction.source_columns();
   const int64_t shift = contraction.source_shift(width);
   const int64_t phases = contraction.interleaving.phases;
-  const int64_t target_channel = contraction.target_channel() * samples;
+  const int64_t target_channel = step_of_targets<LaneType>(contraction);
   const int64_t target_shift = contraction.target_shift(width) * phases * samples;
   const auto place = [&](int channel, int column) {
     return target + outer_offset(channel, phases, target_channel, samples) + column * target_shift;
   };
   LaneType sum[Columns][Channels];
   GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
-    const LaneType bias = operands.bias == nullptr
-                              ? LaneType::zero()
-                              : LaneType::broadcast(operands.bias[outer_offset(channel, phases, 1, 0)]);
+    const LaneType bias =
+        operands.bias == nullptr
+            ? LaneType::zero()
+            : LaneType::load_bias(operands.bias + outer_offset(channel, phases, LaneType::channels, 0));
     GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
       sum[column][channel] =
           operands.accumulates && there.has(channel, column) ? LaneType::load(place(channel, column)) : bias;
@@ -134,7 +180,8 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
     for (int64_t j = 0; j < columns.count; ++j) {
       const int64_t column = columns.first_source + j * columns.source_step;
       const T* source = operands.source + (row * source_columns + column) * samples;
-      const T* weights = operands.weights + packed.tap(tap_row + columns.first_tap + j * columns.tap_step, Channels);
+      const T* weights = operands.weights +
+                         packed.tap(tap_row + columns.first_tap + j * columns.tap_step, Channels * LaneType::weights);
       const auto inside = [&](int target_column) {
         const int64_t at = column + target_column * shift;
         return at >= 0 && at < source_columns;
@@ -148,7 +195,15 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
       constexpr integral_constant<int, 2> two{};
       constexpr integral_constant<int, 3> three{};
       if constexpr (Columns > most_columns) {
-        add(zero, integral_constant<int, Columns>{});
+        constexpr integral_constant<int, Columns> all{};
+        constexpr integral_constant<int, Columns - 1> all_but_last{};
+        if constexpr (columns_that_may_lie_outside<LaneType> == 0) {
+          add(zero, all);
+        } else if (inside(0)) {
+          inside(Columns - 1) ? add(zero, all) : add(zero, all_but_last);
+        } else {
+          inside(Columns - 1) ? add(one, all) : add(one, all_but_last);
+        }
       } else if constexpr (Columns == 1) {
         if (inside(0)) add(zero, one);
       } else if constexpr (Columns == 2) {
@@ -170,26 +225,46 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
   }
   GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
     GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
-      if (there.has(channel, column)) sum[column][channel].store(place(channel, column));
+      if (!there.has(channel, column)) continue;
+      channel == 0 ? sum[column][channel].store_first(place(channel, column))
+                   : sum[column][channel].store(place(channel, column));
     }
   }
 }
 
-// Runs gather_tile for some rows at run-time extents 1..MostColumns.
-template <class LaneType, int Channels, int MostColumns, class T = typename LaneType::Scalar>
+// Runs gather_tile for some rows.
+template <class LaneType, int Channels, int Columns, class T = typename LaneType::Scalar>
 GRADCON_INLINE void gather_rows(const ContractionForm& contraction, const Range& rows, const TargetColumns& columns,
                                 const GatherOperands<T>& operands, T* target) {
-  if constexpr (MostColumns > 1) {
-    if (columns.size < MostColumns) {
-      return gather_rows<LaneType, Channels, MostColumns - 1>(contraction, rows, columns, operands, target);
-    }
-  }
   const PhasesInRow there(contraction, columns);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int64_t first = contraction.target_begin(row, columns.first);
-    gather_tile<LaneType, Channels, MostColumns>(contraction, operands,
-                                                 contraction.taps(contraction.geometry.height, row), columns.taps,
-                                                 there, target + first * LaneType::samples);
+    gather_tile<LaneType, Channels, Columns>(contraction, operands, contraction.taps(contraction.geometry.height, row),
+                                             columns.taps, there, target + first * LaneType::samples);
+  }
+}
+
+// The same in a function of its own: in one for all of many extents, GCC keeps no accumulators in registers.
+template <class LaneType, int Channels, int Columns, class T = typename LaneType::Scalar>
+[[gnu::noinline]] inline void gather_rows_apart(const ContractionForm& contraction, const Range& rows,
+                                                const TargetColumns& columns, const GatherOperands<T>& operands,
+                                                T* target) {
+  gather_rows<LaneType, Channels, Columns>(contraction, rows, columns, operands, target);
+}
+
+// Runs gather_rows at run-time extents 1..MostColumns.
+template <class LaneType, int Channels, int MostColumns, class T = typename LaneType::Scalar>
+GRADCON_INLINE void gather_rows_of(const ContractionForm& contraction, const Range& rows, const TargetColumns& columns,
+                                   const GatherOperands<T>& operands, T* target) {
+  if constexpr (MostColumns > 1) {
+    if (columns.size < MostColumns) {
+      return gather_rows_of<LaneType, Channels, MostColumns - 1>(contraction, rows, columns, operands, target);
+    }
+  }
+  if constexpr (LaneType::channels == 1) {
+    gather_rows<LaneType, Channels, MostColumns>(contraction, rows, columns, operands, target);
+  } else {
+    gather_rows_apart<LaneType, Channels, MostColumns>(contraction, rows, columns, operands, target);
   }
 }
 
@@ -198,15 +273,15 @@ template <class LaneType, int Channels, int MostColumns, class T = typename Lane
 GRADCON_INLINE void gather_columns(const ContractionForm& contraction, const Range& rows, const TargetColumns& columns,
                                    const GatherOperands<T>& operands, T* target) {
   if constexpr (MostColumns > most_columns) {
-    if (columns.size > most_columns && columns.lie_inside(contraction)) {
-      return gather_rows<LaneType, Channels, MostColumns>(contraction, rows, columns, operands, target);
+    if (columns.size > most_columns && columns.lie_inside(contraction, columns_that_may_lie_outside<LaneType>)) {
+      return gather_rows_of<LaneType, Channels, MostColumns>(contraction, rows, columns, operands, target);
     }
   }
   const int64_t shift = contraction.target_shift(contraction.geometry.width);
   const EvenTiles parts(columns.size, most_columns);
   for (int64_t part = 0; part < parts.tiles; ++part) {
     const TargetColumns some(contraction, columns.first + parts.begin(part) * shift, parts.extent(part));
-    gather_rows<LaneType, Channels, most_columns>(contraction, rows, some, operands, target);
+    gather_rows_of<LaneType, Channels, most_columns>(contraction, rows, some, operands, target);
   }
 }
 
@@ -246,8 +321,8 @@ GRADCON_INLINE GatherOperands<T> operands_of_tile(const ContractionForm& contrac
   const PackedWeights packed(contraction);
   return {
       layer.source + group * packed.sources * layer.pitch_of_sources(contraction) * LaneType::samples,
-      layer.weights + packed.tile(channel),
-      layer.bias == nullptr ? nullptr : layer.bias + channel / contraction.interleaving.phases,
+      layer.weights + packed.tile(channel) * LaneType::weights,
+      layer.bias == nullptr ? nullptr : layer.bias + channel / contraction.interleaving.phases * LaneType::channels,
       layer.accumulates,
       layer.source_pitch,
   };
@@ -258,12 +333,15 @@ GRADCON_INLINE GatherOperands<T> operands_of_tile(const ContractionForm& contrac
 template <class LaneType, int MostChannels, class T = typename LaneType::Scalar>
 inline void gather(const ContractionForm& contraction, int64_t group, int64_t tile, const TargetRanges& ranges,
                    const GatherOperands<T>& operands, T* target) {
-  const EvenTiles tiles(contraction.targets_per_group(), MostChannels);
+  constexpr int most_channels = channels_of_a_tile<LaneType, MostChannels>;
+  const EvenTiles tiles(contraction.targets_per_group(), most_channels);
   const int64_t channel = group * contraction.targets_per_group() + tiles.begin(tile);
   const GatherOperands<T> of_tile = operands_of_tile<LaneType>(contraction, group, channel, operands);
-  const int64_t first = channel / contraction.interleaving.phases * contraction.target_channel();
-  T* targets = target + first * LaneType::samples;
-  if (columns_of_a_tile(contraction, MostChannels) > most_columns) {
+  T* targets = target + channel / contraction.interleaving.phases * step_of_targets<LaneType>(contraction);
+  if constexpr (LaneType::channels > 1) {
+    gather_channels_of<LaneType, most_channels, columns_of_vectors<MostChannels>>(tiles.extent(tile), contraction,
+                                                                                  ranges, of_tile, targets);
+  } else if (columns_of_a_tile<LaneType, MostChannels>(contraction) > most_columns) {
     gather_channels_of<LaneType, MostChannels / 2, most_columns_of_few_channels>(tiles.extent(tile), contraction,
                                                                                  ranges, of_tile, targets);
   } else {

@@ -27,10 +27,11 @@ struct TilePlace {
 
   template <class LaneType, class T = typename LaneType::Scalar>
   GRADCON_INLINE TileOperands<T> operands(const GeometryForm& geometry, const TileOperands<T>& layer) const {
-    return {
-        layer.inner + inner_channel * geometry.inner_positions() * LaneType::samples,
-        layer.outer + outer_channel / geometry.interleaving.phases * layer.pitch_of_outer(geometry) * LaneType::samples,
-        layer.outer_pitch};
+    const int64_t outer = outer_channel / geometry.interleaving.phases;
+    const int64_t before = outer % LaneType::channels;
+    return {layer.inner + inner_channel * geometry.inner_positions() * LaneType::samples,
+            layer.outer + outer / LaneType::channels * layer.pitch_of_outer(geometry) * LaneType::samples + before,
+            layer.outer_pitch, before};
   }
 };
 

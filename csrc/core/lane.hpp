@@ -2,6 +2,10 @@
 // written over a lane type; that of a GPU is in cuda/thread_lane.cuh.
 //
 // Arrays in lanes are laid out [channel][row][column][sample]; a position is `samples` scalars away from the next.
+//
+// Or they are the lanes of as many channels of one sample, [channel / channels][row][column][channel % channels], where
+// an array has zeros behind its last channel. Then a vector of targets takes one source and a vector of weights, where
+// it takes a vector of sources and one weight otherwise.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +15,14 @@
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
-template <class T, int Samples>
+template <class T, int Samples, int Channels = 1>
 struct Lane {
+  static_assert(Channels == 1 || Channels == Samples);
   using Scalar = T;
   static constexpr int samples = Samples;
+  static constexpr int channels = Channels;
+  static constexpr int weights = Channels;  // of a product
+  static constexpr bool sums_sources = false;
   static constexpr int accumulators = 4;  // As many additions are under way before the first has a result.
   using Vector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias]] = T;
   using UnalignedVector [[gnu::vector_size(sizeof(T) * Samples), gnu::may_alias, gnu::aligned(alignof(T))]] = T;
@@ -42,6 +50,17 @@ struct Lane {
     return lane;
   }
   static GRADCON_INLINE Lane load_unaligned(const T* data) { return {*reinterpret_cast<const UnalignedVector*>(data)}; }
+  // What a product takes of sources, or outer numbers, and of weights, or references, which are as many as channels.
+  static GRADCON_INLINE Lane load_source(const T* source) {
+    if constexpr (channels == 1) return load(source);
+    return broadcast(*source);
+  }
+  static GRADCON_INLINE Lane load_weight(const T* weights) {
+    if constexpr (channels == 1) return broadcast(*weights);
+    return load(weights);
+  }
+  static GRADCON_INLINE Lane load_bias(const T* biases) { return load_weight(biases); }
+  GRADCON_INLINE void store_first(T* aligned) const { store(aligned); }
   GRADCON_INLINE void store(T* aligned) const { *reinterpret_cast<Vector*>(aligned) = value; }
   GRADCON_INLINE void store_unaligned(T* data) const { *reinterpret_cast<UnalignedVector*>(data) = value; }
   GRADCON_INLINE void add_product(const Lane& left, const Lane& right) { value += left.value * right.value; }

@@ -8,18 +8,18 @@
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
-template <class T, int Samples, class Function>
-GRADCON_INLINE Lane<T, Samples> mapped(const Lane<T, Samples>& x, const Function& function) {
-  Lane<T, Samples> result;
+template <class T, int Samples, int Channels, class Function>
+GRADCON_INLINE Lane<T, Samples, Channels> mapped(const Lane<T, Samples, Channels>& x, const Function& function) {
+  Lane<T, Samples, Channels> result;
   for (int sample = 0; sample < Samples; ++sample) result.value[sample] = function(x.value[sample]);
   return result;
 }
 
 // e^x in float32, within 2 units in the last place: 2^n times the Taylor polynomial of the remainder, which is at most
 // ln(2) / 2. Below -87.3 it is the smallest normal number, above 88.7 infinite; NaN stays NaN.
-template <int Samples>
-GRADCON_INLINE Lane<float, Samples> exp_of(const Lane<float, Samples>& x) {
-  using Vector = typename Lane<float, Samples>::Vector;
+template <int Samples, int Channels>
+GRADCON_INLINE Lane<float, Samples, Channels> exp_of(const Lane<float, Samples, Channels>& x) {
+  using Vector = typename Lane<float, Samples, Channels>::Vector;
   using Integers [[gnu::vector_size(sizeof(int32_t) * Samples)]] = int32_t;
   constexpr float lowest = -87.33654f;
   constexpr float highest = 88.72283f;
@@ -45,8 +45,8 @@ GRADCON_INLINE Lane<float, Samples> exp_of(const Lane<float, Samples>& x) {
   return {x.value > highest ? Vector{} + HUGE_VALF : result};
 }
 
-template <int Samples>
-GRADCON_INLINE Lane<double, Samples> exp_of(const Lane<double, Samples>& x) {
+template <int Samples, int Channels>
+GRADCON_INLINE Lane<double, Samples, Channels> exp_of(const Lane<double, Samples, Channels>& x) {
   return mapped(x, [](double value) { return std::exp(value); });
 }
 

@@ -3,9 +3,11 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/alignment_in_double.hpp"
 #include "core/chain_pass.hpp"
+#include "core/channel_lanes.hpp"
 #include "core/conv_alignment.hpp"
 #include "core/cosine.hpp"
 #include "core/from_lanes.hpp"
@@ -22,7 +24,7 @@ class BlockScorer {
       : pass_(packed, workspace + packed.layout.size * LaneType::samples, parallel_for),
         layout_(packed.layout),
         workspace_(workspace),
-        strip_sum_{LaneType::samples / packed.strips.count} {}
+        sample_sum_(sum_over_lanes(packed.strips)) {}
 
   // The images, to be filled before `score`.
   T* images() const { return value(0); }
@@ -34,7 +36,7 @@ class BlockScorer {
     for (int64_t index = 0; index < pass_.layers(); ++index) forward(index, latent);
     reconstruction_loss(pass_.chain(), value(pass_.layers()), images(), LaneType::broadcast(1), grad(),
                         pass_.parallel_for(), reconstruction);
-    strip_sum_.join(reconstruction);
+    sample_sum_.join(reconstruction);
     for (int64_t sample = 0; sample < count; ++sample) {
       outputs.reconstruction[first + sample] = static_cast<T>(reconstruction.value[sample]);
       outputs.latent[first + sample] = static_cast<T>(latent.value[sample]);
@@ -48,6 +50,16 @@ class BlockScorer {
   }
 
  private:
+  using SampleSum = std::conditional_t<LaneType::channels == 1, StripSum<LaneType>, ChannelSum<LaneType>>;
+
+  static SampleSum sum_over_lanes(const ChainStrips& strips) {
+    if constexpr (LaneType::channels == 1) {
+      return {LaneType::samples / strips.count};
+    } else {
+      return {};
+    }
+  }
+
   T* in_lanes(int64_t offset) const { return workspace_ + offset * LaneType::samples; }
   T* value(int64_t index) const { return in_lanes(layout_.values[static_cast<size_t>(index)]); }
   // The gradient by the output of the layer at hand.
@@ -64,6 +76,11 @@ class BlockScorer {
   void write_code(int64_t first, int64_t count, T* code) const {
     const int64_t index = pass_.chain().first_constrained;
     const Extents& extents = pass_.layer(index).input;
+    if constexpr (LaneType::channels > 1) {
+      const int64_t channels = pass_.strips().channels[static_cast<size_t>(index)];
+      const int64_t positions = extents.rows * extents.columns;
+      return from_channels<LaneType>(channels, positions, value(index), code + first * channels * positions);
+    }
     if (pass_.strips().is_one()) {
       return from_lanes<LaneType>(extents, value(index), count, code + first * size_of(extents));
     }
@@ -106,7 +123,7 @@ class BlockScorer {
   Alignment<LaneType> align_in_lanes(const ChainLayer& layer, const TileOperands<T>& operands,
                                      const References<T>& references, Sum<LaneType>* dots) const {
     if (layer.kind != LayerKind::linear) {
-      return conv_alignment_in_chunks<LaneType, Shape>(layer.geometry, operands, references, strip_sum_,
+      return conv_alignment_in_chunks<LaneType, Shape>(layer.geometry, operands, references, sample_sum_,
                                                        pass_.parallel_for(), dots);
     }
     Alignment<LaneType> alignment = {dots, {}};
@@ -126,16 +143,16 @@ class BlockScorer {
       lost[sample] = !products_in_range<T>(dot.value[sample], sq_norm.value[sample], weights.reference_norm) &&
                      !all_zero(operands.inner + sample, geometry.inner_channels, geometry.inner_positions(),
                                geometry.inner_positions()) &&
-                     !all_zero(operands.outer + sample, geometry.outer_channels, geometry.outer_positions(),
-                               operands.pitch_of_outer(geometry));
+                     !all_zero(operands.outer + sample, vectors_for(geometry.outer_channels, LaneType::channels),
+                               geometry.outer_positions(), operands.pitch_of_outer(geometry));
       any_lost = any_lost || lost[sample];
     }
     if (!any_lost) return;
     Sum<LaneType> wide_dot;
     Sum<LaneType> wide_sq_norm;
-    align_in_double<LaneType>(geometry, operands, weights.reference, wide_dot, wide_sq_norm, strip_sum_);
-    strip_sum_.join(wide_dot);
-    strip_sum_.join(wide_sq_norm);
+    align_in_double<LaneType>(geometry, operands, weights.reference, wide_dot, wide_sq_norm, sample_sum_);
+    sample_sum_.join(wide_dot);
+    sample_sum_.join(wide_sq_norm);
     for (int64_t sample = 0; sample < count; ++sample) {
       if (!lost[sample]) continue;
       dot.value[sample] = wide_dot.value[sample];
@@ -145,9 +162,9 @@ class BlockScorer {
 
   // Whether all numbers of a sample are zero, in channels that are `pitch` positions apart.
   bool all_zero(const T* sample, int64_t channels, int64_t positions, int64_t pitch) const {
-    const int64_t numbers = positions * (LaneType::samples / strip_sum_.samples);
+    const int64_t numbers = positions * (LaneType::samples / sample_sum_.samples);
     for (int64_t channel = 0; channel < channels; ++channel) {
-      if (!GRADCON_CORE_NAMESPACE::all_zero(sample + channel * pitch * LaneType::samples, numbers, strip_sum_.samples))
+      if (!GRADCON_CORE_NAMESPACE::all_zero(sample + channel * pitch * LaneType::samples, numbers, sample_sum_.samples))
         return false;
     }
     return true;
@@ -156,7 +173,7 @@ class BlockScorer {
   ChainPass<LaneType, MostChannels, PairShape> pass_;
   const Layout& layout_;
   T* workspace_;
-  StripSum<LaneType> strip_sum_;
+  SampleSum sample_sum_;
   int turn_ = 0;
 };
 

@@ -62,6 +62,8 @@ struct SourceRows {
 struct StripContraction {
   Geometry geometry;
   SourceRows sources;
+  // In lanes of channels: whether its sources are counted in vectors, and not its targets.
+  bool sums_sources = false;
 };
 
 // With these targets in a strip. Outer ones are a multiple of the stride apart.
@@ -82,19 +84,24 @@ ConvInStrips cut(const Geometry& geometry, int64_t count);
 // Multiply-adds of a lane that meet no padding.
 double products_of(const Geometry& geometry);
 
-// How a chain is cut into strips.
+// How a chain is cut into strips; or where a vector has several channels of one sample, what it has of each layer
+// (core/channel_lanes.hpp).
 struct ChainStrips {
   int64_t count = 1;
   // Of value k.
   std::vector<CutRows> values;
+  // Of value k, where a vector has several.
+  std::vector<int64_t> channels = {};
   // Of layer k, where it is bilinear.
   std::vector<StripContraction> to_inner;
   std::vector<StripContraction> to_outer;
 
   GRADCON_INLINE bool is_one() const { return count == 1; }
+  GRADCON_INLINE bool is_of_channels() const { return !channels.empty(); }
   // As one lane sees it.
   GRADCON_INLINE Contraction contraction(const Chain& chain, int64_t layer, Direction direction) const {
-    return {is_one() ? chain.layers[static_cast<size_t>(layer)].geometry : of(layer, direction).geometry, direction};
+    const bool is_whole = is_one() && !is_of_channels();
+    return {is_whole ? chain.layers[static_cast<size_t>(layer)].geometry : of(layer, direction).geometry, direction};
   }
   GRADCON_INLINE const StripContraction& of(int64_t layer, Direction direction) const {
     return (direction == Direction::to_inner ? to_inner : to_outer)[static_cast<size_t>(layer)];

@@ -15,34 +15,57 @@
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
-// The two arrays in lanes, of a layer or moved to the first channels of one tile.
+// The two arrays in lanes, of a layer or moved to the first channels of one tile. In lanes of channels the inner
+// channels are counted in vectors, and the outer ones are single numbers.
 template <class T>
 struct TileOperands {
   const T* inner;
   const T* outer;
   // Positions from one outer channel to the next, where those are more than a channel has.
   int64_t outer_pitch = 0;
+  // How many channels are before the first one in its vector.
+  int64_t outer_before = 0;
 
   GRADCON_INLINE int64_t pitch_of_outer(const GeometryForm& geometry) const {
     return outer_pitch == 0 ? geometry.outer_channel() : outer_pitch;
   }
 };
 
-// From one channel to the next, in numbers.
+// From one channel to the next, in numbers; and from one outer vector of channels to the next.
+template <class LaneType, int Phases, int OuterTile>
 struct ChannelSteps {
   int64_t inner;
   int64_t outer;
+  int64_t outer_of_channels[LaneType::channels == 1 ? 1 : OuterTile];
+
+  GRADCON_INLINE ChannelSteps(int64_t inner_step, int64_t outer_step, int64_t outer_before)
+      : inner(inner_step), outer(outer_step) {
+    if constexpr (LaneType::channels > 1) {
+      GRADCON_UNROLL for (int channel = 0; channel < OuterTile; ++channel) {
+        const int64_t in_vector = outer_before + channel / Phases;
+        outer_of_channels[channel] = in_vector / LaneType::channels * outer_step + in_vector % LaneType::channels -
+                                     outer_before + channel % Phases * LaneType::samples;
+      }
+    }
+  }
+
+  template <class T>
+  GRADCON_INLINE LaneType load_outer(const T* numbers, int channel) const {
+    if constexpr (LaneType::channels > 1) {
+      return LaneType::load_source(numbers + outer_of_channels[channel]);
+    } else {
+      return LaneType::load_to_register(numbers + outer_offset(channel, Phases, outer, LaneType::samples));
+    }
+  }
 };
 
 // Adds the products of one position: of all outer channels, or of one phase in each Step.
 template <class LaneType, int Phases, int First, int Step, int InnerTile, int OuterTile,
           class T = typename LaneType::Scalar>
-GRADCON_INLINE void add_position(const T* inner, const T* outer, const ChannelSteps& steps,
+GRADCON_INLINE void add_position(const T* inner, const T* outer, const ChannelSteps<LaneType, Phases, OuterTile>& steps,
                                  LaneType (&gradient)[InnerTile][OuterTile]) {
   const auto load_inner = [&](int channel) { return LaneType::load_to_register(inner + channel * steps.inner); };
-  const auto load_outer = [&](int channel) {
-    return LaneType::load_to_register(outer + outer_offset(channel, Phases, steps.outer, LaneType::samples));
-  };
+  const auto load_outer = [&](int channel) { return steps.load_outer(outer, channel); };
   // The fewer channels stay in registers, the others come one by one.
   if constexpr (InnerTile <= OuterTile) {
     LaneType inner_lanes[InnerTile];
@@ -67,7 +90,8 @@ template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = ty
 GRADCON_INLINE void form_tile(const GeometryForm& geometry, const TileOperands<T>& tile, const Span& rows,
                               const Span& columns, LaneType (&gradient)[InnerTile][OuterTile]) {
   constexpr int samples = LaneType::samples;
-  const ChannelSteps steps = {geometry.inner_positions() * samples, tile.pitch_of_outer(geometry) * samples};
+  const ChannelSteps<LaneType, Phases, OuterTile> steps(geometry.inner_positions() * samples,
+                                                        tile.pitch_of_outer(geometry) * samples, tile.outer_before);
   const int64_t outer_step = geometry.width.stride * Phases * samples;
   const int64_t outer_column = columns.outer_begin * Phases - (Phases == 1 ? 0 : geometry.interleaving.margin);
   const int64_t count = columns.end - columns.begin;
@@ -185,8 +209,9 @@ constexpr int64_t bytes_at_a_time = 128 * 1024;
 // How many inner rows of a tile's operands are taken at a time, with the outer rows that their taps meet.
 template <class LaneType, int InnerTile, int OuterTile>
 inline int64_t rows_at_a_time(const Geometry& geometry) {
+  constexpr int64_t outer_vectors = (OuterTile + LaneType::channels - 1) / LaneType::channels;
   const int64_t lanes_of_a_row =
-      InnerTile * geometry.width.inner + OuterTile * geometry.height.stride * geometry.width.outer;
+      InnerTile * geometry.width.inner + outer_vectors * geometry.height.stride * geometry.width.outer;
   const int64_t bytes_of_a_row = lanes_of_a_row * static_cast<int64_t>(sizeof(LaneType));
   if (geometry.height.inner * bytes_of_a_row <= bytes_at_a_time) return geometry.height.inner;
   const int64_t rows = bytes_at_a_time / bytes_of_a_row;

@@ -92,6 +92,9 @@ struct TypedKernels {
   // aligned.
   void (*score_chain)(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace,
                       const ParallelFor& parallel_for);
+  // The same of one sample, whose channels are side by side; none where others have wider lanes.
+  void (*score_chain_in_channels)(const ScoreProblem<T>& problem, int64_t sample, T* workspace,
+                                  const ParallelFor& parallel_for);
   // The steps of core/train_chain.hpp: losses, and with a constraint adjoints; totals; one of `chunks` pieces of a
   // gradient. `arrays_a_block` is how many times Layout::size numbers a sample of a block takes.
   int arrays_a_block;

@@ -1,6 +1,6 @@
 // The kernels of one instruction set. Included by one file a set, which says what to compile for, defines
-// GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS, GRADCON_PAIR_SHAPE and the
-// name of the table.
+// GRADCON_CORE_NAMESPACE, GRADCON_VECTOR_BYTES, GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS, GRADCON_PAIR_SHAPE,
+// GRADCON_CHANNELS_IN_LANES and the name of the table.
 #include "core/conv_alignment.hpp"
 #include "core/conv_l1_norm.hpp"
 #include "core/lane.hpp"
@@ -147,6 +147,27 @@ void score_chain(const ScoreProblem<T>& problem, int64_t first, int64_t count, T
   scorer.score(first, count, problem.outputs);
 }
 
+template <class T>
+void score_chain_in_channels(const ScoreProblem<T>& problem, int64_t sample, T* workspace,
+                             const ParallelFor& parallel_for) {
+  constexpr int channels = VariantLane<T>::samples;
+  using LaneType = core::Lane<T, channels, channels>;
+  core::BlockScorer<LaneType, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS, PairShape> scorer(
+      problem.chain, workspace, parallel_for);
+  Extents images = problem.chain.chain.images;
+  images.channels = problem.chain.strips.channels[0];
+  const int64_t parts = core::has_parts_of_columns(images.rows) ? core::parts_of_an_axis : 1;
+  parallel_for(parts, [&](int64_t part) {
+    const Range rows = core::part_of(images.rows, part, parts);
+    if (problem.images.bytes.data != nullptr) {
+      core::channels_to_lanes<LaneType>(problem.images.bytes, images, rows, sample, scorer.images());
+    } else {
+      core::channels_to_lanes<LaneType>(problem.images.numbers, images, rows, sample, scorer.images());
+    }
+  });
+  scorer.score(sample, 1, problem.outputs);
+}
+
 // One block of a batch in training.
 template <class T>
 struct TrainingBlock {
@@ -216,21 +237,21 @@ void training_gradient(const TrainingProblem<T>& problem, const GradientTask<T>&
 }
 
 template <class T>
+constexpr auto kernel_for_channels() -> decltype(TypedKernels<T>::score_chain_in_channels) {
+  if constexpr (GRADCON_CHANNELS_IN_LANES) return score_chain_in_channels<T>;
+  return nullptr;
+}
+
+template <class T>
 constexpr TypedKernels<T> typed_kernels() {
   return {
-      VariantLane<T>::samples,
-      sizeof(core::Sum<VariantLane<T>>),
-      core::alignment_chunks,
-      conv_alignment<T>,
-      conv_l1_norm<T>,
-      linear_alignment<T>,
-      core::running_mean<T>,
-      GRADCON_PACKED_CHANNELS,
-      PairShape::channels,
-      score_chain<T>,
-      core::BlockArrays<VariantLane<T>>::count,
-      training_forward<T>,
-      training_backward<T>,
+      VariantLane<T>::samples,  sizeof(core::Sum<VariantLane<T>>),
+      core::alignment_chunks,   conv_alignment<T>,
+      conv_l1_norm<T>,          linear_alignment<T>,
+      core::running_mean<T>,    GRADCON_PACKED_CHANNELS,
+      PairShape::channels,      score_chain<T>,
+      kernel_for_channels<T>(), core::BlockArrays<VariantLane<T>>::count,
+      training_forward<T>,      training_backward<T>,
       training_gradient<T>,
   };
 }

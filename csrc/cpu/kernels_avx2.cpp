@@ -11,6 +11,7 @@
 #define GRADCON_TILE_SHAPE TileShape<4, 3>      // 12 accumulators of 16 registers
 #define GRADCON_PACKED_CHANNELS 4               // 12 accumulators of 16 registers, in tiles of 3 columns
 #define GRADCON_PAIR_SHAPE PairTileShape<1, 4>  // 12 accumulators
+#define GRADCON_CHANNELS_IN_LANES true
 #define GRADCON_KERNELS avx2_kernels
 #include "cpu/kernels.inl"
 #ifdef __clang__

@@ -14,6 +14,7 @@
 #define GRADCON_TILE_SHAPE TileShape<4, 6>  // 24 accumulators of 32 registers
 #define GRADCON_PACKED_CHANNELS 8  // as for the wide ones; 24 accumulators of 32 registers, in tiles of 3 columns
 #define GRADCON_PAIR_SHAPE PairTileShape<2, 4>  // 24 accumulators; channels as for the wide ones
+#define GRADCON_CHANNELS_IN_LANES false
 #define GRADCON_KERNELS avx512_narrow_kernels
 #include "cpu/kernels.inl"
 #ifdef __clang__

@@ -3,24 +3,55 @@
 #include <cmath>
 #include <utility>
 
+#include "core/channel_lanes.hpp"
 #include "core/pack_pairs.hpp"
 #include "core/pack_weights.hpp"
 
 namespace gradcon::cpu {
 
 template <class T>
+T* Packing<T>::keep(size_t index, int64_t size) {
+  kept_[index].emplace_back(size);
+  return kept_[index].back().data();
+}
+
+template <class T>
+const T* Packing<T>::packed_vectors(const Contraction& contraction, size_t index, const T* weight) {
+  const int64_t lanes = channels_of_a_vector_;
+  const int64_t sources = contraction.sources_per_group();
+  const int64_t targets = contraction.targets_per_group();
+  const int64_t taps = contraction.geometry.taps();
+  if (sums_sources(contraction, lanes)) {
+    T* packed = keep(index, taps * vectors_for(sources, lanes) * lanes * targets);
+    portable::pack_source_vectors(contraction, lanes, weight, packed);
+    return packed;
+  }
+  T* packed = keep(index, taps * sources * vectors_for(targets, lanes) * lanes);
+  portable::pack_vectors(contraction, lanes, portable::vectors_of_a_tile, weight, packed);
+  return packed;
+}
+
+template <class T>
 const T* Packing<T>::packed(const ChainLayer& layer, size_t index, Direction direction, const T* weight) {
   const Contraction contraction = {layer.geometry, direction};
-  const PairContraction pairs(contraction);
-  const bool in_pairs = layer.is_in_pairs(direction);
-  Scratch<T> target(in_pairs ? pairs.weights() : layer.geometry.weights());
-  if (in_pairs) {
-    portable::pack_pairs(contraction, pair_channels_, weight, target.data());
-  } else {
-    portable::pack_weights(contraction, most_channels_, weight, target.data());
+  if (channels_of_a_vector_ > 1) return packed_vectors(contraction, index, weight);
+  if (layer.is_in_pairs(direction)) {
+    T* target = keep(index, PairContraction(contraction).weights());
+    portable::pack_pairs(contraction, pair_channels_, weight, target);
+    return target;
   }
-  kept_[index].push_back(std::move(target));
-  return kept_[index].back().data();
+  T* target = keep(index, layer.geometry.weights());
+  portable::pack_weights(contraction, most_channels_, weight, target);
+  return target;
+}
+
+// As they are, or of each number a vector of rows.
+template <class T>
+const T* Packing<T>::packed_rows(size_t index, int64_t rows, int64_t numbers, const T* data) {
+  if (channels_of_a_vector_ == 1 || data == nullptr) return data;
+  T* target = keep(index, vectors_for(rows, channels_of_a_vector_) * channels_of_a_vector_ * numbers);
+  portable::pack_rows(rows, numbers, channels_of_a_vector_, data, target);
+  return target;
 }
 
 template <class T>
@@ -31,8 +62,10 @@ LayerWeights<T> Packing<T>::packed_layer(const ChainLayer& layer, size_t index,
     return parameter < 0 ? nullptr : parameters[static_cast<size_t>(parameter)].data;
   };
   LayerWeights<T> weights;
-  weights.bias = data_of(layer.bias);
-  if (layer.kind == LayerKind::affine) weights.forward = data_of(layer.weight);
+  weights.bias = packed_rows(index, layer.output.channels, 1, data_of(layer.bias));
+  if (layer.kind == LayerKind::affine) {
+    weights.forward = packed_rows(index, layer.output.channels, 1, data_of(layer.weight));
+  }
   if (layer.is_bilinear()) {
     const T* weight = data_of(layer.weight);
     weights.forward = packed(layer, index, forward_direction(layer), weight);
@@ -45,8 +78,10 @@ LayerWeights<T> Packing<T>::packed_layer(const ChainLayer& layer, size_t index,
     if (passed_backward) weights.log_variance_backward = packed(layer, index, backward_direction(layer), weight);
   }
   if (layer.reference >= 0) {
-    weights.reference = references[static_cast<size_t>(layer.reference)].data;
-    weights.reference_norm = norm_of(weights.reference, layer.geometry.weights());
+    const T* reference = references[static_cast<size_t>(layer.reference)].data;
+    const int64_t inner_channels = layer.geometry.inner_channels;
+    weights.reference_norm = norm_of(reference, layer.geometry.weights());
+    weights.reference = packed_rows(index, inner_channels, layer.geometry.weights() / inner_channels, reference);
   }
   return weights;
 }

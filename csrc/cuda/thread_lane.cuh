@@ -16,6 +16,7 @@ struct ThreadLane {
   using Scalar = T;
   using Vector = T;
   static constexpr int samples = warp_size;
+  static constexpr int channels = 1;
 
   T value;
 
@@ -23,6 +24,8 @@ struct ThreadLane {
   static __device__ __forceinline__ ThreadLane broadcast(T scalar) { return {scalar}; }
   static __device__ __forceinline__ ThreadLane load(const T* data) { return {*data}; }
   static __device__ __forceinline__ ThreadLane load_to_register(const T* data) { return load(data); }
+  static __device__ __forceinline__ ThreadLane load_source(const T* source) { return load(source); }
+  static __device__ __forceinline__ ThreadLane load_weight(const T* weights) { return broadcast(*weights); }
   __device__ __forceinline__ void store(T* data) const { *data = value; }
   __device__ __forceinline__ void add_product(const ThreadLane& left, const ThreadLane& right) {
     value = fma(left.value, right.value, value);

@@ -163,33 +163,50 @@ inline Chain in_pairs(Chain chain) {
   return chain;
 }
 
-inline Scores scores_of(const Case& c, const Chain& chain, const std::vector<double>& pixels, int64_t count,
-                        int64_t strips = 1) {
-  cpu::Packing<double> packing(packed_channels, PairShape::channels, chain.layers.size());
-  const ChainInStrips in_strips = cut(chain, strips, chain.first_constrained);
-  PackedChain<double> packed = {in_strips.chain, make_scoring_layout(in_strips.chain), {}, in_strips.strips};
+// Of the samples in lanes, as one block scores them.
+template <class Score>
+inline Scores scores_by_blocks(const Case& c, PackedChain<double> packed, cpu::Packing<double> packing,
+                               const Chain& chain, int64_t samples, int64_t count, const Score& score) {
   packed.weights =
       packing.packed_layers(chain, views(c.parameters), views(c.references), chain.first_constrained, one_thread);
   const cpu::Scratch<double> workspace(packed.numbers_of_a_lane() * LaneType::samples);
-  const Extents& e = chain.images;
-  const BatchView<double> view = {pixels.data(), size_of(e), e.rows * e.columns, e.columns, 1};
   const auto references = static_cast<int64_t>(c.references.size());
   std::vector<double> latent(static_cast<size_t>(count));
   Scores scores;
   scores.losses.resize(static_cast<size_t>(count));
   scores.cosines.resize(static_cast<size_t>(count * references));
-  const int64_t samples = LaneType::samples / strips;
+  const ScoreOutputs<double> outputs = {scores.losses.data(), latent.data(), scores.cosines.data(), references};
   for (int64_t first = 0; first < count; first += samples) {
-    const int64_t here = std::min<int64_t>(samples, count - first);
-    core::BlockScorer<LaneType, Shape, packed_channels, PairShape> scorer(packed, workspace.data(), ParallelFor{});
+    score(packed, workspace.data(), first, std::min<int64_t>(samples, count - first), outputs);
+  }
+  for (size_t i = 0; i < latent.size(); ++i) scores.losses[i] += latent[i];
+  return scores;
+}
+
+inline BatchView<double> view_of(const Extents& images, const std::vector<double>& pixels) {
+  return {pixels.data(), size_of(images), images.rows * images.columns, images.columns, 1};
+}
+
+inline PackedChain<double> packed_chain(const ChainInStrips& in_strips) {
+  return {in_strips.chain, make_scoring_layout(in_strips.chain), {}, in_strips.strips};
+}
+
+inline Scores scores_of(const Case& c, const Chain& chain, const std::vector<double>& pixels, int64_t count,
+                        int64_t strips = 1) {
+  const Extents& e = chain.images;
+  const BatchView<double> view = view_of(e, pixels);
+  const auto score = [&](const PackedChain<double>& packed, double* workspace, int64_t first, int64_t here,
+                         const ScoreOutputs<double>& outputs) {
+    core::BlockScorer<LaneType, Shape, packed_channels, PairShape> scorer(packed, workspace, ParallelFor{});
     if (strips == 1) {
       core::to_lanes<LaneType>(view, e, first, here, scorer.images());
     } else {
       core::strips_to_lanes<LaneType>(view, packed.strips.values[0], {{0, e.channels}, {0, e.columns}}, first, here,
                                       scorer.images());
     }
-    scorer.score(first, here, {scores.losses.data(), latent.data(), scores.cosines.data(), references});
-  }
-  for (size_t i = 0; i < latent.size(); ++i) scores.losses[i] += latent[i];
-  return scores;
+    scorer.score(first, here, outputs);
+  };
+  return scores_by_blocks(c, packed_chain(cut(chain, strips, chain.first_constrained)),
+                          {packed_channels, PairShape::channels, chain.layers.size()}, chain,
+                          LaneType::samples / strips, count, score);
 }

@@ -84,7 +84,7 @@ void gather_all(const Contraction& given, const core::GatherOperands<double>& op
   const ContractionForm contraction = form_of(given, most_channels);
   const core::EvenTiles tiles(contraction.targets_per_group(), most_channels);
   const int64_t columns = contraction.target_columns_of(0);
-  const int64_t at_a_time = 2 * core::columns_of_a_tile(contraction, most_channels);
+  const int64_t at_a_time = 2 * core::columns_of_a_tile<LaneType, most_channels>(contraction);
   for (int64_t tile = 0; tile < contraction.geometry.groups * tiles.tiles; ++tile) {
     for (int64_t column = 0; column < columns; column += at_a_time) {
       const TargetRanges ranges = {{0, contraction.target_rows()}, {column, std::min(column + at_a_time, columns)}};
@@ -183,10 +183,11 @@ TEST_CASE("few channels take more columns, unless a tap reaches beyond the grid"
   geometry.height = {2, 4, 4, 2, 1, 1};
   geometry.width = {12, 24, 4, 2, 1, 1};
   const Contraction contraction = {geometry, Direction::to_inner};
-  CHECK(core::columns_of_a_tile(contraction, 4) == core::most_columns_of_few_channels);
-  CHECK(core::columns_of_a_tile(contraction, 3) == core::most_columns);
+  CHECK(core::columns_of_a_tile<LaneType, 4>(contraction) == core::most_columns_of_few_channels);
+  CHECK(core::columns_of_a_tile<LaneType, 3>(contraction) == core::most_columns);
   CHECK_FALSE(TargetColumns(contraction, 0, 6).lie_inside(contraction));
   CHECK(TargetColumns(contraction, 1, 6).lie_inside(contraction));
   CHECK_FALSE(TargetColumns(contraction, 6, 6).lie_inside(contraction));
   CHECK(TargetColumns(contraction, 5, 6).lie_inside(contraction));
+  CHECK(TargetColumns(contraction, 0, 12).lie_inside(contraction, 1));
 }

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 import oracle
 from gradcon_ext.chain import EncodedChain
-from gradcon_ext.losses import reconstruction_of
+from gradcon_ext.chain.tracing import trace_chain
+from gradcon_ext.losses import reconstruction_of, squared_error
 from gradcon_ext.models import ConvAutoencoder, ConvVariationalAutoencoder
 from gradcon_ext.ops import score_autoencoder
-from support.chain_arguments import assert_close, paper_arguments, random_arguments
+from support.chain_arguments import arguments_of, assert_close, paper_arguments, random_arguments
 from support.strategies import ChainCase, chain_cases
 from support.threads import torch_threads
 
@@ -95,12 +96,65 @@ def test_few_and_large_images(device: str, size: tuple[int, int], samples: int) 
     assert_close(score_autoencoder(*in_bytes.to(device)._replace(images=last)), expected, 1e-4)
 
 
+def many_channels(images: int, between: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(images, between, 3, stride=2, padding=1),
+        nn.BatchNorm2d(between),
+        nn.GELU(),
+        nn.Conv2d(between, between + 13, (2, 3), padding=(1, 2), dilation=2),
+        nn.Tanh(),
+        nn.Upsample(scale_factor=2),
+        nn.Conv2d(between + 13, between, 2, bias=False),
+        nn.LeakyReLU(),
+        nn.ConvTranspose2d(between, images, 3, padding=1),
+        nn.Sigmoid(),
+    ).eval()
+
+
+# Few images of many channels have these side by side.
+@pytest.mark.parametrize("samples", [1, 2, 5])
+@pytest.mark.parametrize(("images", "between"), [(1, 16), (3, 19), (8, 32), (17, 40)])
+def test_few_images_of_many_channels(device: str, samples: int, images: int, between: int) -> None:
+    torch.manual_seed(0)
+    model = many_channels(images, between)
+    names = ["3.weight", "6.weight", "8.weight"]
+    chain = trace_chain(model, names, squared_error, (images, 17, 19))
+    references = [torch.randn_like(model.get_parameter(name)) for name in names]
+    pixels = torch.rand(samples, images, 17, 19)
+    arguments = arguments_of(chain, model, references, pixels)
+    expected = oracle.score_autoencoder(*arguments.double(), with_code=True)
+    assert_close(score_autoencoder(*arguments.to(device), with_code=True), expected, 1e-4)
+    assert_close(score_autoencoder(*arguments.double().to(device), with_code=True), expected, 1e-9)
+    last = arguments.images.to(device, memory_format=torch.channels_last)
+    assert_close(score_autoencoder(*arguments.to(device)._replace(images=last)), expected[:3], 1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_few_images_of_many_channels_with_gradients_beyond_float32(device: str, scale: float) -> None:
+    arguments = paper_arguments(samples=1, width=16)
+    arguments.parameters[-2].mul_(scale)
+    arguments.references[-1].mul_(scale)
+    expected = oracle.score_autoencoder(*arguments.double())
+    assert_close(score_autoencoder(*arguments.to(device))[2:], expected[2:], 1e-4)
+
+
 @pytest.mark.parametrize(
-    ("samples", "size"), [(100, (28, 28)), (1, (28, 28)), (1, (200, 200)), (3, (200, 40)), (1, (37, 150))], ids=str
+    ("samples", "size", "width"),
+    [
+        (100, (28, 28), 4),
+        (1, (28, 28), 4),
+        (1, (200, 200), 4),
+        (3, (200, 40), 4),
+        (1, (37, 150), 4),
+        (1, (28, 28), 32),
+        (3, (28, 28), 32),
+        (1, (80, 90), 20),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_same_bits_for_any_number_of_threads(threads: int, samples: int, size: tuple[int, int]) -> None:
-    arguments = paper_arguments(samples=samples, size=size)
+def test_same_bits_for_any_number_of_threads(threads: int, samples: int, size: tuple[int, int], width: int) -> None:
+    arguments = paper_arguments(samples=samples, size=size, width=width)
     expected = score_autoencoder(*arguments, with_code=True)
     with torch_threads(threads):
         assert all(map(torch.equal, score_autoencoder(*arguments, with_code=True), expected))

@@ -54,10 +54,11 @@ def paper_arguments(
     samples: int = 20,
     dtype: torch.dtype = torch.float32,
     size: tuple[int, int] = (28, 28),
+    width: int = 4,
 ) -> Arguments:
-    """The paper's autoencoder, of an eighth of its width, with references of all decoder layers."""
+    """The paper's autoencoder, by default of an eighth of its width, with references of all decoder layers."""
     torch.manual_seed(0)
-    model = model_type(1, size, width=4).to(dtype)
+    model = model_type(1, size, width=width).to(dtype)
     names = [f"decoder.{index}.weight" for index in (0, 2, 4, 6)]
     loss: Loss = model_type.loss
     chain = trace_chain(model, names, loss, (1, *size))

@@ -27,7 +27,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> score_autoencoder(
     using T = decltype(zero);
     const int64_t batch = images.size(0);
     const Threads threads = torch_threads();
-    const ChainScorer<T> scorer(chain, views_of<T>(weights), views_of<T>(means), batch, threads);
+    const ChainScorer<T> scorer(chain, views_of<T>(weights), views_of<T>(means), batch);
     scorer.score(view_of_pixels<T>(images), batch, outputs.pointers<T>(), threads);
   });
   return {outputs.reconstruction, outputs.latent, outputs.cosine, outputs.code};

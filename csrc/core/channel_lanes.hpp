@@ -1,0 +1,117 @@
+// Channels of one sample in lanes, so that a single image fills a vector.
+//
+// A vector holds as many consecutive channels as it has numbers, and a block one sample; behind the last channel every
+// array holds zeros. The target channels of a contraction, and the inner ones of a weight gradient, are then counted in
+// vectors, and its sources one by one; unless the targets are so few that the other way takes less.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/activation.hpp"
+#include "core/batch_view.hpp"
+#include "core/parts.hpp"
+#include "core/strips.hpp"
+#include "core/sum.hpp"
+#include "core/tile_sum.hpp"
+
+namespace gradcon {
+
+// How many vectors so many channels take.
+GRADCON_INLINE int64_t vectors_for(int64_t channels, int64_t lanes) { return (channels + lanes - 1) / lanes; }
+
+// Whether a contraction takes a half of the products, or fewer, if sources are counted in vectors. A sum across lanes
+// takes about as long as another product or two.
+GRADCON_INLINE bool sums_sources(const Contraction& contraction, int64_t lanes) {
+  const int64_t sources = contraction.sources_per_group();
+  const int64_t targets = contraction.targets_per_group();
+  return 2 * targets * vectors_for(sources, lanes) <= vectors_for(targets, lanes) * sources;
+}
+
+// Whether no layer mixes channels in another way than a convolution without groups.
+bool can_be_in_channels(const Chain& chain);
+
+// A chain whose extents are those of vectors of so many channels, for a backward pass that ends at the output of layer
+// `last`.
+ChainInStrips in_channels(const Chain& chain, int64_t lanes, int64_t last);
+
+namespace GRADCON_CORE_NAMESPACE {
+
+// Writes some rows of one sample. Bytes, 0 to 255, become numbers from 0 to 1.
+template <class LaneType, class Source, class T = typename LaneType::Scalar>
+inline void channels_to_lanes(const BatchView<Source>& batch, const Extents& extents, const Range& rows, int64_t sample,
+                              T* lanes) {
+  constexpr int64_t samples = LaneType::samples;
+  constexpr T unit = sizeof(Source) == 1 ? 255 : 1;
+  const Source* first = batch.data + sample * batch.sample_stride;
+  for (int64_t vector = 0; vector < extents.channels; vector += samples) {
+    const int64_t count = extents.channels - vector < samples ? extents.channels - vector : samples;
+    lanes += rows.begin * extents.columns * samples;
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      const Source* position = first + vector * batch.channel_stride + row * batch.row_stride;
+      for (int64_t column = 0; column < extents.columns; ++column, position += batch.column_stride, lanes += samples) {
+        LaneType::zero().store(lanes);
+        for (int64_t channel = 0; channel < count; ++channel) {
+          lanes[channel] = static_cast<T>(position[channel * batch.channel_stride]) / unit;
+        }
+      }
+    }
+    lanes += (extents.rows - rows.end) * extents.columns * samples;
+  }
+}
+
+// Writes a sample [channel][row][column] of so many channels.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void from_channels(int64_t channels, int64_t positions, const T* lanes, T* sample) {
+  constexpr int64_t samples = LaneType::samples;
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    const T* numbers = lanes + channel / samples * positions * samples + channel % samples;
+    for (int64_t position = 0; position < positions; ++position) *sample++ = numbers[position * samples];
+  }
+}
+
+// An activation of few channels at some positions: of one channel at a time, a vector of positions. Source and target
+// may be the same.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void activate_channels(const ChainLayer& layer, int64_t channels, const Range& positions, const T* source,
+                              T* target) {
+  constexpr int64_t samples = LaneType::samples;
+  const int64_t begin = positions.begin * samples;
+  const int64_t end = std::min(positions.end, layer.output.rows * layer.output.columns) * samples;
+  if (target != source) std::fill_n(target + begin, end - begin, T(0));
+  with_activation<LaneType>(layer, [&](const auto& activation) {
+    for (int64_t first = begin; first < end; first += samples * samples) {
+      const int64_t count = std::min(samples, (end - first) / samples);
+      for (int64_t channel = 0; channel < channels; ++channel) {
+        LaneType values = LaneType::zero();
+        for (int64_t i = 0; i < count; ++i) values.value[i] = source[first + i * samples + channel];
+        values = activation.forward(values);
+        for (int64_t i = 0; i < count; ++i) target[first + i * samples + channel] = values.value[i];
+      }
+    }
+  });
+}
+
+// Sets the lanes behind the last of so many channels to zero.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void clear_channels(int64_t channels, int64_t positions, T* lanes) {
+  constexpr int64_t samples = LaneType::samples;
+  if (channels % samples == 0) return;
+  T* last = lanes + channels / samples * positions * samples;
+  for (int64_t position = 0; position < positions; ++position) {
+    for (int64_t lane = channels % samples; lane < samples; ++lane) last[position * samples + lane] = 0;
+  }
+}
+
+// The sums over the lanes, all of which are one sample's.
+template <class LaneType>
+struct ChannelSum : NothingToJoin {
+  static constexpr int64_t samples = 1;
+
+  GRADCON_INLINE void join(Sum<LaneType>& sum) const {
+    for (int64_t lane = 1; lane < LaneType::samples; ++lane) sum.value[0] += sum.value[lane];
+  }
+};
+
+}  // namespace GRADCON_CORE_NAMESPACE
+}  // namespace gradcon
