@@ -79,6 +79,7 @@ class ChainPass {
     const ChainLayer& l = layer(index);
     const Contraction contraction = strips().contraction(chain(), index, direction);
     GatherOperands<T> operands = layer_operands;
+    const bool forward = direction == forward_direction(l);
     if (l.is_in_pairs(direction)) {
       const PairContraction pairs(contraction);
       copied_ = {};
@@ -88,12 +89,17 @@ class ChainPass {
       operands.source = sources(index, direction, operands.source);
       operands.source_pitch = pitch_of_sources(contraction);
       contract<LaneType>(form_of(contraction, MostChannels), operands, target);
-    } else if (strips().of(index, direction).sums_sources) {
-      contract<SourceLane<T, LaneType::samples>>(contraction, operands, target);
     } else {
-      contract<LaneType>(contraction, operands, target);
+      operands.source_step = strips().channels[static_cast<size_t>(forward ? index : index + 1)].step;
+      operands.target_step = strips().channels[static_cast<size_t>(forward ? index + 1 : index)].step;
+      if (strips().of(index, direction).sums_sources) {
+        contract<SourceLane<T, LaneType::samples>>(contraction, operands, target);
+        const ChannelArray& array = strips().channels[static_cast<size_t>(forward ? index + 1 : index)];
+        if (array.is_dense()) clear_behind<LaneType>(array, target);
+      } else {
+        contract<LaneType>(contraction, operands, target);
+      }
     }
-    const bool forward = direction == forward_direction(l);
     clear_rows(forward ? index + 1 : index, (forward ? l.output : l.input).channels, target);
   }
 
@@ -117,16 +123,17 @@ class ChainPass {
         return;
       default:
         if constexpr (LaneType::channels > 1) {
-          const int64_t channels = strips().channels[static_cast<size_t>(index) + 1];
-          if (2 * channels <= LaneType::samples) return activate_few(l, channels, source, target);
+          const ChannelArray& array = strips().channels[static_cast<size_t>(index) + 1];
+          if (2 * array.extents.channels <= LaneType::samples && !array.is_dense()) {
+            return activate_few(l, array.extents.channels, source, target);
+          }
         }
         by_positions(l,
                      [&](const ChainLayer& some, int64_t at) { activate<LaneType>(some, source + at, target + at); });
         // Of zero, most activations are zero.
         if (l.kind != LayerKind::sigmoid) return;
         if constexpr (LaneType::channels > 1) {
-          const int64_t channels = strips().channels[static_cast<size_t>(index) + 1];
-          return clear_channels<LaneType>(channels, l.output.rows * l.output.columns, target);
+          return clear_behind<LaneType>(strips().channels[static_cast<size_t>(index) + 1], target);
         }
         clear_rows(index + 1, l.output.channels, target);
     }

@@ -37,36 +37,54 @@ ChainInStrips in_channels(const Chain& chain, int64_t lanes, int64_t last);
 
 namespace GRADCON_CORE_NAMESPACE {
 
-// Writes some rows of one sample. Bytes, 0 to 255, become numbers from 0 to 1.
-template <class LaneType, class Source, class T = typename LaneType::Scalar>
-inline void channels_to_lanes(const BatchView<Source>& batch, const Extents& extents, const Range& rows, int64_t sample,
-                              T* lanes) {
+// Sets the numbers to zero that are behind the last channel of each position, or of a dense array behind all.
+template <class LaneType, class T = typename LaneType::Scalar>
+inline void clear_behind(const ChannelArray& array, T* lanes) {
   constexpr int64_t samples = LaneType::samples;
-  constexpr T unit = sizeof(Source) == 1 ? 255 : 1;
-  const Source* first = batch.data + sample * batch.sample_stride;
-  for (int64_t vector = 0; vector < extents.channels; vector += samples) {
-    const int64_t count = extents.channels - vector < samples ? extents.channels - vector : samples;
-    lanes += rows.begin * extents.columns * samples;
-    for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const Source* position = first + vector * batch.channel_stride + row * batch.row_stride;
-      for (int64_t column = 0; column < extents.columns; ++column, position += batch.column_stride, lanes += samples) {
-        LaneType::zero().store(lanes);
-        for (int64_t channel = 0; channel < count; ++channel) {
-          lanes[channel] = static_cast<T>(position[channel * batch.channel_stride]) / unit;
-        }
-      }
-    }
-    lanes += (extents.rows - rows.end) * extents.columns * samples;
+  if (array.is_dense()) {
+    const int64_t numbers = size_of(array.extents);
+    return void(std::fill_n(lanes + numbers, vectors_for(numbers, samples) * samples - numbers, T(0)));
+  }
+  const int64_t channels = array.extents.channels;
+  if (channels % samples == 0) return;
+  T* last = lanes + channels / samples * array.positions() * samples;
+  for (int64_t position = 0; position < array.positions(); ++position) {
+    for (int64_t lane = channels % samples; lane < samples; ++lane) last[position * samples + lane] = 0;
   }
 }
 
-// Writes a sample [channel][row][column] of so many channels.
+// Writes some rows of one sample, and the last ones with the zeros behind them. Bytes, 0 to 255, become numbers from 0
+// to 1.
+template <class LaneType, class Source, class T = typename LaneType::Scalar>
+inline void channels_to_lanes(const BatchView<Source>& batch, const ChannelArray& array, const Range& rows,
+                              int64_t sample, T* lanes) {
+  constexpr T unit = sizeof(Source) == 1 ? 255 : 1;
+  const Extents& extents = array.extents;
+  const Source* first = batch.data + sample * batch.sample_stride;
+  for (int64_t vector = 0; vector < extents.channels; vector += LaneType::samples) {
+    const int64_t count = std::min<int64_t>(extents.channels - vector, LaneType::samples);
+    T* target = lanes + vector * array.positions() + rows.begin * extents.columns * array.step;
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      const Source* position = first + vector * batch.channel_stride + row * batch.row_stride;
+      for (int64_t column = 0; column < extents.columns; ++column, position += batch.column_stride) {
+        for (int64_t channel = 0; channel < count; ++channel) {
+          target[channel] = static_cast<T>(position[channel * batch.channel_stride]) / unit;
+        }
+        std::fill_n(target + count, array.step - count, T(0));
+        target += array.step;
+      }
+    }
+  }
+  if (array.is_dense() && rows.end == extents.rows) clear_behind<LaneType>(array, lanes);
+}
+
+// Writes a sample [channel][row][column].
 template <class LaneType, class T = typename LaneType::Scalar>
-inline void from_channels(int64_t channels, int64_t positions, const T* lanes, T* sample) {
+inline void from_channels(const ChannelArray& array, const T* lanes, T* sample) {
   constexpr int64_t samples = LaneType::samples;
-  for (int64_t channel = 0; channel < channels; ++channel) {
-    const T* numbers = lanes + channel / samples * positions * samples + channel % samples;
-    for (int64_t position = 0; position < positions; ++position) *sample++ = numbers[position * samples];
+  for (int64_t channel = 0; channel < array.extents.channels; ++channel) {
+    const T* numbers = lanes + channel / samples * array.positions() * samples + channel % samples;
+    for (int64_t position = 0; position < array.positions(); ++position) *sample++ = numbers[position * array.step];
   }
 }
 
@@ -90,17 +108,6 @@ inline void activate_channels(const ChainLayer& layer, int64_t channels, const R
       }
     }
   });
-}
-
-// Sets the lanes behind the last of so many channels to zero.
-template <class LaneType, class T = typename LaneType::Scalar>
-inline void clear_channels(int64_t channels, int64_t positions, T* lanes) {
-  constexpr int64_t samples = LaneType::samples;
-  if (channels % samples == 0) return;
-  T* last = lanes + channels / samples * positions * samples;
-  for (int64_t position = 0; position < positions; ++position) {
-    for (int64_t lane = channels % samples; lane < samples; ++lane) last[position * samples + lane] = 0;
-  }
 }
 
 // The sums over the lanes, all of which are one sample's.

@@ -45,6 +45,9 @@ struct GatherOperands {
   bool accumulates = false;
   // Positions from one source channel to the next, where those are more than a channel has.
   int64_t source_pitch = 0;
+  // In lanes of channels, from one position to the next.
+  int64_t source_step = 0;
+  int64_t target_step = 0;
 
   GRADCON_INLINE int64_t pitch_of_sources(const Contraction& contraction) const {
     return source_pitch == 0 ? contraction.source_positions() : source_pitch;
@@ -141,6 +144,12 @@ GRADCON_INLINE int64_t step_of_targets(const ContractionForm& contraction) {
   return LaneType::sums_sources ? 1 : contraction.target_channel() * LaneType::samples;
 }
 
+// From one target position to the next.
+template <class LaneType, class T>
+GRADCON_INLINE int64_t step_of_target(const GatherOperands<T>& operands) {
+  return LaneType::sums_sources ? operands.target_step : LaneType::samples;
+}
+
 // Of more columns than `most_columns`: how many at either end may have sources outside of the grid.
 template <class LaneType>
 constexpr int columns_that_may_lie_outside = LaneType::channels == 1 ? 0 : 1;
@@ -158,7 +167,8 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
   const int64_t shift = contraction.source_shift(width);
   const int64_t phases = contraction.interleaving.phases;
   const int64_t target_channel = step_of_targets<LaneType>(contraction);
-  const int64_t target_shift = contraction.target_shift(width) * phases * samples;
+  const int64_t source_step = LaneType::channels == 1 ? samples : operands.source_step;
+  const int64_t target_shift = contraction.target_shift(width) * phases * step_of_target<LaneType>(operands);
   const auto place = [&](int channel, int column) {
     return target + outer_offset(channel, phases, target_channel, samples) + column * target_shift;
   };
@@ -179,7 +189,7 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
     const int64_t tap_row = (rows.first_tap + i * rows.tap_step) * width.kernel;
     for (int64_t j = 0; j < columns.count; ++j) {
       const int64_t column = columns.first_source + j * columns.source_step;
-      const T* source = operands.source + (row * source_columns + column) * samples;
+      const T* source = operands.source + (row * source_columns + column) * source_step;
       const T* weights = operands.weights +
                          packed.tap(tap_row + columns.first_tap + j * columns.tap_step, Channels * LaneType::weights);
       const auto inside = [&](int target_column) {
@@ -187,7 +197,7 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
         return at >= 0 && at < source_columns;
       };
       const auto add = [&](auto begin, auto end) {
-        add_tap<begin(), end()>(sum, source, shift * samples, source_channel, weights, packed.sources);
+        add_tap<begin(), end()>(sum, source, shift * source_step, source_channel, weights, packed.sources);
       };
       using std::integral_constant;
       constexpr integral_constant<int, 0> zero{};
@@ -226,8 +236,13 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
   GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
     GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
       if (!there.has(channel, column)) continue;
-      channel == 0 ? sum[column][channel].store_first(place(channel, column))
-                   : sum[column][channel].store(place(channel, column));
+      if constexpr (LaneType::sums_sources) {
+        if (channel == 0 && operands.target_step == samples) {
+          sum[column][channel].store_with_zeros(place(channel, column));
+          continue;
+        }
+      }
+      sum[column][channel].store(place(channel, column));
     }
   }
 }
@@ -240,7 +255,7 @@ GRADCON_INLINE void gather_rows(const ContractionForm& contraction, const Range&
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int64_t first = contraction.target_begin(row, columns.first);
     gather_tile<LaneType, Channels, Columns>(contraction, operands, contraction.taps(contraction.geometry.height, row),
-                                             columns.taps, there, target + first * LaneType::samples);
+                                             columns.taps, there, target + first * step_of_target<LaneType>(operands));
   }
 }
 
@@ -325,6 +340,8 @@ GRADCON_INLINE GatherOperands<T> operands_of_tile(const ContractionForm& contrac
       layer.bias == nullptr ? nullptr : layer.bias + channel / contraction.interleaving.phases * LaneType::channels,
       layer.accumulates,
       layer.source_pitch,
+      layer.source_step,
+      layer.target_step,
   };
 }
 

@@ -31,7 +31,7 @@ struct TilePlace {
     const int64_t before = outer % LaneType::channels;
     return {layer.inner + inner_channel * geometry.inner_positions() * LaneType::samples,
             layer.outer + outer / LaneType::channels * layer.pitch_of_outer(geometry) * LaneType::samples + before,
-            layer.outer_pitch, before};
+            layer.outer_pitch, before, layer.outer_step};
   }
 };
 

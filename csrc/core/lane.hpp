@@ -60,7 +60,6 @@ struct Lane {
     return load(weights);
   }
   static GRADCON_INLINE Lane load_bias(const T* biases) { return load_weight(biases); }
-  GRADCON_INLINE void store_first(T* aligned) const { store(aligned); }
   GRADCON_INLINE void store(T* aligned) const { *reinterpret_cast<Vector*>(aligned) = value; }
   GRADCON_INLINE void store_unaligned(T* data) const { *reinterpret_cast<UnalignedVector*>(data) = value; }
   GRADCON_INLINE void add_product(const Lane& left, const Lane& right) { value += left.value * right.value; }

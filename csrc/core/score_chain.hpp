@@ -77,9 +77,8 @@ class BlockScorer {
     const int64_t index = pass_.chain().first_constrained;
     const Extents& extents = pass_.layer(index).input;
     if constexpr (LaneType::channels > 1) {
-      const int64_t channels = pass_.strips().channels[static_cast<size_t>(index)];
-      const int64_t positions = extents.rows * extents.columns;
-      return from_channels<LaneType>(channels, positions, value(index), code + first * channels * positions);
+      const ChannelArray& array = pass_.strips().channels[static_cast<size_t>(index)];
+      return from_channels<LaneType>(array, value(index), code + first * size_of(array.extents));
     }
     if (pass_.strips().is_one()) {
       return from_lanes<LaneType>(extents, value(index), count, code + first * size_of(extents));
@@ -109,11 +108,14 @@ class BlockScorer {
     const LayerWeights<T>& w = pass_.weights(index);
     const bool transposed = l.kind == LayerKind::conv_transposed;
     const T* outer = pass_.sources(index, Direction::to_inner, transposed ? grad() : value(index));
-    const TileOperands<T> operands = {transposed ? value(index) : grad(), outer,
-                                      pass_.pitch_of_sources({l.geometry, Direction::to_inner})};
+    TileOperands<T> operands = {transposed ? value(index) : grad(), outer,
+                                pass_.pitch_of_sources({l.geometry, Direction::to_inner})};
+    if constexpr (LaneType::channels > 1) {
+      operands.outer_step = pass_.strips().channels[static_cast<size_t>(transposed ? index + 1 : index)].step;
+    }
     Sum<LaneType> dots[alignment_chunks];
     Alignment<LaneType> alignment = align_in_lanes(l, operands, {w.reference, 1}, dots);
-    align_lost_in_double(l.geometry, operands, w, count, alignment);
+    align_lost_in_double(l, operands, w, count, alignment);
     for (int64_t sample = 0; sample < count; ++sample) {
       outputs.cosine[(first + sample) * outputs.references + l.reference] = static_cast<T>(
           cosine_of(dots[0].value[sample], std::sqrt(alignment.sq_norm.value[sample]), w.reference_norm));
@@ -133,8 +135,9 @@ class BlockScorer {
   }
 
   // Once more, for those samples whose products have left the range of the lanes.
-  void align_lost_in_double(const Geometry& geometry, const TileOperands<T>& operands, const LayerWeights<T>& weights,
+  void align_lost_in_double(const ChainLayer& layer, const TileOperands<T>& operands, const LayerWeights<T>& weights,
                             int64_t count, Alignment<LaneType>& alignment) const {
+    const Geometry& geometry = layer.geometry;
     Sum<LaneType>& dot = alignment.dots[0];
     Sum<LaneType>& sq_norm = alignment.sq_norm;
     bool lost[LaneType::samples] = {};
@@ -143,8 +146,7 @@ class BlockScorer {
       lost[sample] = !products_in_range<T>(dot.value[sample], sq_norm.value[sample], weights.reference_norm) &&
                      !all_zero(operands.inner + sample, geometry.inner_channels, geometry.inner_positions(),
                                geometry.inner_positions()) &&
-                     !all_zero(operands.outer + sample, vectors_for(geometry.outer_channels, LaneType::channels),
-                               geometry.outer_positions(), operands.pitch_of_outer(geometry));
+                     !outer_is_zero(layer, operands, sample);
       any_lost = any_lost || lost[sample];
     }
     if (!any_lost) return;
@@ -158,6 +160,16 @@ class BlockScorer {
       dot.value[sample] = wide_dot.value[sample];
       sq_norm.value[sample] = wide_sq_norm.value[sample];
     }
+  }
+
+  bool outer_is_zero(const ChainLayer& layer, const TileOperands<T>& operands, int64_t sample) const {
+    const Geometry& geometry = layer.geometry;
+    if constexpr (LaneType::channels > 1) {
+      const bool transposed = layer.kind == LayerKind::conv_transposed;
+      return all_zero(operands.outer, 1, size_of(transposed ? layer.output : layer.input), 0);
+    }
+    return all_zero(operands.outer + sample, geometry.outer_channels, geometry.outer_positions(),
+                    operands.pitch_of_outer(geometry));
   }
 
   // Whether all numbers of a sample are zero, in channels that are `pitch` positions apart.

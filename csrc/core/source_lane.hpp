@@ -33,8 +33,8 @@ struct SourceLane {
   GRADCON_INLINE void add_product(const SourceLane& left, const SourceLane& right) {
     terms.add_product(left.terms, right.terms);
   }
-  // The first channel's sum with zeros behind it, which is where the other channels' go.
-  GRADCON_INLINE void store_first(T* aligned) const {
+  // The first channel's sum with zeros behind it, where the other channels' go.
+  GRADCON_INLINE void store_with_zeros(T* aligned) const {
     Lane<T, Samples> vector = Lane<T, Samples>::zero();
     vector.value[0] = sum_of_terms(terms, std::make_integer_sequence<int, Samples / 2>{});
     vector.store(aligned);

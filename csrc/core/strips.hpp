@@ -84,6 +84,16 @@ ConvInStrips cut(const Geometry& geometry, int64_t count);
 // Multiply-adds of a lane that meet no padding.
 double products_of(const Geometry& geometry);
 
+// An array in lanes of channels: its extents, and how many numbers are from one position to the next. That is a vector,
+// or where its few channels are only read one by one, no more than these.
+struct ChannelArray {
+  Extents extents;
+  int64_t step;
+
+  GRADCON_INLINE int64_t positions() const { return extents.rows * extents.columns; }
+  GRADCON_INLINE bool is_dense() const { return step == extents.channels; }
+};
+
 // How a chain is cut into strips; or where a vector has several channels of one sample, what it has of each layer
 // (core/channel_lanes.hpp).
 struct ChainStrips {
@@ -91,7 +101,7 @@ struct ChainStrips {
   // Of value k.
   std::vector<CutRows> values;
   // Of value k, where a vector has several.
-  std::vector<int64_t> channels = {};
+  std::vector<ChannelArray> channels;
   // Of layer k, where it is bilinear.
   std::vector<StripContraction> to_inner;
   std::vector<StripContraction> to_outer;

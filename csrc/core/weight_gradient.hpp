@@ -25,6 +25,8 @@ struct TileOperands {
   int64_t outer_pitch = 0;
   // How many channels are before the first one in its vector.
   int64_t outer_before = 0;
+  // In lanes of channels, from one outer position to the next.
+  int64_t outer_step = 0;
 
   GRADCON_INLINE int64_t pitch_of_outer(const GeometryForm& geometry) const {
     return outer_pitch == 0 ? geometry.outer_channel() : outer_pitch;
@@ -38,13 +40,14 @@ struct ChannelSteps {
   int64_t outer;
   int64_t outer_of_channels[LaneType::channels == 1 ? 1 : OuterTile];
 
-  GRADCON_INLINE ChannelSteps(int64_t inner_step, int64_t outer_step, int64_t outer_before)
+  template <class T>
+  GRADCON_INLINE ChannelSteps(int64_t inner_step, int64_t outer_step, const TileOperands<T>& tile)
       : inner(inner_step), outer(outer_step) {
     if constexpr (LaneType::channels > 1) {
       GRADCON_UNROLL for (int channel = 0; channel < OuterTile; ++channel) {
-        const int64_t in_vector = outer_before + channel / Phases;
+        const int64_t in_vector = tile.outer_before + channel / Phases;
         outer_of_channels[channel] = in_vector / LaneType::channels * outer_step + in_vector % LaneType::channels -
-                                     outer_before + channel % Phases * LaneType::samples;
+                                     tile.outer_before + channel % Phases * tile.outer_step;
       }
     }
   }
@@ -91,8 +94,9 @@ GRADCON_INLINE void form_tile(const GeometryForm& geometry, const TileOperands<T
                               const Span& columns, LaneType (&gradient)[InnerTile][OuterTile]) {
   constexpr int samples = LaneType::samples;
   const ChannelSteps<LaneType, Phases, OuterTile> steps(geometry.inner_positions() * samples,
-                                                        tile.pitch_of_outer(geometry) * samples, tile.outer_before);
-  const int64_t outer_step = geometry.width.stride * Phases * samples;
+                                                        tile.pitch_of_outer(geometry) * samples, tile);
+  const int64_t outer_position = LaneType::channels == 1 ? samples : tile.outer_step;
+  const int64_t outer_step = geometry.width.stride * Phases * outer_position;
   const int64_t outer_column = columns.outer_begin * Phases - (Phases == 1 ? 0 : geometry.interleaving.margin);
   const int64_t count = columns.end - columns.begin;
   const bool begins_late = Phases > 1 && count > 0 && columns.outer_begin == 0 && geometry.interleaving.lacks_first();
@@ -103,7 +107,7 @@ GRADCON_INLINE void form_tile(const GeometryForm& geometry, const TileOperands<T
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int64_t outer_row = rows.outer_begin + (row - rows.begin) * geometry.height.stride;
     const T* inner = tile.inner + (row * geometry.width.inner + columns.begin) * samples;
-    const T* outer = tile.outer + (outer_row * geometry.outer_columns() + outer_column) * samples;
+    const T* outer = tile.outer + (outer_row * geometry.outer_columns() + outer_column) * outer_position;
     if constexpr (Phases > 1) {
       if (begins_late) {
         add_position<LaneType, Phases, 1, Phases>(inner, outer, steps, gradient);

@@ -26,13 +26,12 @@ int64_t weights_of(const ChainInStrips& channels) {
 // for every sample but the first.
 double products_of_channels(const ChainInStrips& channels, int64_t batch) {
   constexpr double cost_of_a_product = 1.1;
-  constexpr double cost_of_a_pixel = 100;
+  constexpr double cost_of_a_vector_of_pixels = 200;
   constexpr double cost_of_a_weight = 45;
   constexpr int64_t weights_kept_near = 24 * 1024;
   const auto repeated = static_cast<double>(batch - 1) / static_cast<double>(batch);
-  const Extents& images = channels.chain.images;
   return cost_of_a_product * products_of_a_lane(channels) +
-         cost_of_a_pixel * static_cast<double>(images.rows * images.columns) +
+         cost_of_a_vector_of_pixels * static_cast<double>(size_of(channels.chain.images)) +
          cost_of_a_weight * repeated *
              static_cast<double>(std::max<int64_t>(weights_of(channels) - weights_kept_near, 0));
 }

@@ -154,11 +154,10 @@ void score_chain_in_channels(const ScoreProblem<T>& problem, int64_t sample, T* 
   using LaneType = core::Lane<T, channels, channels>;
   core::BlockScorer<LaneType, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS, PairShape> scorer(
       problem.chain, workspace, parallel_for);
-  Extents images = problem.chain.chain.images;
-  images.channels = problem.chain.strips.channels[0];
-  const int64_t parts = core::has_parts_of_columns(images.rows) ? core::parts_of_an_axis : 1;
+  const ChannelArray& images = problem.chain.strips.channels[0];
+  const int64_t parts = core::has_parts_of_columns(images.extents.rows) ? core::parts_of_an_axis : 1;
   parallel_for(parts, [&](int64_t part) {
-    const Range rows = core::part_of(images.rows, part, parts);
+    const Range rows = core::part_of(images.extents.rows, part, parts);
     if (problem.images.bytes.data != nullptr) {
       core::channels_to_lanes<LaneType>(problem.images.bytes, images, rows, sample, scorer.images());
     } else {

@@ -16,7 +16,8 @@ Scores scores_in_channels(const Case& c, const Chain& chain, const std::vector<d
   const auto score = [&](const PackedChain<double>& packed, double* workspace, int64_t sample, int64_t,
                          const ScoreOutputs<double>& outputs) {
     core::BlockScorer<ChannelLane, Shape, packed_channels, PairShape> scorer(packed, workspace, ParallelFor{});
-    core::channels_to_lanes<ChannelLane>(view, chain.images, {0, chain.images.rows}, sample, scorer.images());
+    core::channels_to_lanes<ChannelLane>(view, packed.strips.channels[0], {0, chain.images.rows}, sample,
+                                         scorer.images());
     scorer.score(sample, 1, outputs);
   };
   return scores_by_blocks(c, packed_chain(in_channels(chain, ChannelLane::samples, chain.first_constrained)),
@@ -53,15 +54,16 @@ TEST_CASE("a chain that mixes channels otherwise has them not side by side") {
 
 TEST_CASE("a code is written channel by channel, and bytes are read as numbers from 0 to 1") {
   const Extents extents = {6, 2, 3};
+  const ChannelArray array = {extents, ChannelLane::samples};
   std::vector<uint8_t> bytes(static_cast<size_t>(2 * size_of(extents)));
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(draw(0, 255));
   const BatchView<uint8_t> view = {bytes.data(), size_of(extents), 6, 3, 1};
   const cpu::Scratch<double> lanes(2 * 6 * ChannelLane::samples);
   for (const Range& rows : {Range{0, 1}, Range{1, 2}}) {
-    core::channels_to_lanes<ChannelLane>(view, extents, rows, 1, lanes.data());
+    core::channels_to_lanes<ChannelLane>(view, array, rows, 1, lanes.data());
   }
   std::vector<double> code(static_cast<size_t>(size_of(extents)));
-  core::from_channels<ChannelLane>(extents.channels, 6, lanes.data(), code.data());
+  core::from_channels<ChannelLane>(array, lanes.data(), code.data());
   for (size_t i = 0; i < code.size(); ++i) CHECK(code[i] == bytes[i + code.size()] / 255.0);
   for (int64_t position = 6; position < 12; ++position) {
     CHECK(lanes.data()[position * 4 + 2] == 0);
