@@ -103,16 +103,21 @@ class BlockScorer {
     if (!in_place) turn_ = 1 - turn_;
   }
 
+  // The two arrays of a constrained layer's weight gradient.
+  TileOperands<T> operands_of(int64_t index) const {
+    const ChainLayer& l = pass_.layer(index);
+    const bool transposed = l.kind == LayerKind::conv_transposed;
+    const T* outer = pass_.sources(index, Direction::to_inner, transposed ? grad() : value(index));
+    const int64_t pitch = pass_.pitch_of_sources({l.geometry, Direction::to_inner});
+    const int64_t step =
+        LaneType::channels == 1 ? 0 : pass_.strips().channels[static_cast<size_t>(transposed ? index + 1 : index)].step;
+    return {transposed ? value(index) : grad(), outer, pitch, 0, step};
+  }
+
   void align(int64_t index, int64_t first, int64_t count, const ScoreOutputs<T>& outputs) const {
     const ChainLayer& l = pass_.layer(index);
     const LayerWeights<T>& w = pass_.weights(index);
-    const bool transposed = l.kind == LayerKind::conv_transposed;
-    const T* outer = pass_.sources(index, Direction::to_inner, transposed ? grad() : value(index));
-    TileOperands<T> operands = {transposed ? value(index) : grad(), outer,
-                                pass_.pitch_of_sources({l.geometry, Direction::to_inner})};
-    if constexpr (LaneType::channels > 1) {
-      operands.outer_step = pass_.strips().channels[static_cast<size_t>(transposed ? index + 1 : index)].step;
-    }
+    const TileOperands<T> operands = operands_of(index);
     Sum<LaneType> dots[alignment_chunks];
     Alignment<LaneType> alignment = align_in_lanes(l, operands, {w.reference, 1}, dots);
     align_lost_in_double(l, operands, w, count, alignment);
