@@ -36,6 +36,8 @@ class ChainPass {
   const ParallelFor& parallel_for() const { return parallel_for_; }
 
   const ChainStrips& strips() const { return packed_.strips; }
+  // Of value k in lanes of channels.
+  const ChannelArray& array_of(int64_t value) const { return strips().channels[static_cast<size_t>(value)]; }
 
   // What a contraction of a layer reads of its source: the source itself, or a copy with the rows of other strips. The
   // copy is there until the next forward pass of a layer, or another copy.
@@ -90,12 +92,12 @@ class ChainPass {
       operands.source_pitch = pitch_of_sources(contraction);
       contract<LaneType>(form_of(contraction, MostChannels), operands, target);
     } else {
-      operands.source_step = strips().channels[static_cast<size_t>(forward ? index : index + 1)].step;
-      operands.target_step = strips().channels[static_cast<size_t>(forward ? index + 1 : index)].step;
+      const ChannelArray& targets = array_of(forward ? index + 1 : index);
+      operands.source_step = array_of(forward ? index : index + 1).step;
+      operands.target_step = targets.step;
       if (strips().of(index, direction).sums_sources) {
         contract<SourceLane<T, LaneType::samples>>(contraction, operands, target);
-        const ChannelArray& array = strips().channels[static_cast<size_t>(forward ? index + 1 : index)];
-        if (array.is_dense()) clear_behind<LaneType>(array, target);
+        if (targets.is_dense()) clear_behind<LaneType>(targets, target);
       } else {
         contract<LaneType>(contraction, operands, target);
       }
@@ -122,20 +124,14 @@ class ChainPass {
       case LayerKind::reshape:
         return;
       default:
-        if constexpr (LaneType::channels > 1) {
-          const ChannelArray& array = strips().channels[static_cast<size_t>(index) + 1];
-          if (2 * array.extents.channels <= LaneType::samples && !array.is_dense()) {
-            return activate_few(l, array.extents.channels, source, target);
-          }
-        }
         by_positions(l,
                      [&](const ChainLayer& some, int64_t at) { activate<LaneType>(some, source + at, target + at); });
-        // Of zero, most activations are zero.
-        if (l.kind != LayerKind::sigmoid) return;
         if constexpr (LaneType::channels > 1) {
-          return clear_behind<LaneType>(strips().channels[static_cast<size_t>(index) + 1], target);
+          // Also where what is not finite has made NaN of them.
+          return clear_behind<LaneType>(array_of(index + 1), target);
         }
-        clear_rows(index + 1, l.output.channels, target);
+        // Of zero, most activations are zero.
+        if (l.kind == LayerKind::sigmoid) clear_rows(index + 1, l.output.channels, target);
     }
   }
 
@@ -256,18 +252,6 @@ class ChainPass {
     const TargetParts parts(axes, sources * static_cast<int64_t>(sizeof(LaneType)),
                             weights * static_cast<int64_t>(sizeof(T)), parallel_for_.is_serial());
     parallel_for_(parts.count(), [&](int64_t part) { parts.visit(part, function); });
-  }
-
-  // Channels that are a part of a vector.
-  void activate_few(const ChainLayer& layer, int64_t channels, const T* source, T* target) const {
-    constexpr int64_t samples = LaneType::samples;
-    const int64_t vectors = (layer.output.rows * layer.output.columns + samples - 1) / samples;
-    const bool is_shared = !parallel_for_.is_serial() && vectors * samples * samples >= numbers_worth_sharing;
-    const int64_t parts = is_shared ? parts_of_an_axis : 1;
-    parallel_for_(parts, [&](int64_t part) {
-      const Range some = part_of(vectors, part, parts);
-      activate_channels<LaneType>(layer, channels, {some.begin * samples, some.end * samples}, source, target);
-    });
   }
 
   // What takes longer than to wake a thread.

@@ -42,17 +42,21 @@ class DenseValues {
         is_dense_[transposed ? index + 1 : index] = false;
       }
     }
-    for (size_t round = 0; round <= chain.layers.size(); ++round) {
+    // One round takes the loss's link to one end, the other what is beyond it.
+    for (int round = 0; round < 2; ++round) {
+      for (size_t index = 0; index < chain.layers.size(); ++index) link(chain, index);
       make_alike(0, chain.layers.size());
-      for (size_t index = 0; index < chain.layers.size(); ++index) {
-        if (chain.layers[index].is_activation()) make_alike(index, index + 1);
-      }
+      for (size_t index = chain.layers.size(); index-- > 0;) link(chain, index);
     }
   }
 
   bool operator[](size_t value) const { return is_dense_[value]; }
 
  private:
+  void link(const Chain& chain, size_t index) {
+    if (chain.layers[index].is_activation()) make_alike(index, index + 1);
+  }
+
   void make_alike(size_t left, size_t right) {
     is_dense_[left] = is_dense_[right] = is_dense_[left] && is_dense_[right];
   }

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "core/activation.hpp"
 #include "core/batch_view.hpp"
 #include "core/parts.hpp"
 #include "core/strips.hpp"
@@ -86,28 +85,6 @@ inline void from_channels(const ChannelArray& array, const T* lanes, T* sample) 
     const T* numbers = lanes + channel / samples * array.positions() * samples + channel % samples;
     for (int64_t position = 0; position < array.positions(); ++position) *sample++ = numbers[position * array.step];
   }
-}
-
-// An activation of few channels at some positions: of one channel at a time, a vector of positions. Source and target
-// may be the same.
-template <class LaneType, class T = typename LaneType::Scalar>
-inline void activate_channels(const ChainLayer& layer, int64_t channels, const Range& positions, const T* source,
-                              T* target) {
-  constexpr int64_t samples = LaneType::samples;
-  const int64_t begin = positions.begin * samples;
-  const int64_t end = std::min(positions.end, layer.output.rows * layer.output.columns) * samples;
-  if (target != source) std::fill_n(target + begin, end - begin, T(0));
-  with_activation<LaneType>(layer, [&](const auto& activation) {
-    for (int64_t first = begin; first < end; first += samples * samples) {
-      const int64_t count = std::min(samples, (end - first) / samples);
-      for (int64_t channel = 0; channel < channels; ++channel) {
-        LaneType values = LaneType::zero();
-        for (int64_t i = 0; i < count; ++i) values.value[i] = source[first + i * samples + channel];
-        values = activation.forward(values);
-        for (int64_t i = 0; i < count; ++i) target[first + i * samples + channel] = values.value[i];
-      }
-    }
-  });
 }
 
 // The sums over the lanes, all of which are one sample's.

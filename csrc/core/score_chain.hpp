@@ -77,7 +77,7 @@ class BlockScorer {
     const int64_t index = pass_.chain().first_constrained;
     const Extents& extents = pass_.layer(index).input;
     if constexpr (LaneType::channels > 1) {
-      const ChannelArray& array = pass_.strips().channels[static_cast<size_t>(index)];
+      const ChannelArray& array = pass_.array_of(index);
       return from_channels<LaneType>(array, value(index), code + first * size_of(array.extents));
     }
     if (pass_.strips().is_one()) {
@@ -109,8 +109,7 @@ class BlockScorer {
     const bool transposed = l.kind == LayerKind::conv_transposed;
     const T* outer = pass_.sources(index, Direction::to_inner, transposed ? grad() : value(index));
     const int64_t pitch = pass_.pitch_of_sources({l.geometry, Direction::to_inner});
-    const int64_t step =
-        LaneType::channels == 1 ? 0 : pass_.strips().channels[static_cast<size_t>(transposed ? index + 1 : index)].step;
+    const int64_t step = LaneType::channels == 1 ? 0 : pass_.array_of(transposed ? index + 1 : index).step;
     return {transposed ? value(index) : grad(), outer, pitch, 0, step};
   }
 
