@@ -1,9 +1,11 @@
 // The weight gradient of a batch: that of every sample, summed.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
+#include "core/channel_lanes.hpp"
 #include "core/gradient_tiles.hpp"
 #include "core/lane_array.hpp"
 #include "core/to_lanes.hpp"
@@ -25,6 +27,22 @@ GRADCON_INLINE void sum_samples(const LaneType* lanes, T* sums) {
   }
 }
 
+// Where a layer's weight gradient goes, (inner channels, outer channels / groups, taps).
+template <class T>
+struct WeightGradient {
+  T* weight;
+  // In lanes of channels how many there are, which need not fill the last vector.
+  int64_t inner_channels = 0;
+
+  // The same of a tile, from its first weight on.
+  template <class LaneType>
+  GRADCON_INLINE WeightGradient of_tile(const TilePlace& place, const WeightStrides& strides) const {
+    constexpr int64_t channels = LaneType::channels;
+    return {weight + place.weight + place.inner_channel * (channels - 1) * strides.inner,
+            inner_channels - place.inner_channel * channels};
+  }
+};
+
 // Writes a tile's sums over samples to its place in the weight gradient.
 template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
 GRADCON_INLINE void write_sums(const LaneType* tile, const WeightStrides& strides, T* weight) {
@@ -33,6 +51,36 @@ GRADCON_INLINE void write_sums(const LaneType* tile, const WeightStrides& stride
   sum_samples<LaneType, count>(tile, sums);
   for (int i = 0; i < InnerTile; ++i) {
     for (int o = 0; o < OuterTile; ++o) weight[strides.at<Phases>(i, o)] = sums[i * OuterTile + o];
+  }
+}
+
+// Writes a tile whose lanes are inner channels.
+template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+GRADCON_INLINE void write_channels(const LaneType* tile, const WeightStrides& strides,
+                                   const WeightGradient<T>& gradient) {
+  const int64_t count = std::min<int64_t>(gradient.inner_channels, InnerTile * LaneType::channels);
+  for (int64_t channel = 0; channel < count; ++channel) {
+    const LaneType* of_vector = tile + channel / LaneType::channels * OuterTile;
+    for (int o = 0; o < OuterTile; ++o) {
+      gradient.weight[strides.at<Phases>(channel, o)] = of_vector[o].value[channel % LaneType::channels];
+    }
+  }
+}
+
+// Writes the tiles of one place at every tap, whose lanes lie one tile behind the other.
+template <class LaneType, int Phases, int InnerTile, int OuterTile, class T = typename LaneType::Scalar>
+GRADCON_INLINE void write_tiles(const GeometryForm& geometry, const TilePlace& place, const LaneType* lanes,
+                                const WeightGradient<T>& layer) {
+  const WeightStrides strides(geometry);
+  WeightGradient<T> gradient = layer.template of_tile<LaneType>(place, strides);
+  for (int64_t tap = 0; tap < geometry.taps(); ++tap) {
+    if constexpr (LaneType::channels == 1) {
+      write_sums<LaneType, Phases, InnerTile, OuterTile>(lanes, strides, gradient.weight);
+    } else {
+      write_channels<LaneType, Phases, InnerTile, OuterTile>(lanes, strides, gradient);
+    }
+    lanes += InnerTile * OuterTile;
+    gradient.weight += strides.tap;
   }
 }
 
@@ -67,8 +115,10 @@ inline int64_t rows_at_a_time(const Geometry& geometry, const PlacedTile* tiles,
     if (is_first) inner_channels += tiles[i].inner_extent;
     if (is_new) outer_channels += tiles[i].outer_extent;
   }
+  // In lanes of channels the outer ones are single numbers.
+  const int64_t outer_vectors = vectors_for(outer_channels, LaneType::channels);
   const int64_t lanes_of_a_row =
-      inner_channels * geometry.width.inner + outer_channels * geometry.height.stride * geometry.width.outer;
+      inner_channels * geometry.width.inner + outer_vectors * geometry.height.stride * geometry.width.outer;
   const int64_t rows = bytes_of_rows / (lanes_of_a_row * static_cast<int64_t>(sizeof(LaneType)));
   return rows < 1 ? 1 : rows;
 }
@@ -77,9 +127,8 @@ inline int64_t rows_at_a_time(const Geometry& geometry, const PlacedTile* tiles,
 // once.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
 inline void gradient_of_tiles(const GeometryForm& geometry, const std::vector<TileOperands<T>>& pairs,
-                              const PlacedTile* tiles, int64_t count, T* gradient) {
+                              const PlacedTile* tiles, int64_t count, const WeightGradient<T>& gradient) {
   const std::vector<Tap> taps = taps_by_phase(geometry);
-  const WeightStrides strides(geometry);
   const int64_t lanes_of_a_tile = geometry.taps() * Shape::inner * Shape::outer;
   LaneArray<LaneType> sums(count * lanes_of_a_tile);
   const auto for_each_tile = [&](const auto& function) {
@@ -101,19 +150,15 @@ inline void gradient_of_tiles(const GeometryForm& geometry, const std::vector<Ti
     }
   }
   for_each_tile([&](auto inner, auto outer, const TilePlace& place, const LaneType* lanes) {
-    for (int64_t tap = 0; tap < geometry.taps(); ++tap) {
-      write_sums<LaneType, Shape::phases, inner(), outer()>(lanes + tap * inner() * outer(), strides,
-                                                            gradient + place.weight + tap * strides.tap);
-    }
+    write_tiles<LaneType, Shape::phases, inner(), outer()>(geometry, place, lanes, gradient);
   });
 }
 
 // The same of a layer with one tap, of which nothing is read twice: each tile stays in registers.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
 inline void gradient_of_one_tap(const GeometryForm& geometry, const std::vector<TileOperands<T>>& pairs,
-                                const PlacedTile& tile, T* gradient) {
+                                const PlacedTile& tile, const WeightGradient<T>& gradient) {
   const std::vector<Tap> taps = taps_by_phase(geometry);
-  const WeightStrides strides(geometry);
   visit_tile<Shape::phases, Shape::inner, Shape::outer>(
       tile.inner_extent, tile.outer_extent, tile.place, [&](auto inner, auto outer, const TilePlace& place) {
         LaneType lanes[inner()][outer()] = {};
@@ -121,7 +166,7 @@ inline void gradient_of_one_tap(const GeometryForm& geometry, const std::vector<
           form_tile<LaneType, Shape::phases>(geometry, place.operands<LaneType>(geometry, pair), taps[0].rows,
                                              taps[0].columns, lanes);
         }
-        write_sums<LaneType, Shape::phases, inner(), outer()>(&lanes[0][0], strides, gradient + place.weight);
+        write_tiles<LaneType, Shape::phases, inner(), outer()>(geometry, place, &lanes[0][0], gradient);
       });
 }
 
@@ -129,7 +174,7 @@ inline void gradient_of_one_tap(const GeometryForm& geometry, const std::vector<
 // of `chunks` pieces of it. Tiles whose sums do not fit the cache together come one group after the other.
 template <class LaneType, class Shape, class T = typename LaneType::Scalar>
 inline void weight_gradient(const Geometry& layer_geometry, const std::vector<TileOperands<T>>& pairs, int64_t chunk,
-                            int64_t chunks, T* gradient) {
+                            int64_t chunks, const WeightGradient<T>& gradient) {
   with_form_of<Shape>(layer_geometry, [&](const GeometryForm& geometry, auto shape) {
     using Tiles = decltype(shape);
     const std::vector<PlacedTile> tiles = tiles_of_piece<Tiles>(geometry, chunk, chunks);

@@ -137,6 +137,21 @@ GRADCON_INLINE int64_t step_of_target_positions(const GatherOperands<T>& operand
   return LaneType::sums_sources ? operands.target_step : LaneType::samples;
 }
 
+// Stores targets that are sums of vectors of sources. Those of a position are neighbours; where it takes a whole
+// vector, with zeros behind them.
+template <class LaneType, int Channels, int Columns, class T>
+GRADCON_INLINE void store_sums_of_sources(const LaneType (&sum)[Columns][Channels], int64_t target_step,
+                                          int64_t column_step, T* target) {
+  T sums[Columns * Channels];
+  LaneType::template sum_terms<Columns * Channels>(&sum[0][0], sums);
+  for (int column = 0; column < Columns; ++column, target += column_step) {
+    if (target_step == LaneType::samples) std::fill_n(target, LaneType::samples, T(0));
+    GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
+      target[channel] = sums[column * Channels + channel];
+    }
+  }
+}
+
 // Of more columns than `most_columns`: how many at either end may have sources outside of the grid.
 template <class LaneType>
 constexpr int columns_that_may_lie_outside = LaneType::channels == 1 ? 0 : 1;
@@ -220,16 +235,13 @@ GRADCON_INLINE void gather_tile(const ContractionForm& contraction, const Gather
       }
     }
   }
-  GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
-    GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
-      if (!there.has(channel, column)) continue;
-      if constexpr (LaneType::sums_sources) {
-        if (channel == 0 && operands.target_step == samples) {
-          sum[column][channel].store_with_zeros(place(channel, column));
-          continue;
-        }
+  if constexpr (LaneType::sums_sources) {
+    store_sums_of_sources(sum, operands.target_step, target_shift, target);
+  } else {
+    GRADCON_UNROLL for (int column = 0; column < Columns; ++column) {
+      GRADCON_UNROLL for (int channel = 0; channel < Channels; ++channel) {
+        if (there.has(channel, column)) sum[column][channel].store(place(channel, column));
       }
-      sum[column][channel].store(place(channel, column));
     }
   }
 }

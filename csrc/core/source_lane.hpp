@@ -18,11 +18,13 @@ struct SourceLane {
   static constexpr int weights = Samples;
   static constexpr bool sums_sources = true;
 
-  Lane<T, Samples> terms;
+  using Terms = Lane<T, Samples>;
 
-  static GRADCON_INLINE SourceLane zero() { return {Lane<T, Samples>::zero()}; }
-  static GRADCON_INLINE SourceLane load_source(const T* sources) { return {Lane<T, Samples>::load(sources)}; }
-  static GRADCON_INLINE SourceLane load_weight(const T* of_sources) { return {Lane<T, Samples>::load(of_sources)}; }
+  Terms terms;
+
+  static GRADCON_INLINE SourceLane zero() { return {Terms::zero()}; }
+  static GRADCON_INLINE SourceLane load_source(const T* sources) { return {Terms::load(sources)}; }
+  static GRADCON_INLINE SourceLane load_weight(const T* of_sources) { return {Terms::load(of_sources)}; }
   // A target, or its bias, is a sum of one term.
   static GRADCON_INLINE SourceLane load(const T* target) {
     SourceLane sum = zero();
@@ -33,30 +35,45 @@ struct SourceLane {
   GRADCON_INLINE void add_product(const SourceLane& left, const SourceLane& right) {
     terms.add_product(left.terms, right.terms);
   }
-  // The first channel's sum with zeros behind it, where the other channels' go.
-  GRADCON_INLINE void store_with_zeros(T* aligned) const {
-    Lane<T, Samples> vector = Lane<T, Samples>::zero();
-    vector.value[0] = sum_of_terms(terms, std::make_integer_sequence<int, Samples / 2>{});
-    vector.store(aligned);
-  }
-  GRADCON_INLINE void store(T* target) const {
-    *target = sum_of_terms(terms, std::make_integer_sequence<int, Samples / 2>{});
+  // The sum of each of `Count` vectors. Halves of a vector are added until one number is left; and the halves of two
+  // vectors are one vector, so that most additions serve several sums.
+  template <int Count>
+  static GRADCON_INLINE void sum_terms(const SourceLane* vectors, T* sums) {
+    constexpr int here = Count < Samples ? Count : Samples;
+    Terms level[here];
+    GRADCON_UNROLL for (int i = 0; i < here; ++i) level[i] = vectors[i].terms;
+    alignas(sizeof(Terms)) T of_vectors[Samples];
+    joined<here, Samples / 2>(level).store(of_vectors);
+    GRADCON_UNROLL for (int i = 0; i < here; ++i) sums[i] = of_vectors[i];
+    if constexpr (Count > Samples) sum_terms<Count - Samples>(vectors + Samples, sums + Samples);
   }
 
  private:
-  // Halves are added until one number is left.
-  template <int Terms, int... Index>
-  static GRADCON_INLINE T sum_of_terms(const Lane<T, Terms>& all, std::integer_sequence<int, Index...>) {
-    using Half = Lane<T, Terms / 2>;
-    const Half sums = {__builtin_shufflevector(all.value, all.value, Index...) +
-                       __builtin_shufflevector(all.value, all.value, (Terms / 2 + Index)...)};
-    if constexpr (Terms == 4) {
-      return sums.value[0] + sums.value[1];
-    } else if constexpr (Terms == 2) {
-      return all.value[0] + all.value[1];
+  // Vectors that hold so many numbers of each sum, twice, become half as many with half of the numbers.
+  template <int Count, int Numbers>
+  static GRADCON_INLINE Terms joined(const Terms (&level)[Count]) {
+    if constexpr (Numbers == 0) {
+      return level[0];
     } else {
-      return sum_of_terms(sums, std::make_integer_sequence<int, Terms / 4>{});
+      Terms next[(Count + 1) / 2];
+      GRADCON_UNROLL for (int i = 0; i < (Count + 1) / 2; ++i) {
+        const Terms right = 2 * i + 1 < Count ? level[2 * i + 1] : Terms::zero();
+        next[i] = with_halves_added<Numbers>(level[2 * i], right, std::make_integer_sequence<int, Samples>{});
+      }
+      return joined<(Count + 1) / 2, Numbers / 2>(next);
     }
+  }
+
+  template <int Numbers, int... Index>
+  static GRADCON_INLINE Terms with_halves_added(const Terms& left, const Terms& right,
+                                                std::integer_sequence<int, Index...>) {
+    return {__builtin_shufflevector(left.value, right.value, place_of(Numbers, Index, 0)...) +
+            __builtin_shufflevector(left.value, right.value, place_of(Numbers, Index, 1)...)};
+  }
+
+  // Where the first or second half of what is added to number `index` lies in two vectors.
+  static constexpr int place_of(int numbers, int index, int half) {
+    return (index / numbers * 2 + half) * numbers + index % numbers;
   }
 };
 

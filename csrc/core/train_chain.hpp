@@ -6,38 +6,40 @@
 //   2. the tangents of the values along u, forward from there;
 //   3. backward through everything with the adjoints and their tangents in one sum, the totals;
 //   4. weight gradients: values with totals, tangents with adjoints.
-// Every block of samples keeps four arrays of one layout: values, adjoints, tangents and totals.
+// A block of samples has four arrays of one layout. Values and adjoints are kept until all blocks have theirs, on which
+// u depends; tangents and totals last from a block's own backward pass to its gradients.
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
-#include "core/batch_gradient.hpp"
 #include "core/chain_pass.hpp"
 #include "core/sum.hpp"
 
 namespace gradcon::GRADCON_CORE_NAMESPACE {
 
-// The arrays of one block.
+// The arrays of one block, and what is kept behind them.
 template <class LaneType, class T = typename LaneType::Scalar>
 struct BlockArrays {
-  static constexpr int count = 4;
+  static constexpr int kept_arrays = 2;
+  static constexpr int passing_arrays = 2;
 
   const Layout& layout;
-  T* begin;
+  T* kept;
+  T* passing;
 
-  T* values(int64_t index) const { return of(0, index); }
-  T* adjoints(int64_t index) const { return of(1, index); }
-  T* tangents(int64_t index) const { return of(2, index); }
-  T* totals(int64_t index) const { return of(3, index); }
-  T* mean() const { return begin + layout.mean * LaneType::samples; }
+  T* values(int64_t index) const { return kept + of_value(index); }
+  T* adjoints(int64_t index) const { return kept + size() + of_value(index); }
+  T* tangents(int64_t index) const { return passing + of_value(index); }
+  T* totals(int64_t index) const { return passing + size() + of_value(index); }
+  T* mean() const { return kept + layout.mean * LaneType::samples; }
   // After the backward pass, the gradient by it.
-  T* log_variance() const { return begin + layout.log_variance * LaneType::samples; }
+  T* log_variance() const { return kept + layout.log_variance * LaneType::samples; }
+  T* behind_kept() const { return kept + kept_arrays * size(); }
+  T* behind_passing() const { return passing + passing_arrays * size(); }
 
  private:
-  T* of(int64_t array, int64_t index) const {
-    return begin + (array * layout.size + layout.values[static_cast<size_t>(index)]) * LaneType::samples;
-  }
+  int64_t size() const { return layout.size * LaneType::samples; }
+  int64_t of_value(int64_t index) const { return layout.values[static_cast<size_t>(index)] * LaneType::samples; }
 };
 
 template <class LaneType, int MostChannels, class PairShape>
@@ -141,54 +143,5 @@ class BlockTrainer {
   const T* noise_;
   LaneType scale_;
 };
-
-// The gradient by the output of one block, in lanes.
-template <class T>
-struct BlockGradient {
-  const T* begin;
-};
-
-// Sums over positions and samples, one for each channel.
-template <class LaneType, class T = typename LaneType::Scalar>
-inline void bias_gradient(const Extents& extents, const std::vector<BlockGradient<T>>& grads, T* gradient) {
-  const int64_t size = extents.rows * extents.columns * LaneType::samples;
-  for (int64_t channel = 0; channel < extents.channels; ++channel) {
-    Sum<LaneType> sum;
-    for (const BlockGradient<T>& grad : grads) {
-      for (int64_t i = channel * size; i < (channel + 1) * size; i += LaneType::samples) {
-        sum.add_within_tile(LaneType::load(grad.begin + i));
-      }
-      sum.end_tile();
-    }
-    double total = 0;
-    for (const double value : sum.value) total += value;
-    gradient[channel] = static_cast<T>(total);
-  }
-}
-
-// One of `chunks` pieces of the gradient of a layer's weight, and with the first that of its bias.
-template <class LaneType, class Shape, class T = typename LaneType::Scalar>
-inline void layer_gradient(const Chain& chain, const std::vector<BlockArrays<LaneType>>& blocks,
-                           const GradientTask<T>& task, int64_t chunk, int64_t chunks) {
-  const ChainLayer& layer = chain.layers[static_cast<size_t>(task.layer)];
-  std::vector<TileOperands<T>> pairs;
-  std::vector<BlockGradient<T>> grads;
-  const auto add_pair = [&](const T* value, const T* grad) {
-    const bool transposed = layer.kind == LayerKind::conv_transposed;
-    pairs.push_back({transposed ? value : grad, transposed ? grad : value});
-  };
-  for (const BlockArrays<LaneType>& block : blocks) {
-    const T* grad = task.of == GradientOf::primal         ? block.adjoints(task.layer + 1)
-                    : task.of == GradientOf::log_variance ? block.log_variance()
-                                                          : block.totals(task.layer + 1);
-    grads.push_back({grad});
-    add_pair(block.values(task.layer), grad);
-    if (task.of == GradientOf::constrained && task.layer > chain.first_constrained) {
-      add_pair(block.tangents(task.layer), block.adjoints(task.layer + 1));
-    }
-  }
-  weight_gradient<LaneType, Shape>(layer.geometry, pairs, chunk, chunks, task.weight);
-  if (task.bias != nullptr && chunk == 0) bias_gradient<LaneType>(layer.output, grads, task.bias);
-}
 
 }  // namespace gradcon::GRADCON_CORE_NAMESPACE

@@ -4,40 +4,9 @@
 #include <utility>
 
 #include "core/channel_lanes.hpp"
+#include "cpu/channel_cost.hpp"
 
 namespace gradcon::cpu {
-namespace {
-
-// Vectors of all weights and references that a score reads.
-int64_t weights_of(const ChainInStrips& channels) {
-  int64_t weights = 0;
-  for (size_t index = 0; index < channels.chain.layers.size(); ++index) {
-    const ChainLayer& layer = channels.chain.layers[index];
-    if (!layer.is_bilinear()) continue;
-    const bool passed_backward = static_cast<int64_t>(index) > channels.chain.first_constrained;
-    const int64_t times = 1 + (passed_backward ? 1 : 0) + (layer.reference >= 0 ? 1 : 0);
-    weights += times * layer.geometry.weights();
-  }
-  return weights;
-}
-
-// In those of samples, by measurement. A tile of few columns has few accumulators for each weight that it loads; pixels
-// are summed across lanes; and weights that no near cache holds are brought again for every sample but the first.
-double products_of_channels(const ChainInStrips& channels, int64_t batch) {
-  constexpr double cost_of_a_weight = 6;
-  constexpr double cost_of_a_far_weight = 45;
-  constexpr double cost_of_a_vector_of_pixels = 300;
-  constexpr int64_t weights_kept_near = 24 * 1024;
-  const int64_t weights = weights_of(channels);
-  const int64_t far = std::max<int64_t>(weights - weights_kept_near, 0);
-  const double repeated = static_cast<double>(batch - 1) / static_cast<double>(batch);
-  return products_of_a_lane(channels) + cost_of_a_weight * static_cast<double>(weights) +
-         cost_of_a_far_weight * repeated * static_cast<double>(far) +
-         cost_of_a_vector_of_pixels * static_cast<double>(size_of(channels.chain.images));
-}
-
-}  // namespace
-
 template <class T>
 ChainScorer<T>::ChainScorer(const Chain& chain, std::vector<ArrayView<T>> parameters,
                             std::vector<ArrayView<T>> references, int64_t samples)
@@ -102,7 +71,7 @@ void ChainScorer<T>::score(const ImagesView<T>& images, int64_t batch, const Sco
   for_each_block(threads, blocks, [&](int64_t block, std::byte* workspace, const ParallelFor& parallel_for) {
     const int64_t first = block * blocks.samples;
     T* numbers = reinterpret_cast<T*>(workspace);
-    if (in_channels) return way.choice.kernels->score_chain_in_channels(problem, first, numbers, parallel_for);
+    if (in_channels) return way.choice.kernels->in_channels.score_chain(problem, first, numbers, parallel_for);
     way.choice.kernels->score_chain(problem, first, std::min(blocks.samples, batch - first), numbers, parallel_for);
   });
 }

@@ -46,19 +46,28 @@ struct ScoreProblem {
   ScoreOutputs<T> outputs;
 };
 
-// A batch whose loss is the mean over its samples. `arrays` has `block_size` numbers for each block of samples, 64-byte
-// aligned: the arrays of core/train_chain.hpp, the noise of the bottleneck, and the copy that a contraction reads.
+// A batch whose loss is the mean over its samples. `kept` has `kept_size` numbers for each block of samples, 64-byte
+// aligned: the kept arrays of core/train_chain.hpp, and the noise of the bottleneck.
 template <class T>
 struct TrainingProblem {
   const PackedChain<T>& chain;
   ImagesView<T> images;
   BatchView<T> noise;
   int64_t batch = 0;
-  T* arrays = nullptr;
-  int64_t block_size = 0;
-  int64_t size_of_copy = 0;
+  T* kept = nullptr;
+  int64_t kept_size = 0;
+  int64_t passing_size = 0;
   T* reconstruction = nullptr;  // (samples)
   T* latent = nullptr;          // (samples)
+};
+
+// Blocks [first, first + count), whose gradients are formed together. `passing` has `passing_size` numbers for each,
+// 64-byte aligned: the other arrays, and the copy that a contraction reads.
+template <class T>
+struct TrainingGroup {
+  int64_t first;
+  int64_t count;
+  T* passing;
 };
 
 // A thread's memory for one block of samples, 64-byte aligned.
@@ -66,6 +75,27 @@ template <class T>
 struct Workspace {
   T* lanes;    // samples * (inner_size + outer_size), or samples * (inputs + outputs)
   void* dots;  // a core::Sum a reference, and of a convolution for each chunk
+};
+
+// The steps of core/train_chain.hpp: losses of one block, and with a constraint adjoints; its totals; one of `chunks`
+// pieces of the gradient of a group. The arrays of a block take so many times Layout::size numbers a lane.
+template <class T>
+struct TrainingKernels {
+  int kept_arrays;
+  int passing_arrays;
+  void (*forward)(const TrainingProblem<T>& problem, const TrainingGroup<T>& group, int64_t block, bool constrained,
+                  const ParallelFor& parallel_for);
+  void (*backward)(const TrainingProblem<T>& problem, const TrainingGroup<T>& group, int64_t block, bool constrained,
+                   const ParallelFor& parallel_for);
+  void (*gradient)(const TrainingProblem<T>& problem, const TrainingGroup<T>& group, const GradientTask<T>& task,
+                   int64_t chunk, int64_t chunks);
+};
+
+// Of one sample a block, whose channels are side by side (core/channel_lanes.hpp).
+template <class T>
+struct ChannelKernels {
+  void (*score_chain)(const ScoreProblem<T>& problem, int64_t sample, T* workspace, const ParallelFor& parallel_for);
+  TrainingKernels<T> training;
 };
 
 template <class T>
@@ -92,18 +122,9 @@ struct TypedKernels {
   // aligned.
   void (*score_chain)(const ScoreProblem<T>& problem, int64_t first, int64_t count, T* workspace,
                       const ParallelFor& parallel_for);
-  // The same of one sample, whose channels are side by side; none where others have wider lanes.
-  void (*score_chain_in_channels)(const ScoreProblem<T>& problem, int64_t sample, T* workspace,
-                                  const ParallelFor& parallel_for);
-  // The steps of core/train_chain.hpp: losses, and with a constraint adjoints; totals; one of `chunks` pieces of a
-  // gradient. `arrays_a_block` is how many times Layout::size numbers a sample of a block takes.
-  int arrays_a_block;
-  void (*training_forward)(const TrainingProblem<T>& problem, int64_t block, bool constrained,
-                           const ParallelFor& parallel_for);
-  void (*training_backward)(const TrainingProblem<T>& problem, int64_t block, bool constrained,
-                            const ParallelFor& parallel_for);
-  void (*training_gradient)(const TrainingProblem<T>& problem, const GradientTask<T>& task, int64_t chunk,
-                            int64_t chunks);
+  TrainingKernels<T> training;
+  // None where others have wider lanes.
+  ChannelKernels<T> in_channels;
 };
 
 struct Kernels {

@@ -4,6 +4,7 @@
 #include "core/conv_alignment.hpp"
 #include "core/conv_l1_norm.hpp"
 #include "core/lane.hpp"
+#include "core/layer_gradient.hpp"
 #include "core/linear_alignment.hpp"
 #include "core/score_chain.hpp"
 #include "core/to_lanes.hpp"
@@ -17,6 +18,9 @@ namespace core = gradcon::GRADCON_CORE_NAMESPACE;
 
 template <class T>
 using VariantLane = core::Lane<T, GRADCON_VECTOR_BYTES / sizeof(T)>;
+
+template <class T>
+using ChannelLane = core::Lane<T, VariantLane<T>::samples, VariantLane<T>::samples>;
 
 using PairShape = core::GRADCON_PAIR_SHAPE;
 
@@ -147,71 +151,81 @@ void score_chain(const ScoreProblem<T>& problem, int64_t first, int64_t count, T
   scorer.score(first, count, problem.outputs);
 }
 
+// The image of one sample, whose channels are side by side.
+template <class T>
+void image_to_channels(const ImagesView<T>& images, const ChannelArray& array, int64_t sample,
+                       const ParallelFor& parallel_for, T* lanes) {
+  const int64_t parts = core::has_parts_of_columns(array.extents.rows) ? core::parts_of_an_axis : 1;
+  parallel_for(parts, [&](int64_t part) {
+    const Range rows = core::part_of(array.extents.rows, part, parts);
+    if (images.bytes.data != nullptr) {
+      core::channels_to_lanes<ChannelLane<T>>(images.bytes, array, rows, sample, lanes);
+    } else {
+      core::channels_to_lanes<ChannelLane<T>>(images.numbers, array, rows, sample, lanes);
+    }
+  });
+}
+
 template <class T>
 void score_chain_in_channels(const ScoreProblem<T>& problem, int64_t sample, T* workspace,
                              const ParallelFor& parallel_for) {
-  constexpr int channels = VariantLane<T>::samples;
-  using LaneType = core::Lane<T, channels, channels>;
-  core::BlockScorer<LaneType, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS, PairShape> scorer(
+  core::BlockScorer<ChannelLane<T>, core::GRADCON_TILE_SHAPE, GRADCON_PACKED_CHANNELS, PairShape> scorer(
       problem.chain, workspace, parallel_for);
-  const ChannelArray& images = problem.chain.strips.channels[0];
-  const int64_t parts = core::has_parts_of_columns(images.extents.rows) ? core::parts_of_an_axis : 1;
-  parallel_for(parts, [&](int64_t part) {
-    const Range rows = core::part_of(images.extents.rows, part, parts);
-    if (problem.images.bytes.data != nullptr) {
-      core::channels_to_lanes<LaneType>(problem.images.bytes, images, rows, sample, scorer.images());
-    } else {
-      core::channels_to_lanes<LaneType>(problem.images.numbers, images, rows, sample, scorer.images());
-    }
-  });
+  image_to_channels(problem.images, problem.chain.strips.channels[0], sample, parallel_for, scorer.images());
   scorer.score(sample, 1, problem.outputs);
 }
 
 // One block of a batch in training.
-template <class T>
+template <class LaneType, class T = typename LaneType::Scalar>
 struct TrainingBlock {
-  using LaneType = VariantLane<T>;
+  static constexpr int64_t samples = LaneType::samples / LaneType::channels;
 
   const TrainingProblem<T>& problem;
   int64_t first;
   int64_t count;
   core::BlockArrays<LaneType> arrays;
 
-  TrainingBlock(const TrainingProblem<T>& of, int64_t block)
+  TrainingBlock(const TrainingProblem<T>& of, const TrainingGroup<T>& group, int64_t block)
       : problem(of),
-        first(block * LaneType::samples),
-        count(of.batch - first < LaneType::samples ? of.batch - first : LaneType::samples),
-        arrays{of.chain.layout, of.arrays + block * of.block_size} {}
+        first(block * samples),
+        count(of.batch - first < samples ? of.batch - first : samples),
+        arrays{of.chain.layout, of.kept + block * of.kept_size,
+               group.passing + (block - group.first) * of.passing_size} {}
 
-  T* noise() const {
-    return arrays.begin + core::BlockArrays<LaneType>::count * arrays.layout.size * LaneType::samples;
+  T* noise() const { return arrays.behind_kept(); }
+
+  // Images, and the noise of a bottleneck, with which channels are not in lanes.
+  void fill(const ParallelFor& parallel_for) const {
+    const Chain& chain = problem.chain.chain;
+    if constexpr (LaneType::channels > 1) {
+      return image_to_channels(problem.images, problem.chain.strips.channels[0], first, parallel_for, arrays.values(0));
+    } else {
+      images_to_lanes(problem.images, chain.images, first, count, arrays.values(0));
+      if (chain.bottleneck < 0) return;
+      const ChainLayer& bottleneck = chain.layers[static_cast<size_t>(chain.bottleneck)];
+      core::to_lanes<LaneType>(problem.noise, {size_of(bottleneck.output), 1, 1}, first, count, noise());
+    }
   }
-
-  T* copy() const { return arrays.begin + problem.block_size - problem.size_of_copy; }
 
   core::BlockTrainer<LaneType, GRADCON_PACKED_CHANNELS, PairShape> trainer(const ParallelFor& parallel_for) const {
     // Lanes past the last sample count for nothing.
     LaneType scale = LaneType::zero();
-    for (int64_t sample = 0; sample < count; ++sample) scale.value[sample] = 1 / static_cast<T>(problem.batch);
-    return {problem.chain, arrays, noise(), copy(), scale, parallel_for};
+    for (int64_t lane = 0; lane < count * LaneType::channels; ++lane)
+      scale.value[lane] = 1 / static_cast<T>(problem.batch);
+    return {problem.chain, arrays, noise(), arrays.behind_passing(), scale, parallel_for};
   }
 };
 
-template <class T>
-void training_forward(const TrainingProblem<T>& problem, int64_t block, bool constrained,
+template <class LaneType, class T = typename LaneType::Scalar>
+void training_forward(const TrainingProblem<T>& problem, const TrainingGroup<T>& group, int64_t block, bool constrained,
                       const ParallelFor& parallel_for) {
-  using LaneType = VariantLane<T>;
-  const TrainingBlock<T> at(problem, block);
-  const Chain& chain = problem.chain.chain;
-  images_to_lanes(problem.images, chain.images, at.first, at.count, at.arrays.values(0));
-  if (chain.bottleneck >= 0) {
-    const ChainLayer& bottleneck = chain.layers[static_cast<size_t>(chain.bottleneck)];
-    core::to_lanes<LaneType>(problem.noise, {size_of(bottleneck.output), 1, 1}, at.first, at.count, at.noise());
-  }
+  const TrainingBlock<LaneType> at(problem, group, block);
+  at.fill(parallel_for);
   core::Sum<LaneType> reconstruction;
   core::Sum<LaneType> latent;
   const auto trainer = at.trainer(parallel_for);
   trainer.forward(reconstruction, latent);
+  if constexpr (LaneType::channels > 1) core::ChannelSum<LaneType>{}.join(reconstruction);
   for (int64_t sample = 0; sample < at.count; ++sample) {
     problem.reconstruction[at.first + sample] = static_cast<T>(reconstruction.value[sample]);
     problem.latent[at.first + sample] = static_cast<T>(latent.value[sample]);
@@ -219,39 +233,50 @@ void training_forward(const TrainingProblem<T>& problem, int64_t block, bool con
   if (constrained) trainer.backward_adjoints();
 }
 
-template <class T>
-void training_backward(const TrainingProblem<T>& problem, int64_t block, bool constrained,
-                       const ParallelFor& parallel_for) {
-  TrainingBlock<T>(problem, block).trainer(parallel_for).backward_totals(constrained);
+template <class LaneType, class T = typename LaneType::Scalar>
+void training_backward(const TrainingProblem<T>& problem, const TrainingGroup<T>& group, int64_t block,
+                       bool constrained, const ParallelFor& parallel_for) {
+  TrainingBlock<LaneType>(problem, group, block).trainer(parallel_for).backward_totals(constrained);
 }
 
-template <class T>
-void training_gradient(const TrainingProblem<T>& problem, const GradientTask<T>& task, int64_t chunk, int64_t chunks) {
-  using LaneType = VariantLane<T>;
+template <class LaneType, class T = typename LaneType::Scalar>
+void training_gradient(const TrainingProblem<T>& problem, const TrainingGroup<T>& group, const GradientTask<T>& task,
+                       int64_t chunk, int64_t chunks) {
   std::vector<core::BlockArrays<LaneType>> blocks;
-  for (int64_t block = 0; block * LaneType::samples < problem.batch; ++block) {
-    blocks.push_back(TrainingBlock<T>(problem, block).arrays);
+  for (int64_t block = group.first; block < group.first + group.count; ++block) {
+    blocks.push_back(TrainingBlock<LaneType>(problem, group, block).arrays);
   }
-  core::layer_gradient<LaneType, core::GRADCON_TILE_SHAPE>(problem.chain.chain, blocks, task, chunk, chunks);
+  core::layer_gradient<LaneType, core::GRADCON_TILE_SHAPE>(problem.chain, blocks, task, chunk, chunks);
 }
 
+template <class LaneType>
+constexpr TrainingKernels<typename LaneType::Scalar> training_kernels() {
+  return {core::BlockArrays<LaneType>::kept_arrays, core::BlockArrays<LaneType>::passing_arrays,
+          training_forward<LaneType>, training_backward<LaneType>, training_gradient<LaneType>};
+}
+
+// Those of one sample whose channels are side by side.
 template <class T>
-constexpr auto kernel_for_channels() -> decltype(TypedKernels<T>::score_chain_in_channels) {
-  if constexpr (GRADCON_CHANNELS_IN_LANES) return score_chain_in_channels<T>;
-  return nullptr;
+constexpr ChannelKernels<T> channel_kernels() {
+  if constexpr (GRADCON_CHANNELS_IN_LANES) return {score_chain_in_channels<T>, training_kernels<ChannelLane<T>>()};
+  return {};
 }
 
 template <class T>
 constexpr TypedKernels<T> typed_kernels() {
   return {
-      VariantLane<T>::samples,  sizeof(core::Sum<VariantLane<T>>),
-      core::alignment_chunks,   conv_alignment<T>,
-      conv_l1_norm<T>,          linear_alignment<T>,
-      core::running_mean<T>,    GRADCON_PACKED_CHANNELS,
-      PairShape::channels,      score_chain<T>,
-      kernel_for_channels<T>(), core::BlockArrays<VariantLane<T>>::count,
-      training_forward<T>,      training_backward<T>,
-      training_gradient<T>,
+      VariantLane<T>::samples,
+      sizeof(core::Sum<VariantLane<T>>),
+      core::alignment_chunks,
+      conv_alignment<T>,
+      conv_l1_norm<T>,
+      linear_alignment<T>,
+      core::running_mean<T>,
+      GRADCON_PACKED_CHANNELS,
+      PairShape::channels,
+      score_chain<T>,
+      training_kernels<VariantLane<T>>(),
+      channel_kernels<T>(),
   };
 }
 

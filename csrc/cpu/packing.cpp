@@ -77,7 +77,7 @@ LayerWeights<T> Packing<T>::packed_layer(const ChainLayer& layer, size_t index,
     weights.log_variance_forward = packed(layer, index, forward_direction(layer), weight);
     if (passed_backward) weights.log_variance_backward = packed(layer, index, backward_direction(layer), weight);
   }
-  if (layer.reference >= 0) {
+  if (layer.reference >= 0 && !references.empty()) {
     const T* reference = references[static_cast<size_t>(layer.reference)].data;
     const int64_t inner_channels = layer.geometry.inner_channels;
     weights.reference_norm = norm_of(reference, layer.geometry.weights());

@@ -26,8 +26,8 @@ class Packing {
 
   const T* packed(const ChainLayer& layer, size_t index, Direction direction, const T* weight);
 
-  // For a backward pass that ends at the output of layer `last`. Biases and references are used where they are, unless
-  // it is for vectors of channels.
+  // For a backward pass that ends at the output of layer `last`; without references, if nothing is aligned with them.
+  // Biases and references are used where they are, unless it is for vectors of channels.
   std::vector<LayerWeights<T>> packed_layers(const Chain& chain, const std::vector<ArrayView<T>>& parameters,
                                              const std::vector<ArrayView<T>>& references, int64_t last,
                                              const Threads& threads);

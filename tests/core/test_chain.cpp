@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/train_chain.hpp"
 #include "random_chain.hpp"
+#include "training_batch.hpp"
 
 namespace {
 
@@ -49,112 +49,6 @@ void check_scores() {
   }
 }
 
-// A batch in training: blocks of samples, and the steps over them.
-class Batch {
- public:
-  Batch(const Case& c, const std::vector<double>& pixels, const std::vector<double>& noise, int64_t count)
-      : case_(c),
-        chain_(in_pairs(c.chain())),
-        packing_(packed_channels, PairShape::channels, chain_.layers.size()),
-        packed_{chain_, make_training_layout(chain_), {}},
-        blocks_((count + LaneType::samples - 1) / LaneType::samples),
-        size_(core::BlockArrays<LaneType>::count * packed_.layout.size * LaneType::samples),
-        memory_(blocks_ * size_),
-        copy_(largest_copy(chain_, {}) * LaneType::samples) {
-    packed_.weights = packing_.packed_layers(chain_, views(c.parameters), views(c.references), 0, one_thread);
-    const int64_t code =
-        chain_.bottleneck < 0 ? 0 : size_of(chain_.layers[static_cast<size_t>(chain_.bottleneck)].output);
-    for (int64_t block = 0; block < blocks_; ++block) {
-      const int64_t first = block * LaneType::samples;
-      const int64_t here = count - first < LaneType::samples ? count - first : LaneType::samples;
-      arrays_.push_back({packed_.layout, memory_.data() + block * size_});
-      const Extents& e = chain_.images;
-      core::to_lanes<LaneType>(BatchView<double>{pixels.data(), size_of(e), e.rows * e.columns, e.columns, 1}, e, first,
-                               here, arrays_.back().values(0));
-      noise_.emplace_back(code * LaneType::samples);
-      if (code > 0) {
-        core::to_lanes<LaneType>(BatchView<double>{noise.data(), code, 1, 0, 0}, {code, 1, 1}, first, here,
-                                 noise_.back().data());
-      }
-      LaneType scale = LaneType::zero();
-      for (int64_t i = 0; i < here; ++i) scale.value[i] = 1.0 / static_cast<double>(count);
-      trainers_.emplace_back(packed_, arrays_.back(), noise_.back().data(), copy_.data(), scale, ParallelFor{});
-      scales_.push_back(scale);
-    }
-  }
-
-  double loss() {
-    double total = 0;
-    for (size_t block = 0; block < trainers_.size(); ++block) {
-      core::Sum<LaneType> reconstruction, latent;
-      trainers_[block].forward(reconstruction, latent);
-      for (int i = 0; i < LaneType::samples; ++i) {
-        total += (reconstruction.value[i] + latent.value[i]) * scales_[block].value[i];
-      }
-      trainers_[block].backward_adjoints();
-    }
-    return total;
-  }
-
-  std::vector<double> gradient(size_t layer, GradientOf of) const {
-    const ChainLayer& l = chain_.layers[layer];
-    std::vector<double> weight(static_cast<size_t>(l.geometry.weights()));
-    for (int64_t chunk = 0; chunk < 2; ++chunk) {
-      const GradientTask<double> task = {static_cast<int64_t>(layer), of, weight.data(), nullptr};
-      core::layer_gradient<LaneType, Shape>(chain_, arrays_, task, chunk, 2);
-    }
-    return weight;
-  }
-
-  double mean_cosine() const {
-    double total = 0;
-    for (size_t layer = 0; layer < chain_.layers.size(); ++layer) {
-      if (chain_.layers[layer].reference >= 0) total += cosine(layer, gradient(layer, GradientOf::primal));
-    }
-    return total / static_cast<double>(case_.references.size());
-  }
-
-  // The derivative of the mean cosine by the gradients, as the direction of the tangents.
-  void point_tangents(double factor) {
-    for (size_t layer = 0; layer < chain_.layers.size(); ++layer) {
-      const ChainLayer& l = chain_.layers[layer];
-      if (l.reference < 0) continue;
-      const std::vector<double> g = gradient(layer, GradientOf::primal);
-      const std::vector<double>& a = case_.references[static_cast<size_t>(l.reference)];
-      const double g_norm = cpu::norm_of(g.data(), static_cast<int64_t>(g.size()));
-      const double a_norm = cpu::norm_of(a.data(), static_cast<int64_t>(a.size()));
-      const double cos = cosine(layer, g);
-      std::vector<double> u(g.size());
-      for (size_t i = 0; i < g.size(); ++i) u[i] = factor * (a[i] / a_norm - cos * g[i] / g_norm) / g_norm;
-      packed_.weights[layer].tangent_forward = packing_.packed(l, layer, forward_direction(l), u.data());
-      packed_.weights[layer].tangent_backward = packing_.packed(l, layer, backward_direction(l), u.data());
-    }
-    for (const auto& trainer : trainers_) trainer.backward_totals(true);
-  }
-
- private:
-  double cosine(size_t layer, const std::vector<double>& g) const {
-    const std::vector<double>& a = case_.references[static_cast<size_t>(chain_.layers[layer].reference)];
-    double dot = 0;
-    for (size_t i = 0; i < g.size(); ++i) dot += g[i] * a[i];
-    return dot / cpu::norm_of(g.data(), static_cast<int64_t>(g.size())) /
-           cpu::norm_of(a.data(), static_cast<int64_t>(a.size()));
-  }
-
-  const Case& case_;
-  Chain chain_;
-  cpu::Packing<double> packing_;
-  PackedChain<double> packed_;
-  int64_t blocks_;
-  int64_t size_;
-  cpu::Scratch<double> memory_;
-  cpu::Scratch<double> copy_;
-  std::vector<core::BlockArrays<LaneType>> arrays_;
-  std::vector<cpu::Scratch<double>> noise_;
-  std::vector<LaneType> scales_;
-  std::vector<core::BlockTrainer<LaneType, packed_channels, PairShape>> trainers_;
-};
-
 void check_training() {
   constexpr double alpha = 0.5;
   Case c = random_case(true);
@@ -162,11 +56,11 @@ void check_training() {
   const std::vector<double> pixels = random_values(count * size_of(c.images), 0.3);
   const std::vector<double> noise = random_values(count * 3, 1);
   const auto objective = [&] {
-    Batch batch(c, pixels, noise, count);
+    TrainingBatch<LaneType> batch(c, in_pairs(c.chain()), pixels, noise, count);
     const double loss = batch.loss();
     return loss - alpha * batch.mean_cosine();
   };
-  Batch batch(c, pixels, noise, count);
+  TrainingBatch<LaneType> batch(c, in_pairs(c.chain()), pixels, noise, count);
   batch.loss();
   batch.point_tangents(-alpha / static_cast<double>(c.references.size()));
   const Chain chain = c.chain();

@@ -1,4 +1,5 @@
-// Samples whose channels lie side by side have the scores that they have side by side themselves.
+// Samples whose channels lie side by side have the scores, and the training gradients, that they have side by side
+// themselves.
 #include <doctest/doctest.h>
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 
 #include "core/channel_lanes.hpp"
 #include "spatial_chain.hpp"
+#include "training_batch.hpp"
 
 namespace {
 
@@ -25,6 +27,12 @@ Scores scores_in_channels(const Case& c, const Chain& chain, const std::vector<d
                           count, score);
 }
 
+template <class Lanes>
+void take_a_step(TrainingBatch<Lanes>& batch) {
+  batch.loss();
+  batch.point_tangents(-0.5);
+}
+
 }  // namespace
 
 TEST_CASE("scores do not depend on whether samples or channels lie side by side") {
@@ -38,6 +46,27 @@ TEST_CASE("scores do not depend on whether samples or channels lie side by side"
     const Scores scores = scores_in_channels(c, chain, pixels, count);
     check_close(scores.losses, expected.losses);
     check_close(scores.cosines, expected.cosines);
+  }
+}
+
+TEST_CASE("training gradients do not depend on it either") {
+  for (int trial = 0; trial < 100; ++trial) {
+    const Case c = spatial_case(11, true);
+    const Chain chain = c.chain();
+    const int64_t count = draw(1, 6);
+    const std::vector<double> pixels = random_values(count * size_of(c.images), 1);
+    TrainingBatch<LaneType> by_samples(c, chain, pixels, {}, count);
+    TrainingBatch<ChannelLane> by_channels(c, chain, pixels, {}, count);
+    take_a_step(by_samples);
+    take_a_step(by_channels);
+    for (size_t layer = 0; layer < chain.layers.size(); ++layer) {
+      if (!chain.layers[layer].is_bilinear()) continue;
+      for (const GradientOf of : {GradientOf::primal, GradientOf::constrained}) {
+        if (of == GradientOf::primal && chain.layers[layer].reference < 0) continue;
+        check_close(by_channels.gradient(layer, of), by_samples.gradient(layer, of));
+      }
+      check_close(by_channels.bias_gradient(layer), by_samples.bias_gradient(layer));
+    }
   }
 }
 

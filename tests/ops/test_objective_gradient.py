@@ -82,7 +82,19 @@ def test_the_models_of_the_paper(model_type: type[nn.Module], samples: int) -> N
         assert (result - wanted).norm() <= 1e-4 * wanted.norm()
 
 
-@pytest.mark.parametrize(("samples", "size"), [(70, (28, 28)), (3, (40, 132))], ids=str)
+@pytest.mark.parametrize(("samples", "size"), [(5, (152, 128)), (3, (260, 250))], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_samples_whose_gradients_are_summed_in_groups(samples: int, size: tuple[int, int], dtype: torch.dtype) -> None:
+    arguments = paper_arguments(samples=samples, size=size, dtype=dtype)
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-9
+    for alpha in (0.03, 0.0):
+        results = objective_gradient(*arguments, None, alpha)
+        expected = oracle.objective_gradient(*arguments.double(), None, alpha)
+        for result, wanted in zip(results.gradients, expected[3], strict=True):
+            assert (result - wanted).norm() <= tolerance * wanted.norm()
+
+
+@pytest.mark.parametrize(("samples", "size"), [(70, (28, 28)), (3, (40, 132)), (9, (130, 130))], ids=str)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_same_bits_for_any_number_of_threads(threads: int, samples: int, size: tuple[int, int]) -> None:
     arguments = paper_arguments(samples=samples, size=size)
