@@ -14,11 +14,12 @@ template <class T>
 typename GroupGradients<T>::Tasks GroupGradients<T>::of_group(int64_t group, T* numbers) const {
   Tasks result = tasks_;
   if (groups_ == 1) return result;
-  T* place = numbers + group * numbers_of_a_group_;
+  int64_t place = group * numbers_of_a_group_;
   for (GradientTask<T>& task : result) {
-    task.weight = place;
-    if (task.bias != nullptr) task.bias = place + weights_of(task);
-    place += numbers_of(task);
+    const int64_t size = numbers_of(task);
+    task.weight = numbers + place;
+    if (task.bias != nullptr) task.bias = numbers + place + weights_of(task);
+    place += size;
   }
   return result;
 }
@@ -27,6 +28,7 @@ template <class T>
 void GroupGradients<T>::add_up(T* numbers, const Threads& threads) const {
   if (groups_ == 1) return;
   std::vector<Tasks> parts;
+  parts.reserve(static_cast<size_t>(groups_));
   for (int64_t group = 0; group < groups_; ++group) parts.push_back(of_group(group, numbers));
   share_parts(threads, static_cast<int64_t>(tasks_.size()), [&](int64_t part) {
     const auto index = static_cast<size_t>(part);
